@@ -1,0 +1,74 @@
+"""VeloxSeg, a light 3D segmentation network for images of several modalities.
+
+Written from a description of the published network (VeloxSeg, ICLR 2026); names in the state dict are compatible with it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import VeloxSegConfig
+from .decoder import ReconstructionDecoder, SegmentationDecoder, gram_matrix, join_maps
+from .encoder import Encoder
+from .layers import init_weights
+
+
+class TrainingOutput(NamedTuple):
+    """What the network gives in training mode."""
+
+    seg: list[Tensor]
+    """Logits (B, K, H, W, D), finest first; four with deep supervision, else one."""
+    reconstruction: Tensor | None
+    """(B, sum(in_ch), H, W, D), or None without teachers."""
+    gram_seg: Tensor | None
+    """(B, b, b) of the segmentation decoder, or None without teachers."""
+    gram_teachers: list[Tensor]
+    """(B, b, b) of each reconstruction decoder."""
+
+
+class VeloxSeg(nn.Module):
+    """VeloxSeg with the arguments of `VeloxSegConfig` (which checks them).
+
+    In eval mode it maps an image (B, sum(in_ch), *input_size) to logits (B, n_classes, *input_size); in training mode
+    to a `TrainingOutput`. Raises ValueError for an image of another size.
+    """
+
+    def __init__(self, *arguments, **keywords) -> None:
+        super().__init__()
+        config = VeloxSegConfig(*arguments, **keywords)
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = SegmentationDecoder(config)
+        if config.teachers:
+            self.rc_decoders = nn.ModuleList(ReconstructionDecoder(c, config) for c in config.in_ch)
+        self.apply(init_weights)
+
+    def forward(self, x: Tensor) -> Tensor | TrainingOutput:
+        expected = (sum(self.config.in_ch), *self.config.input_size)
+        if tuple(x.shape[1:]) != expected:
+            raise ValueError(f"expected an image of (channels, sizes) {expected}, got {tuple(x.shape[1:])}")
+        features, attention = self.encoder(x)
+        if not self.training:
+            return self.decoder(features)
+        return self._train_output(features, attention)
+
+    def _train_output(self, features, attention) -> TrainingOutput:
+        up1, up2, up3 = self.decoder.levels(features)
+        seg = [self.decoder.out_conv1(up1)]
+        if self.config.deep_supervision:
+            heads = (self.decoder.out_conv2, self.decoder.out_conv3, self.decoder.out_conv4)
+            seg += [self._resize(head(level)) for head, level in zip(heads, (up2, up3, features[3]))]
+        if not self.config.teachers:
+            return TrainingOutput(seg, None, None, [])
+        taught = [
+            teacher(join_maps(attention, features, m)) for m, teacher in enumerate(self.rc_decoders)
+        ]
+        reconstruction = torch.cat([image for image, _ in taught], dim=1)
+        return TrainingOutput(seg, reconstruction, gram_matrix(up1), [gram_matrix(up) for _, up in taught])
+
+    def _resize(self, logits: Tensor) -> Tensor:
+        return F.interpolate(logits, size=self.config.input_size, mode="trilinear", align_corners=True)
