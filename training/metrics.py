@@ -1,0 +1,195 @@
+"""Metrics of one case: overlap, surface distance, BraTS regions, lesions (spec section 8, flaws 1 and 2).
+
+All masks are numpy arrays of equal shape with three (or any number of) axes. Anything non-zero counts as
+foreground unless a function speaks of labels. A value that does not exist is NaN, never a number that flatters
+or punishes: average over cases with `numpy.nanmean` and say how many cases went in.
+"""
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+# The three evaluated regions of a BraTS label map with 1 necrotic core, 2 oedema, 3 enhancing tumour.
+BRATS_REGIONS = {"ET": (3,), "TC": (1, 3), "WT": (1, 2, 3)}
+
+
+def as_masks(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as boolean arrays; raises ValueError if their shapes differ."""
+    prediction, reference = np.asarray(prediction), np.asarray(reference)
+    if prediction.shape != reference.shape:
+        raise ValueError(f"shapes differ: prediction {prediction.shape}, reference {reference.shape}")
+    return prediction != 0, reference != 0
+
+
+def dice(prediction: np.ndarray, reference: np.ndarray, both_empty: float = math.nan) -> float:
+    """Volumetric Dice 2 TP / (predicted + reference), without smoothing.
+
+    A lesion-free case without a prediction has no Dice; `both_empty` is what to return for it.
+    """
+    prediction, reference = as_masks(prediction, reference)
+    size = int(prediction.sum()) + int(reference.sum())
+    if size == 0:
+        return both_empty
+    return 2 * int((prediction & reference).sum()) / size
+
+
+def surface_distances(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Distances from each surface voxel of one mask to the nearest surface voxel of the other, both directions.
+
+    A surface voxel is one that a 6-neighbour erosion removes; voxels outside the array count as background.
+    `spacing` holds the voxel edge per array axis (1 where not given). None if either mask is empty.
+    """
+    prediction, reference = as_masks(prediction, reference)
+    if not prediction.any() or not reference.any():
+        return None
+    # Only the common bounding box matters: everything outside of it is background, like outside the array.
+    box = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
+    surfaces = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (prediction, reference)]
+    to_prediction, to_reference = (
+        ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces
+    )
+    return to_reference[surfaces[0]], to_prediction[surfaces[1]]
+
+
+def hd95(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
+) -> float:
+    """95th percentile of the surface distances of both directions pooled (as medpy); NaN if either is empty."""
+    distances = surface_distances(prediction, reference, spacing)
+    return math.nan if distances is None else float(np.percentile(np.concatenate(distances), 95))
+
+
+def surface_dice(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    tolerance: float,
+    spacing: tuple[float, ...] | None = None,
+) -> float:
+    """Share of all surface voxels that lie within `tolerance` of the other surface.
+
+    NaN if both masks are empty, 0 if one is.
+    """
+    distances = surface_distances(prediction, reference, spacing)
+    if distances is None:
+        return 0.0 if np.any(prediction) or np.any(reference) else math.nan
+    return float((np.concatenate(distances) <= tolerance).mean())
+
+
+def binary_metrics(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
+) -> dict[str, float]:
+    """Metrics of one binary case; a ratio without a denominator is NaN.
+
+    Keys: dice, iou, precision, recall, fp_rate, fn_rate, hd95 (in the unit of `spacing`).
+    """
+    prediction, reference = as_masks(prediction, reference)
+    tp, fp, fn, tn = confusion(prediction, reference)
+    return {
+        "dice": ratio(2 * tp, 2 * tp + fp + fn),
+        "iou": ratio(tp, tp + fp + fn),
+        "precision": ratio(tp, tp + fp),
+        "recall": ratio(tp, tp + fn),
+        "fp_rate": ratio(fp, fp + tn),
+        "fn_rate": ratio(fn, fn + tp),
+        "hd95": hd95(prediction, reference, spacing),
+    }
+
+
+def published_binary_metrics(prediction: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """The overlap numbers as the published evaluation smooths them (s = 1e-5), for comparisons only.
+
+    Both masks empty gives a Dice of 0 there, which punishes every correctly empty case.
+    """
+    tp, fp, fn, tn = confusion(*as_masks(prediction, reference))
+    s = 1e-5
+    precision, recall = tp / (tp + fp + s), tp / (tp + fn + s)
+    return {
+        "fp_rate": fp / (fp + tn + s),
+        "fn_rate": fn / (fn + tp + s),
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall + s),
+        "iou": tp / (tp + fp + fn + s),
+        "dice": 2 * tp / (2 * tp + fp + fn + s),
+    }
+
+
+def lesion_metrics(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
+) -> dict[str, float]:
+    """Lesion-wise detection, and the volumes missed and invented. A lesion is an 18-connected component.
+
+    A lesion counts as found if one predicted voxel touches it; a predicted component that touches no lesion is
+    false. lesion_f1 is NaN if there is nothing on either side. The two volumes are those of whole missed lesions
+    and whole false components, in millilitres for a `spacing` in millimetres (1 mm where not given).
+    """
+    prediction, reference = as_masks(prediction, reference)
+    millilitres = float(np.prod(spacing)) / 1000 if spacing is not None else 1 / 1000
+    missed, lesions, missed_voxels = untouched_components(reference, prediction)
+    false, components, false_voxels = untouched_components(prediction, reference)
+    found = lesions - missed
+    return {
+        "lesions": lesions,
+        "lesions_found": found,
+        "false_components": false,
+        "lesion_f1": ratio(2 * found, 2 * found + missed + false),
+        "false_positive_ml": false_voxels * millilitres,
+        "false_negative_ml": missed_voxels * millilitres,
+    }
+
+
+def brats_metrics(
+    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
+) -> dict[str, dict[str, float]]:
+    """Volumetric Dice and HD95 of the regions ET, TC and WT of two label maps, and their average.
+
+    Returns {"dice": {"ET", "TC", "WT", "average"}, "hd95": {...}}. A region absent on both sides is NaN and
+    does not enter the average; the average of nothing is NaN.
+    """
+    scores: dict[str, dict[str, float]] = {"dice": {}, "hd95": {}}
+    for name, labels in BRATS_REGIONS.items():
+        masks = np.isin(prediction, labels), np.isin(reference, labels)
+        scores["dice"][name] = dice(*masks)
+        scores["hd95"][name] = hd95(*masks, spacing)
+    for values in scores.values():
+        known = [value for value in values.values() if not math.isnan(value)]
+        values["average"] = sum(known) / len(known) if known else math.nan
+    return scores
+
+
+def published_brats_slice_dice(prediction: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """The published "BraTS Dice": a mean over slices along the third axis, for comparisons only.
+
+    Slices without the region on either side score 1, so a lesion of volumetric Dice 0.75 can come out at 0.97.
+    """
+    scores = {}
+    for name, labels in BRATS_REGIONS.items():
+        p, r = np.isin(prediction, labels), np.isin(reference, labels)
+        overlap, size = (p & r).sum(axis=(0, 1)), p.sum(axis=(0, 1)) + r.sum(axis=(0, 1))
+        scores[name] = float(((2 * overlap + 2e-6) / (size + 2e-6)).mean())
+    scores["average"] = sum(scores.values()) / len(BRATS_REGIONS)
+    return scores
+
+
+def confusion(prediction: np.ndarray, reference: np.ndarray) -> tuple[int, int, int, int]:
+    """(true positives, false positives, false negatives, true negatives) of two boolean masks."""
+    tp = int((prediction & reference).sum())
+    fp = int(prediction.sum()) - tp
+    fn = int(reference.sum()) - tp
+    return tp, fp, fn, prediction.size - tp - fp - fn
+
+
+def untouched_components(mask: np.ndarray, other: np.ndarray) -> tuple[int, int, int]:
+    """(components of `mask` that `other` never touches, all components of `mask`, voxels of the former)."""
+    labels, count = ndimage.label(mask, structure=ndimage.generate_binary_structure(mask.ndim, 2))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    untouched = np.setdiff1d(np.arange(1, count + 1), labels[other])
+    return len(untouched), count, int(sizes[untouched].sum())
+
+
+def ratio(numerator: float, denominator: float) -> float:
+    """numerator / denominator, NaN where the denominator is zero."""
+    return numerator / denominator if denominator else math.nan
