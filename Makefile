@@ -1,0 +1,33 @@
+# make demo    set up, then the main job: open a real head and a PET/CT phantom in the panel, segment, save pictures
+# make test    set up if needed, then the whole test suite
+# make lint    style of the Python sources
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test setup lint clean
+
+demo: setup
+	$(BIN)/python Testing/host/demo.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+setup: $(READY)
+
+# torch goes first and alone: later lines then keep the build that was chosen here
+$(READY): requirements.txt Testing/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/python -m pip install --quiet -r requirements.txt -r Testing/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) demo
