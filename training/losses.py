@@ -26,7 +26,7 @@ class LossTerms(NamedTuple):
 def gram_distance(gram_seg: Tensor, gram_teachers: list[Tensor]) -> Tensor:
     """SDKT: mean over the M teachers of the mean squared difference of two (B, b, b) Gram matrices.
 
-    Nothing is detached: the gradient flows into the teachers and the student alike, as in the published recipe.
+    Nothing is detached: the gradient flows into teachers and student alike, as in the published recipe.
     """
     return torch.stack([F.mse_loss(gram_seg, teacher) for teacher in gram_teachers]).mean()
 
@@ -72,7 +72,7 @@ class VeloxSegLoss(nn.Module):
             teachers = [at_least_float32(gram) for gram in output.gram_teachers]
             sdkt = gram_distance(at_least_float32(output.gram_seg), teachers)
 
-        segmentation = torch.stack([ce + d for ce, d in zip(cross_entropy, dice)]).mean()
+        segmentation = torch.stack([ce + d for ce, d in zip(cross_entropy, dice, strict=True)]).mean()
         total = (
             self.segmentation_weight * segmentation
             + self.reconstruction_weight * reconstruction

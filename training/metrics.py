@@ -1,8 +1,8 @@
 """Metrics of one case: overlap, surface distance, BraTS regions, lesions (spec section 8, flaws 1 and 2).
 
 All masks are numpy arrays of equal shape with three (or any number of) axes. Anything non-zero counts as
-foreground unless a function speaks of labels. A value that does not exist is NaN, never a number that flatters
-or punishes: average over cases with `numpy.nanmean` and say how many cases went in.
+foreground unless a function speaks of labels. A value that does not exist is NaN, never a number that
+flatters or punishes: average over cases with `numpy.nanmean` and say how many cases went in.
 """
 
 import math
@@ -37,7 +37,7 @@ def dice(prediction: np.ndarray, reference: np.ndarray, both_empty: float = math
 def surface_distances(
     prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Distances from each surface voxel of one mask to the nearest surface voxel of the other, both directions.
+    """Distances from each surface voxel of one mask to the nearest one of the other, in both directions.
 
     A surface voxel is one that a 6-neighbour erosion removes; voxels outside the array count as background.
     `spacing` holds the voxel edge per array axis (1 where not given). None if either mask is empty.
@@ -57,7 +57,7 @@ def surface_distances(
 def hd95(
     prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
 ) -> float:
-    """95th percentile of the surface distances of both directions pooled (as medpy); NaN if either is empty."""
+    """95th percentile of the surface distances of both directions pooled (as medpy); NaN if a mask is empty."""
     distances = surface_distances(prediction, reference, spacing)
     return math.nan if distances is None else float(np.percentile(np.concatenate(distances), 95))
 
@@ -122,9 +122,9 @@ def lesion_metrics(
 ) -> dict[str, float]:
     """Lesion-wise detection, and the volumes missed and invented. A lesion is an 18-connected component.
 
-    A lesion counts as found if one predicted voxel touches it; a predicted component that touches no lesion is
-    false. lesion_f1 is NaN if there is nothing on either side. The two volumes are those of whole missed lesions
-    and whole false components, in millilitres for a `spacing` in millimetres (1 mm where not given).
+    A lesion counts as found if one predicted voxel lies in it; a predicted component without any voxel of a
+    lesion is false. lesion_f1 is NaN if there is nothing on either side. The two volumes are those of whole
+    missed lesions and whole false components, in millilitres for a `spacing` in millimetres (1 mm where not given).
     """
     prediction, reference = as_masks(prediction, reference)
     millilitres = float(np.prod(spacing)) / 1000 if spacing is not None else 1 / 1000
@@ -163,7 +163,7 @@ def brats_metrics(
 def published_brats_slice_dice(prediction: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     """The published "BraTS Dice": a mean over slices along the third axis, for comparisons only.
 
-    Slices without the region on either side score 1, so a lesion of volumetric Dice 0.75 can come out at 0.97.
+    Slices without the region on either side score 1, so a lesion of volumetric Dice 0.75 can reach 0.97.
     """
     scores = {}
     for name, labels in BRATS_REGIONS.items():

@@ -27,9 +27,9 @@ class PetCtLesionsSettings:
 
     cache: Path = Path("runs/petct-phantoms")
     """Folder of generated cases; missing ones are generated."""
-    train_seeds: tuple[int, int] = (10000, 10100)
+    train_seeds: tuple[int, int] = (10000, 10064)
     """First and one past the last seed of the training cases."""
-    validation_seeds: tuple[int, int] = (20000, 20008)
+    validation_seeds: tuple[int, int] = (20000, 20006)
     size: tuple[int, int, int] = (96, 96, 96)
     spacing_mm: tuple[float, float, float] = (4.07, 4.07, 3.0)
     lesion_centered: float = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import ceil, prod
 
 from torch import nn
@@ -57,6 +57,7 @@ class VeloxSegConfig:
             if isinstance(value, list):
                 value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
                 object.__setattr__(self, name, value)
+        self._check_types()
         self._check_lists()
         self._check_grids()
         self._check_groups()
@@ -91,6 +92,18 @@ class VeloxSegConfig:
             )
         except ValueError as error:
             raise ValueError(f"stage {stage + 1}: {error}") from None
+
+    def _check_types(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            nested = field.type.startswith("tuple[tuple")
+            if field.type.startswith("tuple") and not isinstance(value, tuple):
+                raise ValueError(f"{field.name} must be a list, got {value!r}")
+            if nested and not all(isinstance(entry, tuple) for entry in value):
+                raise ValueError(f"{field.name} must list one window of three sizes per stage, got {value!r}")
+        for name in ("attn_drop", "proj_drop", "drop_path", "conv_drop"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
 
     def _check_lists(self) -> None:
         if self.spatial_dim != 3 or len(self.input_size) != 3:

@@ -14,8 +14,11 @@ from .pwa import Maps
 class DecoderTrunk(nn.Module):
     """Three up-sampling levels with added skips; the base of both kinds of decoder."""
 
-    def __init__(self, config: VeloxSegConfig) -> None:
+    def __init__(self, config: VeloxSegConfig, **first: nn.Module) -> None:
+        """`first` are modules to register before the own ones: optimiser states count parameters by position."""
         super().__init__()
+        for name, module in first.items():
+            self.add_module(name, module)
         self.layer_up3 = Up(config.conv_channels(3))
         self.layer_up2 = Up(config.conv_channels(2))
         self.layer_up1 = Up(config.conv_channels(1))
@@ -52,11 +55,12 @@ class ReconstructionDecoder(DecoderTrunk):
     """Rebuilds one modality from its attention maps and the encoder features; teacher of the segmentation decoder."""
 
     def __init__(self, channels: int, config: VeloxSegConfig) -> None:
-        super().__init__(config)
+        mixers = {}
         for stage in reversed(range(N_STAGES)):
             joined = config.attn_channels(stage) + config.conv_channels(stage)
             mixer = nn.Sequential(pointwise(joined, config.conv_channels(stage)), InstanceNorm())
-            setattr(self, f"enc2rc_{stage + 1}", mixer)
+            mixers[f"enc2rc_{stage + 1}"] = mixer
+        super().__init__(config, **mixers)
         self.out_conv = full_resolution_head(channels, config)
 
     def forward(self, joined: list[Tensor]) -> tuple[Tensor, Tensor]:
