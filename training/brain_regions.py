@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 import torch
+from scipy.ndimage import gaussian_filter
+
 from augmentation import (
     SpatialRanges,
     bias_field,
@@ -18,8 +20,6 @@ from augmentation import (
     sampling_grid,
 )
 from heads import GROUPS, Head, load
-from scipy.ndimage import gaussian_filter
-
 from veloxseg import images, intensities
 
 INTENSITY = {"kind": "zscore_foreground"}

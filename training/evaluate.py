@@ -3,8 +3,9 @@
     python training/evaluate.py brain-regions --run runs/brain-regions
     python training/evaluate.py petct-lesions --run runs/petct-lesions
 
-brain-regions: Colin27's right hemisphere joined to its mirror image, in place and moved at random, with and without skull, beside the
-score of simply copying the left labels; and the MNI152 template against the same atlas. petct-lesions: phantoms (synthetic).
+brain-regions: Colin27's right hemisphere joined to its mirror image, in place and moved at random, with and without skull,
+beside the score of simply copying the left labels; and the MNI152 template against the same atlas. petct-lesions: phantoms
+(synthetic).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import heads
 import numpy as np
 import SimpleITK as sitk
 import tyro
-from export import ROOT, TrainedModel, load_run
-from metrics import dice, lesion_metrics
 from tqdm import tqdm
 
+import heads
+from export import ROOT, TrainedModel, load_run
+from metrics import dice, lesion_metrics
 from veloxseg import devices, images, pipeline
 from veloxseg.phantoms import petct
 

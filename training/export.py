@@ -14,13 +14,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import brain_regions
-import heads
-import petct_lesions
 import SimpleITK as sitk
 import torch
 import tyro
 
+import brain_regions
+import heads
+import petct_lesions
 from veloxseg import devices, images, package_writer, packages, pipeline
 from veloxseg.networks import VeloxSeg, load_weights
 from veloxseg.phantoms import petct

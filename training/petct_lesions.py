@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from augmentation import SpatialRanges, random_points, sample, sampling_grid
-from metrics import dice
 from tqdm import tqdm
 
+from augmentation import SpatialRanges, random_points, sample, sampling_grid
+from metrics import dice
 from veloxseg import images, intensities, windows
 from veloxseg.phantoms import petct
 

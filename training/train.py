@@ -20,15 +20,15 @@ from typing import Literal
 import numpy as np
 import torch
 import tyro
-from brain_regions import BrainRegions, BrainRegionsSettings
-from losses import VeloxSegLoss
-from petct_lesions import PetCtLesions, PetCtLesionsSettings
-from schedule import SCHEDULES
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from brain_regions import BrainRegions, BrainRegionsSettings
+from losses import VeloxSegLoss
+from petct_lesions import PetCtLesions, PetCtLesionsSettings
+from schedule import SCHEDULES
 from veloxseg.networks import VeloxSeg, VeloxSegConfig
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -179,7 +179,8 @@ def train(settings: Settings) -> None:
     task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size)
     patches = Patches(task, settings.seed, state.step * settings.batch_size, settings.steps * settings.batch_size)
     loader = DataLoader(patches, settings.batch_size, num_workers=settings.workers,
-                        worker_init_fn=one_thread if settings.workers else None)
+                        worker_init_fn=one_thread if settings.workers else None,
+                        generator=torch.Generator())  # its own, so that a resumed run draws the same dropout
     loss_of = VeloxSegLoss(1.0, settings.reconstruction_weight, settings.sdkt_weight)
 
     progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5)
