@@ -42,7 +42,7 @@ class Settings:
     """Folder of the run; resumes when it holds a checkpoint."""
     network: VeloxSegConfig
     data: BrainRegionsSettings | PetCtLesionsSettings
-    steps: int = 4000
+    steps: int = 3500
     batch_size: int = 2
     learning_rate: float = 2.5e-4
     schedule: Literal["corrected", "published"] = "corrected"
@@ -87,9 +87,9 @@ CONFIGS = {
                 input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), n_classes=2, depths=(1, 1, 1, 1), conv_drop=0.1
             ),
             data=PetCtLesionsSettings(),
-            steps=1500,
+            steps=600,
             learning_rate=5e-4,
-            validate_every=250,
+            validate_every=150,
         ),
     ),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from .network import VeloxSeg
 
 PROFILER_LEFTOVERS = ("total_ops", "total_params")
 TRAINING_ONLY = ("rc_decoders.", "decoder.out_conv2.", "decoder.out_conv3.", "decoder.out_conv4.")
+POSITION_INDEX = "relative_position_index"
 
 
 def load_reference_checkpoint(source: str | Path | Mapping) -> dict[str, Tensor]:
@@ -34,11 +35,12 @@ def load_reference_checkpoint(source: str | Path | Mapping) -> dict[str, Tensor]
 def load_weights(network: VeloxSeg, state: Mapping[str, Tensor]) -> None:
     """Loads a state dict into a network that may lack, or have more, training-only branches.
 
-    Every parameter used at inference must be present and fit. The position index in the file is verified, not trusted.
+    Every parameter used at inference must be present and fit. The position index follows from the windows: it may be
+    absent, and where it is present it is verified, not trusted.
     Raises ValueError naming the first keys that differ.
     """
     own = network.state_dict()
-    missing = [k for k in own if k not in state and not k.startswith(TRAINING_ONLY)]
+    missing = [k for k in own if k not in state and not k.startswith(TRAINING_ONLY) and not k.endswith(POSITION_INDEX)]
     unknown = [k for k in state if k not in own and not k.startswith(TRAINING_ONLY)]
     if missing or unknown:
         raise ValueError(f"the weights don't fit the network: missing {missing[:3]}, unknown {unknown[:3]}")
@@ -47,6 +49,6 @@ def load_weights(network: VeloxSeg, state: Mapping[str, Tensor]) -> None:
             continue
         if own[key].shape != value.shape:
             raise ValueError(f"{key} has shape {tuple(value.shape)}, the network needs {tuple(own[key].shape)}")
-        if key.endswith("relative_position_index") and not torch.equal(own[key], value.to(own[key].dtype)):
+        if key.endswith(POSITION_INDEX) and not torch.equal(own[key], value.to(own[key].dtype)):
             raise ValueError(f"{key} differs from the geometry of the windows")
     network.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)

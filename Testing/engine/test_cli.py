@@ -1,0 +1,174 @@
+"""The command line: same pipeline and exit codes as the runner, one sentence for every failure."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+import veloxseg
+from engine_cases import blob_image, inputs_hash, tiny_package, write_image
+from veloxseg import bench, cli, images
+
+ENGINE = Path(veloxseg.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return tiny_package(tmp_path_factory.mktemp("packages") / "tiny-test")
+
+
+@pytest.fixture
+def case(tmp_path):
+    (tmp_path / "in").mkdir()
+    return write_image(blob_image(), tmp_path / "in" / "t1.nii.gz")
+
+
+class TestSegment:
+    def arguments(self, package, case, tmp_path):
+        return [
+            "segment",
+            "--model",
+            str(package),
+            "--input",
+            f"T1={case}",
+            "--output",
+            str(tmp_path / "out"),
+        ]
+
+    def test_table_and_files(self, package, case, tmp_path, capsys):
+        before = inputs_hash(case.parent)
+        assert cli.main([*self.arguments(package, case, tmp_path), "--probability"]) == 0
+        printed = capsys.readouterr().out
+        assert "Tiny test 1.0.0 (demo)" in printed and "Thing" in printed and "ml" in printed
+        assert sorted(os.listdir(tmp_path / "out")) == ["mask.nrrd", "probability.nrrd", "results.json"]
+        assert images.same_grid(
+            images.grid_of(sitk.ReadImage(str(tmp_path / "out" / "mask.nrrd"))),
+            images.grid_of(sitk.ReadImage(str(case))),
+        )
+        assert inputs_hash(case.parent) == before
+
+    def test_json(self, package, case, tmp_path, capsys):
+        assert cli.main([*self.arguments(package, case, tmp_path), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == json.loads(
+            (tmp_path / "out" / "results.json").read_text()
+        )
+
+    @pytest.mark.parametrize(
+        "changes,exit_code,words",
+        [
+            (["--model", "nowhere"], 3, "No model"),
+            (["--input", "T1=none.nrrd"], 2, "twice"),
+            (["--input", "T2=none.nrrd"], 3, "needs the image(s) T1"),
+            (["--input", "T1"], 2, "ROLE=PATH"),
+            (["--overlap", "2"], 2, "overlap"),
+            (["--device", "cuda:99"], 2, "not available"),
+        ],
+    )
+    def test_one_sentence(self, package, case, tmp_path, capsys, changes, exit_code, words):
+        assert cli.main([*self.arguments(package, case, tmp_path), *changes]) == exit_code
+        printed = capsys.readouterr()
+        assert words in printed.err and "Traceback" not in printed.err and not printed.out
+        assert os.listdir(tmp_path) == ["in"]
+
+    def test_bad_image(self, package, case, tmp_path, capsys):
+        case.write_bytes(b"nothing")
+        assert cli.main(self.arguments(package, case, tmp_path)) == 4
+        assert "T1 image cannot be read" in capsys.readouterr().err
+        assert os.listdir(tmp_path) == ["in"]
+
+    def test_defect(self, package, case, tmp_path, capsys, monkeypatch):
+        def broken(*_arguments):
+            raise KeyError("inner")
+
+        monkeypatch.setattr(cli, "segment", broken)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        assert cli.main(self.arguments(package, case, tmp_path)) == 7
+        message = capsys.readouterr().err
+        log = Path(message.partition("The log is ")[2].strip().rstrip("."))
+        assert "Traceback" not in message and "KeyError" in message and "Traceback" in log.read_text()
+        log.unlink()
+
+    def test_interrupt(self, package, case, tmp_path, capsys, monkeypatch):
+        def interrupted(*_arguments):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli, "segment", interrupted)
+        assert cli.main(self.arguments(package, case, tmp_path)) == 6
+
+
+class TestModels:
+    def test_list(self, capsys):
+        assert cli.main(["models"]) == 0
+        assert capsys.readouterr().out.strip()
+
+    def test_verify_and_card(self, package, capsys):
+        assert cli.main(["models", "verify", str(package)]) == 0
+        assert "intact" in capsys.readouterr().out
+        assert cli.main(["models", "card", str(package)]) == 0
+        assert json.loads(capsys.readouterr().out)["id"] == "tiny-test"
+
+    def test_damaged(self, tmp_path, capsys):
+        folder = tiny_package(tmp_path / "p")
+        (folder / "LICENSE").write_text("changed")
+        assert cli.main(["models", "verify", str(folder)]) == 3
+        assert "LICENSE" in capsys.readouterr().err
+
+    def test_verify_needs_a_package(self):
+        assert cli.main(["models", "verify"]) == 2
+
+
+class TestPhantom:
+    def test_unknown(self, tmp_path, capsys):
+        assert cli.main(["phantom", "nothing", "--output", str(tmp_path / "out")]) == 2
+        assert "petct" in capsys.readouterr().err
+
+    def test_count_makes_one_folder_each(self, tmp_path, monkeypatch):
+        from veloxseg import phantoms
+
+        written = []
+        monkeypatch.setattr(
+            phantoms, "write_case", lambda kind, seed, folder: written.append((kind, seed, folder.name))
+        )
+        assert cli.main(["phantom", "petct", "--seed", "5", "--count", "2", "--output", str(tmp_path)]) == 0
+        assert written == [("petct", 5, "petct-5"), ("petct", 6, "petct-6")]
+
+
+class TestBench:
+    def test_published_numbers(self):
+        """Parameters and operations of the published configuration, counted honestly and as thop counts."""
+        network = bench.inference_network()
+        assert bench.parameter_table()[-1] == ("total", 2_288_999, 1_669_185)
+        assert bench.flops(network) == 3_503_190_016 or round(bench.flops(network) / 1e9, 6) == 3.503190
+        assert bench.thop_parameters(network) == 1_660_144
+        counted = bench.thop_operations(network)
+        assert counted == {
+            "convolutions": 1_669_994_496,
+            "transposed convolutions": 99_090_432,
+            "softmax": 15_347_178,
+            "instance norms": 6_428_160,
+        }
+        assert round(sum(counted.values()) / 1e9, 6) == 1.790860
+
+    def test_command(self, capsys):
+        assert cli.main(["bench", "params"]) == 0
+        printed = capsys.readouterr().out
+        for number in ("1,669,185", "3.503190", "1,660,144", "1.790860"):
+            assert number in printed
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"]])
+def test_help_as_a_module_is_quick_to_import(arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ENGINE.parent)}
+    outcome = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "veloxseg", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "usage: veloxseg" in outcome.stdout
+    assert " torch\n" not in outcome.stderr

@@ -1,0 +1,252 @@
+"""Reading, writing, grids and resampling by position."""
+
+import errno
+import os
+import subprocess
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine_cases import blob_image, write_image
+from veloxseg import files, images
+from veloxseg.errors import VeloxSegError
+from veloxseg.images import Grid
+
+OBLIQUE = tuple(np.array([[0.8660254, -0.5, 0], [0.5, 0.8660254, 0], [0, 0, 1]]).ravel())
+
+
+def refusal(call, *arguments):
+    with pytest.raises(VeloxSegError) as caught:
+        call(*arguments)
+    return caught.value
+
+
+@pytest.mark.parametrize("extension", [".nrrd", ".nii", ".nii.gz", ".mha"])
+def test_written_image_reads_back_on_the_same_grid(tmp_path, extension):
+    image = images.image_of(
+        np.random.default_rng(0).random((7, 6, 5)).astype(np.float32),
+        Grid((7, 6, 5), (0.9, 1.1, 3.0), (-10.5, 20.25, 3.0), OBLIQUE),
+    )
+    images.write(image, tmp_path / f"image{extension}")
+    back = images.read(tmp_path / f"image{extension}")
+    assert images.same_grid(images.grid_of(back), images.grid_of(image))
+    np.testing.assert_array_equal(images.array_of(back), images.array_of(image))
+    assert os.listdir(tmp_path) == [f"image{extension}"]
+
+
+def test_array_axes_are_the_grid_axes():
+    image = images.image_of(
+        np.arange(24, dtype=np.float32).reshape(2, 3, 4), Grid((2, 3, 4), (1, 1, 1), (0, 0, 0))
+    )
+    assert image.GetSize() == (2, 3, 4)
+    assert image.GetPixel(1, 2, 3) == images.array_of(image)[1, 2, 3] == 23
+
+
+class TestBadInput:
+    def test_missing(self, tmp_path):
+        error = refusal(images.read, tmp_path / "none.nrrd", "CT")
+        assert (error.code, error.exit_code) == ("INPUT_MISSING", 4)
+        assert "CT" in error.text
+
+    @pytest.mark.parametrize("content", [b"", b"not an image", b"NRRD0004\ntype: float\ndimension: 3\n"])
+    def test_unreadable(self, tmp_path, content):
+        (tmp_path / "a.nrrd").write_bytes(content)
+        assert refusal(images.read, tmp_path / "a.nrrd", "CT").code == "INPUT_UNREADABLE"
+
+    @pytest.mark.parametrize("extension", [".nrrd", ".nii", ".nii.gz", ".mha"])
+    @pytest.mark.parametrize("kept", [0.5, 0.999])
+    def test_cut_off(self, tmp_path, extension, kept):
+        """ITK itself reads a cut-off NIfTI file without a word and fills the rest with rubbish."""
+        path = write_image(blob_image(), tmp_path / f"a{extension}")
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * kept)])
+        assert refusal(images.read, path, "CT").code == "INPUT_UNREADABLE"
+
+    def test_four_axes(self, tmp_path):
+        image = sitk.JoinSeries([blob_image((8, 8, 8)), blob_image((8, 8, 8))])
+        error = refusal(images.read, write_image(image, tmp_path / "a.nii"), "PET")
+        assert error.code == "INPUT_KIND" and "4-dimensional" in error.text
+
+    def test_fourth_axis_of_length_one_is_dropped(self, tmp_path):
+        image = sitk.JoinSeries([blob_image((8, 8, 8))])
+        assert images.read(write_image(image, tmp_path / "a.nii"), "PET").GetSize() == (8, 8, 8)
+
+    def test_two_axes(self, tmp_path):
+        image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))
+        assert refusal(images.read, write_image(image, tmp_path / "a.mha"), "PET").code == "INPUT_KIND"
+
+    def test_colour(self, tmp_path):
+        image = sitk.Compose([sitk.Cast(blob_image((8, 8, 8)), sitk.sitkUInt8)] * 3)
+        error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "PET")
+        assert error.code == "INPUT_KIND" and "3 channels" in error.text
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_not_a_number(self, tmp_path, value):
+        image = blob_image((8, 8, 8))
+        image[1, 2, 3] = float(value)
+        error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "T1")
+        assert error.code == "INPUT_NAN" and "1 voxel" in error.text
+
+    def test_constant(self, tmp_path):
+        image = images.image_of(np.full((8, 8, 8), 7, np.int16), Grid((8, 8, 8), (1, 1, 1), (0, 0, 0)))
+        error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "T1")
+        assert error.code == "INPUT_CONSTANT" and "7" in error.text
+
+    def test_singular_direction(self, tmp_path):
+        path = write_image(blob_image((8, 8, 8)), tmp_path / "a.nrrd")
+        header, _, data = path.read_bytes().partition(b"\n\n")
+        lines = [
+            b"space directions: (2,0,0) (2,0,0) (0,0,2)" if line.startswith(b"space directions") else line
+            for line in header.split(b"\n")
+        ]
+        path.write_bytes(b"\n".join(lines) + b"\n\n" + data)
+        error = refusal(images.read, path, "T1")
+        assert (error.code, error.exit_code) == ("INPUT_GEOMETRY", 4)
+
+
+class TestWriting:
+    def test_unwritable_folder(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        error = refusal(images.write, blob_image((8, 8, 8)), tmp_path / "file" / "a.nrrd")
+        assert (error.code, error.exit_code) == ("OUTPUT_UNWRITABLE", 4)
+        assert (
+            refusal(images.write, blob_image((8, 8, 8)), tmp_path / "none" / "a.nrrd").code
+            == "OUTPUT_UNWRITABLE"
+        )
+
+    def test_failure_leaves_the_older_file(self, tmp_path, monkeypatch):
+        (tmp_path / "a.nrrd").write_text("older")
+
+        def full(*_arguments):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(files.os, "fsync", full)
+        assert refusal(images.write, blob_image((8, 8, 8)), tmp_path / "a.nrrd").code == "DISK_FULL"
+        assert os.listdir(tmp_path) == ["a.nrrd"]
+        assert (tmp_path / "a.nrrd").read_text() == "older"
+
+    @pytest.mark.parametrize("extension", [".nrrd", ".nii", ".mha", ".nii.gz"])
+    def test_full_disk(self, small_disk, extension):
+        noise = np.random.default_rng(0).random((80, 80, 80)).astype(np.float32)
+        image = images.image_of(noise, Grid(noise.shape, (1, 1, 1), (0, 0, 0)))
+        error = refusal(images.write, image, small_disk / f"a{extension}", extension == ".nii.gz")
+        assert (error.code, error.exit_code) == ("DISK_FULL", 4)
+        assert os.listdir(small_disk) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small file system can only be mounted by root on Linux")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+class TestWorkingGrid:
+    def test_covers_the_image_and_is_centred_on_it(self):
+        reference = Grid((181, 217, 181), (1, 1, 1), (-90, -126, -72))
+        grid = images.working_grid(reference, (2, 2, 2))
+        assert grid == Grid((91, 109, 91), (2, 2, 2), (-90, -126, -72))
+
+    def test_whole_voxels_are_not_added_for_rounding(self):
+        grid = images.working_grid(Grid((30, 30, 30), (0.1, 0.1, 0.1), (0, 0, 0)), (0.3, 0.3, 0.3))
+        assert grid.size == (10, 10, 10)
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.permutations([0, 1, 2]), st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    def test_flips_and_permutations_change_nothing(self, order, flips):
+        image = images.image_of(
+            np.random.default_rng(1).random((9, 12, 7)).astype(np.float32),
+            Grid((9, 12, 7), (1.3, 0.7, 2.9), (5.5, -7.25, 11.125), OBLIQUE),
+        )
+        turned = sitk.Flip(sitk.PermuteAxes(image, order), flips)
+        grid = images.working_grid(images.grid_of(image), (1.5, 1.5, 2.0))
+        assert images.working_grid(images.grid_of(turned), (1.5, 1.5, 2.0)) == grid
+        np.testing.assert_allclose(
+            images.array_of(images.resample(turned, grid)),
+            images.array_of(images.resample(image, grid)),
+            atol=1e-4,
+        )
+
+
+class TestResample:
+    def test_a_linear_ramp_stays_where_it_is(self):
+        source = Grid((30, 28, 26), (1.0, 1.2, 1.4), (-10, -20, -5), OBLIQUE)
+        x, y, z = np.moveaxis(
+            source.world(np.stack(np.meshgrid(*map(np.arange, source.size), indexing="ij"), -1)), -1, 0
+        )
+        image = images.image_of((x + 2 * y - 3 * z).astype(np.float32), source)
+        centre = source.world(np.asarray(source.size) / 2)
+        target = Grid((4, 4, 4), (0.7, 0.9, 0.8), tuple(centre))
+        x, y, z = np.moveaxis(
+            target.world(np.stack(np.meshgrid(*map(np.arange, target.size), indexing="ij"), -1)), -1, 0
+        )
+        np.testing.assert_allclose(
+            images.array_of(images.resample(image, target)), x + 2 * y - 3 * z, atol=1e-3
+        )
+
+    def test_outside_is_background(self):
+        image = blob_image((8, 8, 8))
+        far = Grid((2, 2, 2), (2, 2, 2), (500, 500, 500))
+        assert set(images.array_of(images.resample(image, far, background=-7)).ravel()) == {-7}
+        assert set(images.array_of(images.resample(image, far, "nearest", -7)).ravel()) == {-7}
+
+    def test_coarser_targets_average(self):
+        """Alternating voxels of 0 and 1 become 0.5, not an arbitrary one of the two."""
+        stripes = np.zeros((32, 8, 8), np.float32)
+        stripes[::2] = 1
+        image = images.image_of(stripes, Grid(stripes.shape, (1, 1, 1), (0, 0, 0)))
+        coarse = images.array_of(images.resample(image, Grid((5, 4, 4), (4, 1, 1), (8, 2, 2))))
+        np.testing.assert_allclose(coarse, 0.5, atol=0.02)
+
+    def test_finer_and_equal_grids_are_not_smoothed(self):
+        source = Grid((5, 5, 5), (2, 2, 2), (0, 0, 0))
+        assert not images.blur_variances(source, Grid((5, 5, 5), (1, 2, 2), (0, 0, 0))).any()
+        assert images.blur_variances(source, Grid((5, 5, 5), (2, 2, 6), (0, 0, 0))).nonzero()[0].tolist() == [
+            2
+        ]
+
+    def test_smoothing_follows_the_physical_axis(self):
+        swapped = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+        target = Grid((5, 5, 5), (1, 4, 1), (0, 0, 0))
+        assert images.blur_variances(Grid((5, 5, 5), (1, 1, 1), (0, 0, 0), swapped), target).nonzero()[
+            0
+        ].tolist() == [0]
+
+    def test_one_slice_and_nearest_keep_working(self):
+        image = images.image_of(
+            np.arange(16, dtype=np.int16).reshape(4, 4, 1), Grid((4, 4, 1), (1, 1, 1), (0, 0, 0))
+        )
+        assert images.resample(image, Grid((2, 2, 1), (2, 2, 3), (0.5, 0.5, 0))).GetSize() == (2, 2, 1)
+        labels = images.resample(image, Grid((4, 4, 1), (1, 1, 1), (0, 0, 0)), "nearest")
+        assert labels.GetPixelID() == sitk.sitkInt16
+
+
+def test_overlap():
+    box = Grid((10, 10, 10), (1, 1, 1), (0, 0, 0))
+    assert images.overlap(box, box) == 1
+    assert images.overlap(box, Grid((10, 10, 10), (1, 1, 1), (5, 0, 0))) == pytest.approx(0.5, abs=0.05)
+    assert images.overlap(box, Grid((100, 100, 100), (1, 1, 1), (-40, -40, -40))) == 1
+    assert images.overlap(Grid((100, 100, 100), (1, 1, 1), (-40, -40, -40)), box) == 1
+    assert images.overlap(box, Grid((10, 10, 10), (1, 1, 1), (50, 0, 0))) == 0
+
+
+def test_labels_on_grid_is_the_arg_max_of_the_resampled_maps():
+    rng = np.random.default_rng(0)
+    source = Grid((12, 10, 8), (2, 2, 2), (0, 0, 0))
+    target = Grid((20, 18, 14), (1, 1, 1), (1, 1, 1))
+    maps = rng.random((4, *source.size)).astype(np.float32)
+    expected = np.argmax([images.map_on_grid(each, source, target) for each in maps], axis=0)
+    labels = images.labels_on_grid(iter(maps), source, target, [0, 5, 7, 9])
+    np.testing.assert_array_equal(labels, np.array([0, 5, 7, 9])[expected])

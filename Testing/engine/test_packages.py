@@ -1,0 +1,366 @@
+"""Model packages: written, verified, damaged, imported."""
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine_cases import blob_image, card, label, role, tiny_package
+from veloxseg import bundles, files, images, package_writer, packages, pipeline
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSeg
+
+
+def refusal(call, *arguments):
+    with pytest.raises(VeloxSegError) as caught:
+        call(*arguments)
+    assert caught.value.exit_code in (3, 4)
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return tiny_package(tmp_path_factory.mktemp("packages") / "tiny-test")
+
+
+@pytest.fixture
+def package(original, tmp_path):
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(original, tmp_path / "tiny-test"))
+
+
+def change_card(folder, **changes):
+    path = folder / packages.CARD
+    content = json.loads(path.read_text())
+    files.write_json(path, {**content, **changes})
+    package_writer.write_manifest(folder)
+
+
+class TestWrite:
+    def test_contents(self, original):
+        names = {path.relative_to(original).as_posix() for path in original.rglob("*") if path.is_file()}
+        assert names == {
+            "LICENSE",
+            "configs/inference.json",
+            "configs/metadata.json",
+            "configs/velox.json",
+            "docs/README.md",
+            "example/T1.nii.gz",
+            "example/expected.json",
+            "example/mask.nii.gz",
+            "manifest.json",
+            "models/model.safetensors",
+            "scripts/__init__.py",
+            "scripts/net.py",
+            "scripts/transforms.py",
+        }
+
+    def test_verifies(self, original):
+        assert packages.verify(original) == 1.0
+
+    def test_network_is_the_one_that_was_written(self, original):
+        torch.manual_seed(0)
+        arguments = {**card()["architecture"]["arguments"], "teachers": False, "deep_supervision": False}
+        expected = VeloxSeg(**arguments).state_dict()
+        network = packages.read(original).network()
+        assert not network.training
+        assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+
+    def test_training_only_weights_are_left_out(self, tmp_path):
+        the_card = card()
+        full = VeloxSeg(**the_card["architecture"]["arguments"])
+        mask = blob_image((24, 20, 22)) > 50
+        package_writer.write(
+            tmp_path / "p",
+            full.state_dict(),
+            the_card,
+            package_writer.Example({"T1": blob_image((24, 20, 22))}, mask, 0.0),
+            {"LICENSE": b"x"},
+        )
+        keys = packages.read(tmp_path / "p").network().state_dict()
+        assert not [key for key in keys if key.startswith(("rc_decoders", "decoder.out_conv2"))]
+
+    def test_same_input_gives_the_same_bytes(self, original, tmp_path):
+        again = tiny_package(tmp_path / "tiny-test")
+        package_writer.pack(original, tmp_path / "a.zip")
+        package_writer.pack(again, tmp_path / "b.zip")
+        assert files.sha256(tmp_path / "a.zip") == files.sha256(tmp_path / "b.zip")
+
+    def test_as_zip(self, tmp_path):
+        tiny_package(tmp_path / "tiny.zip")
+        assert os.listdir(tmp_path) == ["tiny.zip"]
+        assert package_writer.import_zip(tmp_path / "tiny.zip", tmp_path / "models").card["id"] == "tiny-test"
+
+    def test_invalid_card_leaves_nothing(self, tmp_path):
+        with pytest.raises(VeloxSegError):
+            tiny_package(tmp_path / "tiny", id="Not an id")
+        assert os.listdir(tmp_path) == []
+
+    def test_failed_update_keeps_the_older_package(self, package):
+        with pytest.raises(VeloxSegError):
+            tiny_package(package, threshold=7)
+        assert packages.verify(package) == 1.0
+        assert os.listdir(package.parent) == ["tiny-test"]
+
+    def test_readme_says_what_a_person_must_know(self):
+        scores = [
+            {
+                "name": "Dice",
+                "data": "phantoms",
+                "n": 30,
+                "value": 0.8,
+                "interval_95": [0.79, 0.81],
+                "synthetic": True,
+                "baseline": {"name": "copied labels", "value": 0.5},
+            }
+        ]
+        text = bundles.readme(card(scores=scores))
+        for words in (
+            "Demonstration only",
+            "0.800",
+            "0.790-0.810",
+            "copied labels: 0.500",
+            "synthetic",
+            "anything else",
+        ):
+            assert words in text
+
+
+class TestDamage:
+    """Every kind of damage is named, with exit code 3, and never runs."""
+
+    def test_missing(self, tmp_path):
+        assert refusal(packages.verify, tmp_path / "none").code == "MODEL_MISSING"
+
+    def test_changed_weights(self, package):
+        path = package / packages.WEIGHTS
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        error = refusal(packages.verify, package)
+        assert error.code == "MODEL_CORRUPT" and packages.WEIGHTS in error.text
+        error = refusal(packages.read(package).network)
+        assert error.code == "MODEL_CORRUPT" and packages.WEIGHTS in error.text
+
+    def test_weights_cut_off_with_fitting_hashes(self, package):
+        path = package / packages.WEIGHTS
+        path.write_bytes(path.read_bytes()[:1000])
+        change_card(package, weights_sha256=files.sha256(path))
+        assert refusal(packages.verify, package).code == "MODEL_CORRUPT"
+
+    def test_weights_of_another_architecture(self, package):
+        change_card(
+            package,
+            labels=[label(1), label(2)],
+            architecture=card(labels=[label(1), label(2)])["architecture"],
+        )
+        error = refusal(packages.verify, package)
+        assert error.code == "MODEL_CORRUPT" and "architecture" in error.text
+
+    @pytest.mark.parametrize(
+        "name", ["LICENSE", "models/model.safetensors", "example/T1.nii.gz", "manifest.json"]
+    )
+    def test_lost_file(self, package, name):
+        (package / name).unlink()
+        error = refusal(packages.verify, package)
+        assert error.code == "MODEL_CORRUPT" and name in error.text
+
+    def test_extra_file(self, package):
+        (package / "scripts" / "more.py").write_text("")
+        assert "scripts/more.py" in refusal(packages.verify, package).text
+
+    def test_link(self, package):
+        (package / "LICENSE").unlink()
+        (package / "LICENSE").symlink_to("/etc/hostname")
+        assert "link" in refusal(packages.verify, package).text
+
+    def test_card_is_not_json(self, package):
+        (package / packages.CARD).write_text("{")
+        assert refusal(packages.read, package).code == "MODEL_CORRUPT"
+
+    @pytest.mark.parametrize(
+        "changes,field",
+        [
+            ({"threshold": 2}, "threshold"),
+            ({"roles": []}, "roles"),
+            ({"id": "../up"}, "id"),
+            ({"more": 1}, "more"),
+            ({"labels": [label(1), label(1)]}, "labels"),
+            ({"roles": [role("A"), role("B")]}, "reference"),
+            ({"roles": [role(intensity={"kind": "magic"})]}, "intensity"),
+            (
+                {
+                    "architecture": {
+                        "name": "VeloxSeg",
+                        "arguments": {**card()["architecture"]["arguments"], "n_classes": 5},
+                    }
+                },
+                "n_classes",
+            ),
+        ],
+    )
+    def test_schema(self, package, changes, field):
+        change_card(package, **changes)
+        error = refusal(packages.read, package)
+        assert error.code == "MODEL_SCHEMA" and field in error.text
+
+    @pytest.mark.parametrize("changes", [{"input_size": [30, 30, 30]}, {"unknown": 1}])
+    def test_arguments_that_make_no_network(self, package, changes):
+        arguments = {**card()["architecture"]["arguments"], **changes}
+        change_card(package, architecture={"name": "VeloxSeg", "arguments": arguments})
+        error = refusal(packages.verify, package)
+        assert error.code == "MODEL_SCHEMA" and "architecture.arguments" in error.text
+
+    @pytest.mark.parametrize("changes", [{"schema_version": 2}, {"engine_version": ">=9.0"}])
+    def test_newer_than_the_engine(self, package, changes):
+        change_card(package, **changes, entirely_new=1)
+        error = refusal(packages.read, package)
+        assert error.code == "MODEL_NEWER" and "update" in error.text
+
+    def test_colour_photos_are_for_a_newer_engine(self, package):
+        change_card(package, roles=[{**role(), "kind": "photo"}])
+        assert refusal(packages.read, package).code == "MODEL_NEWER"
+
+    def test_example_with_another_answer(self, package):
+        mask = blob_image((24, 20, 22)) > 1000
+        package_writer._write_example(package, package_writer.Example({"T1": blob_image((24, 20, 22))}, mask))
+        package_writer.write_manifest(package)
+        assert "Dice" in refusal(packages.verify, package).text
+
+    @pytest.mark.parametrize(
+        "expected",
+        [
+            {},
+            [],
+            {"inputs": {"T1": "../../outside.nrrd"}, "mask": "mask.nii.gz", "dice_min": 0},
+            {"inputs": {"T1": "none.nrrd"}, "mask": "mask.nii.gz", "dice_min": 0},
+        ],
+    )
+    def test_unusable_example(self, package, expected):
+        files.write_json(package / packages.EXPECTED, expected)
+        package_writer.write_manifest(package)
+        assert refusal(packages.verify, package).code == "MODEL_CORRUPT"
+
+
+class TestImport:
+    def archive(self, tmp_path, entries):
+        path = tmp_path / "p.zip"
+        with zipfile.ZipFile(path, "w") as target:
+            for entry, content in entries:
+                target.writestr(entry, content)
+        return path
+
+    def refuse(self, archive, tmp_path):
+        error = refusal(package_writer.import_zip, archive, tmp_path / "models")
+        assert os.listdir(tmp_path / "models") == []
+        return error
+
+    def test_folder_inside_the_zip(self, original, tmp_path):
+        path = tmp_path / "p.zip"
+        with zipfile.ZipFile(path, "w") as target:
+            for file in original.rglob("*"):
+                target.write(file, f"inner/{file.relative_to(original)}")
+        imported = package_writer.import_zip(path, tmp_path / "models")
+        assert imported.folder == tmp_path / "models" / "tiny-test"
+        assert packages.verify(imported.folder) == 1.0
+        assert os.listdir(tmp_path / "models") == ["tiny-test"]
+
+    def test_replaces_an_older_version(self, original, tmp_path):
+        package_writer.pack(original, tmp_path / "p.zip")
+        older = tmp_path / "models" / "tiny-test"
+        older.mkdir(parents=True)
+        (older / "old").write_text("")
+        package_writer.import_zip(tmp_path / "p.zip", tmp_path / "models")
+        assert not (older / "old").exists() and os.listdir(tmp_path / "models") == ["tiny-test"]
+
+    @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "C:/evil", "a\\..\\evil"])
+    def test_names_that_leave_the_folder(self, tmp_path, name):
+        assert "leaves" in self.refuse(self.archive(tmp_path, [(zipfile.ZipInfo(name), "x")]), tmp_path).text
+        assert not list(tmp_path.rglob("evil"))
+
+    def test_link(self, tmp_path):
+        entry = zipfile.ZipInfo("LICENSE")
+        entry.external_attr = 0o120777 << 16
+        assert "link" in self.refuse(self.archive(tmp_path, [(entry, "/etc/passwd")]), tmp_path).text
+
+    def test_size_bomb(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(package_writer, "LARGEST_PACKAGE_BYTES", 1000)
+        assert "large" in self.refuse(self.archive(tmp_path, [("a", "0" * 2000)]), tmp_path).text
+
+    def test_too_many_files(self, tmp_path):
+        entries = [(f"f{number}", "") for number in range(package_writer.MOST_FILES + 1)]
+        assert "large" in self.refuse(self.archive(tmp_path, entries), tmp_path).text
+
+    def test_doubled_names(self, tmp_path):
+        assert "two files" in self.refuse(self.archive(tmp_path, [("A", ""), ("a", "")]), tmp_path).text
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nothing", b"x" * 1000])
+    def test_no_zip(self, tmp_path, content):
+        (tmp_path / "p.zip").write_bytes(content)
+        assert self.refuse(tmp_path / "p.zip", tmp_path).code == "MODEL_CORRUPT"
+
+    def test_cut_off_zip(self, original, tmp_path):
+        package_writer.pack(original, tmp_path / "p.zip")
+        content = (tmp_path / "p.zip").read_bytes()
+        (tmp_path / "p.zip").write_bytes(content[: len(content) // 2])
+        assert self.refuse(tmp_path / "p.zip", tmp_path).code == "MODEL_CORRUPT"
+
+    def test_damaged_bytes_in_the_zip(self, original, tmp_path):
+        package_writer.pack(original, tmp_path / "p.zip")
+        content = bytearray((tmp_path / "p.zip").read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        (tmp_path / "p.zip").write_bytes(content)
+        assert self.refuse(tmp_path / "p.zip", tmp_path).code == "MODEL_CORRUPT"
+
+    def test_damage_inside_keeps_the_older_package(self, package, tmp_path):
+        models = tmp_path / "models"
+        package_writer.pack(package, tmp_path / "good.zip")
+        package_writer.import_zip(tmp_path / "good.zip", models)
+        (package / "LICENSE").write_text("changed")
+        package_writer.pack(package, tmp_path / "bad.zip")
+        assert refusal(package_writer.import_zip, tmp_path / "bad.zip", models).code == "MODEL_CORRUPT"
+        assert os.listdir(models) == ["tiny-test"] and packages.verify(models / "tiny-test") == 1.0
+
+    def test_missing(self, tmp_path):
+        assert (
+            refusal(package_writer.import_zip, tmp_path / "none.zip", tmp_path / "models").code
+            == "MODEL_MISSING"
+        )
+
+
+def test_find(original):
+    assert packages.find(original) == original
+    assert refusal(packages.find, "no-such-model").code == "MODEL_MISSING"
+
+
+@pytest.mark.parametrize("folder", packages.shipped(), ids=lambda folder: folder.name)
+def test_shipped_packages_are_intact(folder):
+    assert packages.verify(folder) >= 0.99
+    assert folder.name == packages.read(folder).card["id"]
+
+
+class TestMonaiReadsThePackage:
+    def test_metadata_and_inference_make_the_same_mask(self, original, monkeypatch):
+        """MONAI's own parser builds network and preprocessing from the generated files and agrees with
+        ours."""
+        from monai.bundle import ConfigParser
+
+        monkeypatch.chdir(original)
+        monkeypatch.syspath_prepend(str(original))
+        parser = ConfigParser()
+        parser.read_config("configs/inference.json")
+        parser["bundle_root"] = str(original)
+        parser["device"] = "cpu"
+        case = parser.get_parsed_content("preprocessing")(parser.get_parsed_content("datalist")[0])
+        logits = parser.get_parsed_content("inferer")(
+            case["image"][None], parser.get_parsed_content("network")
+        )
+        assert logits.shape[1] == 2
+        ours = packages.read(original)
+        prepared = pipeline.prepare(ours.card, {"T1": images.read(original / "example" / "T1.nii.gz")})
+        np.testing.assert_allclose(case["image"].numpy(), prepared.volume.numpy(), atol=1e-3)

@@ -1,0 +1,288 @@
+"""The way from images to a mask. Geometry is proven with a stand-in network that only thresholds."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from engine_cases import (
+    blob_image,
+    card,
+    inputs_hash,
+    label,
+    own_answer,
+    role,
+    stand_in,
+    thresholding,
+    tiny_arguments,
+    write_image,
+)
+from veloxseg import devices, images, measures, pipeline
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSeg
+from veloxseg.phantoms.shapes import sample_shape
+
+CPU = devices.choose("cpu")
+SCALED = {"kind": "scale", "divide_by": 100, "clip": [0, 100]}
+SPACING = (1.5, 1.5, 1.5)
+
+
+def threshold_package(spacing=SPACING):
+    """One role with values 0-100, one label where the value is above 50."""
+    return stand_in(
+        card([role("CT", "CT", intensity=SCALED)], spacing=spacing), thresholding([0.0, 1.0], 8.0)
+    )
+
+
+def turn(degrees_about_z, degrees_about_x):
+    a, b = np.radians([degrees_about_z, degrees_about_x])
+    about_z = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    return tuple((about_z @ about_x).ravel().tolist())
+
+
+def segment(package, path_by_role, **settings):
+    return pipeline.segment(package, path_by_role, pipeline.Settings(**settings), CPU)
+
+
+GRIDS = {
+    "axial": {"spacing": (1.5, 1.5, 1.5), "size": (80, 76, 72)},
+    "finer than the network's grid": {"spacing": (0.8, 0.9, 1.0), "size": (120, 110, 100)},
+    "anisotropic": {"spacing": (1.0, 1.2, 4.0), "size": (110, 100, 30)},
+    "sagittal slices": {
+        "spacing": (1.0, 1.0, 3.0),
+        "size": (110, 110, 36),
+        "direction": (0, 0, 1, 1, 0, 0, 0, -1, 0),
+    },
+    "oblique": {"spacing": (1.4, 1.4, 1.8), "size": (80, 80, 66), "direction": turn(25, 15)},
+    "oblique and anisotropic": {
+        "spacing": (1.0, 1.0, 3.0),
+        "size": (110, 110, 36),
+        "direction": turn(-40, 20),
+    },
+    "far from the origin": {
+        "spacing": (1.7, 1.5, 1.3),
+        "size": (70, 76, 80),
+        "origin": (-431.7, 212.3, 1033.9),
+    },
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_same_object_on_any_grid(tmp_path, name):
+    shape = sample_shape(**GRIDS[name])
+    outcome = segment(threshold_package(), {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
+    assert images.same_grid(outcome.grid, images.grid_of(shape.mask))
+    dice = measures.dice(outcome.mask, images.array_of(shape.mask), 1)
+    print(f"{name}: Dice {dice:.4f}")
+    assert dice > 0.99
+
+
+def test_position_and_volume_in_the_world(tmp_path):
+    """The parts of the solid come back as lesions of their true size at their true places, from an oblique
+    grid."""
+    package = threshold_package()
+    package.card["lesions"] = True
+    shape = sample_shape(**GRIDS["oblique"])
+    outcome = segment(package, {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
+    truth = images.array_of(shape.mask)
+    expected = measures.lesions(truth, truth.astype(np.float32), images.grid_of(shape.mask))
+    assert len(outcome.lesions) == len(expected) == 2
+    for lesion, true in zip(outcome.lesions, expected, strict=True):
+        assert lesion["volume_ml"] == pytest.approx(true["volume_ml"], rel=0.03)
+        assert lesion["diameter_mm"] == pytest.approx(true["diameter_mm"], abs=2)
+        assert lesion["centroid_lps"] == pytest.approx(true["centroid_lps"], abs=0.3)
+        assert shape.solid.inside(np.array(lesion["centroid_lps"]))
+
+
+def flips_and_permutations():
+    return [
+        (order, flips)
+        for order in itertools.permutations(range(3))
+        for flips in ((0, 0, 0), (1, 0, 1), (0, 1, 0))
+    ]
+
+
+def mask_like(outcome, turned, original):
+    """The outcome's mask as an array on the original grid, moved by nearest neighbour (exact for flips)."""
+    mask = images.image_of(outcome.mask, images.grid_of(turned))
+    return images.array_of(images.resample(mask, images.grid_of(original), "nearest"))
+
+
+@pytest.mark.parametrize("order,flips", flips_and_permutations())
+def test_flipping_and_permuting_the_array_changes_nothing_for_a_real_network(tmp_path, order, flips):
+    """A VeloxSeg with random weights answers nervously: the hardest network to keep steady."""
+    package, image, expected = nervous_case()
+    turned = sitk.Flip(sitk.PermuteAxes(image, order), [bool(flip) for flip in flips])
+    outcome = segment(package, {"T1": write_image(turned, tmp_path / "t1.nrrd")}, overlap=0.25)
+    assert outcome.mask.shape == turned.GetSize()
+    assert measures.mean_dice(mask_like(outcome, turned, image), expected) > 0.999
+
+
+def nervous_case():
+    torch.manual_seed(3)
+    the_card = card()
+    network = VeloxSeg(
+        **{**tiny_arguments(), "teachers": False, "deep_supervision": False, "in_ch": [1]}
+    ).eval()
+    image = blob_image((30, 26, 22), (2.1, 1.7, 2.4))
+    return stand_in(the_card, network), image, images.array_of(own_answer(the_card, network, {"T1": image}))
+
+
+def test_roles_on_different_grids_meet_by_position(tmp_path):
+    """The second role decides, on a coarser, shifted and turned grid; the answer lies where the object is."""
+    reference = sample_shape(spacing=(1.5, 1.5, 1.5), size=(80, 76, 72))
+    other = sample_shape(
+        spacing=(2.5, 2.5, 2.5),
+        size=(56, 56, 56),
+        direction=turn(10, 5),
+        origin=(-12, 4, -22),
+        solid=reference.solid,
+        edge_mm=2.5,
+    )
+    roles = [role("CT", "CT", intensity=SCALED), role("PET", "PT", reference=False, intensity=SCALED)]
+    package = stand_in(card(roles, spacing=SPACING), lambda x: thresholding([0.0, 1.0], 8.0)(x[:, 1:]))
+    outcome = segment(
+        package,
+        {
+            "CT": write_image(reference.image, tmp_path / "ct.nrrd"),
+            "PET": write_image(other.image, tmp_path / "pet.nrrd"),
+        },
+    )
+    assert measures.dice(outcome.mask, images.array_of(reference.mask), 1) > 0.98
+
+
+def test_several_labels_take_the_card_s_values(tmp_path):
+    shape = sample_shape(spacing=(1.5, 1.5, 1.5), size=(80, 76, 72))
+    labels = [label(4, "Edge"), label(9, "Inside")]
+    package = stand_in(
+        card([role("CT", "CT", intensity=SCALED)], labels, SPACING), thresholding([0.0, 0.5, 1.0])
+    )
+    outcome = segment(package, {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
+    assert np.unique(outcome.mask).tolist() == [0, 4, 9]
+    assert [entry["value"] for entry in outcome.segments] == [4, 9]
+    assert sum(entry["voxels"] for entry in outcome.segments) == np.count_nonzero(outcome.mask)
+
+
+def test_highest_probability_lies_in_the_object(tmp_path):
+    shape = sample_shape(spacing=(1.5, 1.5, 1.5), size=(80, 76, 72))
+    outcome = segment(threshold_package(), {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
+    assert outcome.highest_probability["value"] > 0.95
+    assert shape.solid.inside(np.array(outcome.highest_probability["position_lps"]))
+
+
+class TestRefusals:
+    def refusal(self, package, paths):
+        with pytest.raises(VeloxSegError) as caught:
+            segment(package, paths)
+        return caught.value
+
+    def two_roles(self):
+        roles = [role("CT", "CT", intensity=SCALED), role("PET", "PT", reference=False, intensity=SCALED)]
+        return stand_in(card(roles), thresholding([0.0, 1.0]))
+
+    @pytest.mark.parametrize("given", [["CT"], ["CT", "PET", "MR"], ["PT", "CT"]])
+    def test_missing_and_unknown_roles(self, tmp_path, given):
+        path = write_image(blob_image(), tmp_path / "a.nrrd")
+        error = self.refusal(self.two_roles(), dict.fromkeys(given, path))
+        assert (error.code, error.exit_code) == ("MODEL_ROLES", 3)
+        assert "CT, PET" in error.text
+
+    def test_one_file_in_two_roles(self, tmp_path):
+        path = write_image(blob_image(), tmp_path / "a.nrrd")
+        error = self.refusal(self.two_roles(), {"CT": path, "PET": path})
+        assert (error.code, error.exit_code) == ("INPUT_ROLE", 4)
+
+    def test_too_little_overlap(self, tmp_path):
+        far = blob_image()
+        far.SetOrigin([value + 60 for value in far.GetOrigin()])
+        error = self.refusal(
+            self.two_roles(),
+            {
+                "CT": write_image(blob_image(), tmp_path / "a.nrrd"),
+                "PET": write_image(far, tmp_path / "b.nrrd"),
+            },
+        )
+        assert (error.code, error.exit_code) == ("INPUT_OVERLAP", 4)
+        assert "PET" in error.text and "%" in error.text
+
+    def test_network_without_numbers(self, tmp_path):
+        package = stand_in(card(), lambda x: torch.full((1, 2, *x.shape[2:]), torch.nan))
+        error = self.refusal(package, {"T1": write_image(blob_image(), tmp_path / "a.nrrd")})
+        assert (error.code, error.exit_code) == ("NUMERIC", 7)
+
+    @pytest.mark.parametrize(
+        "failure", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")]
+    )
+    def test_exhausted_memory(self, tmp_path, failure):
+        def network(x):
+            raise failure
+
+        error = self.refusal(
+            stand_in(card(), network), {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
+        )
+        assert (error.code, error.exit_code) == ("MEMORY_CPU", 5)
+
+    def test_a_defect_is_not_taken_for_exhausted_memory(self, tmp_path):
+        def network(x):
+            raise RuntimeError("shapes differ")
+
+        with pytest.raises(RuntimeError, match="shapes differ"):
+            segment(stand_in(card(), network), {"T1": write_image(blob_image(), tmp_path / "a.nrrd")})
+
+
+class TestGpuMemory:
+    """A GPU that is too small, imitated by a network that fails the first time it is loaded."""
+
+    gpu = devices.Device(torch.device("cuda:0"), "Small GPU")
+
+    def package(self):
+        def network(device):
+            if device.type == "cuda":
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return thresholding([-1.0, 1.0])
+
+        return dataclasses.make_dataclass("Package", ["card", "network"])(card(), network)
+
+    def test_auto_goes_on_with_the_cpu(self, tmp_path):
+        run = pipeline.Run()
+        paths = {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
+        outcome = pipeline.segment(self.package(), paths, pipeline.Settings("auto"), self.gpu, run)
+        assert outcome.device.startswith("CPU")
+        assert [note["code"] for note in run.notes] == ["RETRY_CPU"]
+
+    def test_a_chosen_gpu_is_not_replaced_in_silence(self, tmp_path):
+        paths = {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
+        with pytest.raises(VeloxSegError) as caught:
+            pipeline.segment(self.package(), paths, pipeline.Settings("cuda"), self.gpu)
+        assert (caught.value.code, caught.value.exit_code) == ("MEMORY_GPU", 5)
+        assert "Small GPU" in caught.value.text
+
+
+@pytest.mark.parametrize("questions", range(0, 12, 2))
+def test_cancel_at_any_time_and_inputs_stay(tmp_path, questions):
+    class Impatient(pipeline.Listener):
+        asked = 0
+
+        def cancelled(self):
+            self.asked += 1
+            return self.asked > questions
+
+    paths = {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
+    before = inputs_hash(tmp_path)
+    package = stand_in(card(), thresholding([-1.0, 1.0]))
+    with pytest.raises(VeloxSegError) as caught:
+        pipeline.segment(package, paths, pipeline.Settings(), CPU, pipeline.Run(Impatient()))
+    assert (caught.value.code, caught.value.exit_code) == ("CANCELLED", 6)
+    assert inputs_hash(tmp_path) == before
+
+
+def test_unavailable_devices():
+    for wanted in ("cuda:99", "mps" if not torch.backends.mps.is_available() else "cuda:98", "tpu", "cuda:x"):
+        with pytest.raises(VeloxSegError) as caught:
+            devices.choose(wanted)
+        assert (caught.value.code, caught.value.exit_code) == ("REQUEST", 2)
+    assert devices.choose("cpu").is_cpu and devices.choose().name

@@ -1,0 +1,439 @@
+"""The runner as the panel uses it: JSON lines on stdout, exit codes, nothing left behind.
+
+Everything that needs a process of its own (streams, signals, cancelling, imports) has one; the many kinds of
+bad requests and inputs run inside the test's process, because every start of Python and torch takes seconds.
+"""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import veloxseg
+from engine_cases import blob_image, card, inputs_hash, tiny_package, write_image
+from veloxseg import files, images, packages, runner
+from veloxseg.validation import first_problem
+
+ENGINE = Path(veloxseg.__file__).parent
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ENGINE.parent),
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+}
+
+
+class Job:
+    """A job folder with inputs beside it, and the process that works on it."""
+
+    def __init__(self, folder, package, image=None):
+        self.inputs = folder / "inputs"
+        self.folder = folder / "job"
+        self.inputs.mkdir()
+        self.folder.mkdir()
+        self.image = blob_image() if image is None else image
+        write_image(self.image, self.inputs / "t1.nrrd")
+        self.request = {"schema_version": 1, "model": str(package), "inputs": {"T1": "../inputs/t1.nrrd"}}
+        self.events, self.process = [], None
+
+    def run(self, **changes):
+        """Do the job in this process; returns the exit code."""
+        return self.run_file(self.write_request(**changes))
+
+    def run_file(self, path):
+        stream = io.StringIO()
+        code = runner.guarded(path, runner.Events(stream), runner.Watch(self.folder / runner.CANCEL_FILE))
+        self.events = [json.loads(line) for line in stream.getvalue().splitlines()]
+        return code
+
+    def write_request(self, **changes):
+        path = self.folder / "request.json"
+        path.write_text(json.dumps({**self.request, **changes}))
+        return path
+
+    def start(self, *arguments):
+        """Do the job in a process of its own, by default with the request of this job."""
+        arguments = arguments or [str(self.write_request())]
+        self.log = self.folder.parent / "log.txt"
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "veloxseg.runner", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=ENVIRONMENT,
+            cwd=self.folder,
+        )
+        os.close(log)
+        return self
+
+    def wait_for(self, event):
+        while self._read_event():
+            if self.events[-1]["event"] == event:
+                return
+        raise AssertionError(f"{event} never came: {self.events}")
+
+    def finish(self):
+        while self._read_event():
+            pass
+        return self.process.wait(60)
+
+    def _read_event(self):
+        line = self.process.stdout.readline()
+        if line:
+            self.events.append(json.loads(line))
+        return bool(line)
+
+    def close(self):
+        if self.process is None:
+            return
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+
+    def log_text(self):
+        return self.log.read_text(encoding="utf-8")
+
+    def named(self, event):
+        return [entry for entry in self.events if entry["event"] == event]
+
+    def left_behind(self):
+        return sorted(os.listdir(self.folder))
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return tiny_package(tmp_path_factory.mktemp("packages") / "tiny-test")
+
+
+@pytest.fixture
+def job(tmp_path, package):
+    job = Job(tmp_path, package)
+    yield job
+    job.close()
+
+
+@pytest.fixture
+def long_job(tmp_path, package):
+    """Many windows: time enough to interfere."""
+    job = Job(tmp_path, package, blob_image((100, 100, 100)))
+    yield job
+    job.close()
+
+
+class TestSuccess:
+    def test_events_files_and_untouched_inputs(self, job):
+        before = inputs_hash(job.inputs)
+        assert job.start().finish() == 0, job.log_text()
+        assert job.events[0]["event"] == "hello" and job.events[0]["protocol"] == 1
+        assert job.events[0]["device"].startswith("CPU")
+        stages = [entry["name"] for entry in job.named("stage")]
+        assert [name for number, name in enumerate(stages) if name not in stages[:number]] == [
+            "reading",
+            "preparing",
+            "model",
+            "computing",
+            "measuring",
+            "writing",
+        ]
+        assert job.events[-1]["event"] == "result"
+        assert not job.named("error")
+        assert inputs_hash(job.inputs) == before
+        assert job.left_behind() == ["request.json", "result"]
+
+    def test_result_folder(self, job, package):
+        assert job.run(outputs=["mask", "probability", "measures"], seed=7) == 0
+        result = job.events[-1]
+        assert sorted(result["files"]) == ["mask", "probability", "results"]
+        for entry in result["files"].values():
+            assert files.sha256(Path(entry["path"])) == entry["sha256"]
+        mask = sitk.ReadImage(result["files"]["mask"]["path"])
+        assert mask.GetPixelID() == sitk.sitkUInt8
+        assert images.grid_of(mask) == images.grid_of(job.image)
+        content = json.loads(Path(result["files"]["results"]["path"]).read_text())
+        assert first_problem("results", content) is None
+        assert content["seed"] == 7 and content["model"]["id"] == "tiny-test"
+        assert content["segments"][0]["voxels"] == int(np.count_nonzero(sitk.GetArrayViewFromImage(mask)))
+        assert content["seconds"]["total"] >= content["seconds"]["computing"] > 0
+        probability = sitk.GetArrayViewFromImage(sitk.ReadImage(result["files"]["probability"]["path"]))
+        agree = (probability >= 128) == (sitk.GetArrayViewFromImage(mask) > 0)
+        assert agree.mean() > 0.999
+
+    def test_mask_alone(self, job):
+        assert job.run(outputs=["mask"]) == 0
+        assert sorted(job.events[-1]["files"]) == ["mask", "results"]
+        content = json.loads((job.folder / "result" / "results.json").read_text())
+        assert first_problem("results", content) is None and "segments" not in content
+
+    def test_progress_is_monotonic_complete_and_slow(self, long_job):
+        assert long_job.run() == 0
+        progress = long_job.named("progress")
+        done = [entry["done"] for entry in progress]
+        assert done == sorted(set(done)) and done[-1] == progress[-1]["total"]
+        assert progress[0]["seconds_left"] is None and progress[-1]["seconds_left"] == 0
+        computing = json.loads((long_job.folder / "result" / "results.json").read_text())["seconds"][
+            "computing"
+        ]
+        assert len(progress) <= 5 * computing + 2
+
+    def test_same_request_gives_the_same_mask(self, job):
+        assert job.run(output="one") == 0 and job.run(output="two") == 0
+        assert (job.folder / "one/mask.nrrd").read_bytes() == (job.folder / "two/mask.nrrd").read_bytes()
+
+    def test_output_with_missing_parents(self, job):
+        assert job.run(output="deep/down/result") == 0
+        assert (job.folder / "deep/down/result/mask.nrrd").is_file()
+
+
+class TestBadRequest:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"garbage",
+            b"[]",
+            b"{}",
+            b"\xff\xfe",
+            b'{"schema_version": 2, "model": "m", "inputs": {"T1": "a"}}',
+            b'{"schema_version": 1, "model": "m", "inputs": {"T1": "a", "T1": "b"}}',
+            b'{"schema_version": 1, "model": "m", "inputs": {"T1": "a"}, "overlap": 1.5}',
+            b'{"schema_version": 1, "model": "m", "inputs": {"T1": "a"}, "device": "gpu"}',
+            b'{"schema_version": 1, "model": "m", "inputs": {"T1": "a"}, "more": 1}',
+        ],
+    )
+    def test_garbage(self, job, content):
+        (job.folder / "request.json").write_bytes(content)
+        assert job.run_file(job.folder / "request.json") == 2
+        assert_one_error(job, "REQUEST")
+        assert job.left_behind() == ["request.json"]
+
+    def test_answered_by_the_process(self, job):
+        assert job.start("none.json").finish() == 2
+        assert_one_error(job, "REQUEST")
+        assert "Traceback" in job.log_text()
+
+    def test_no_argument(self, job):
+        assert job.start("one.json", "two.json").finish() == 2
+        assert_one_error(job, "REQUEST")
+
+    def test_device_that_does_not_exist(self, job):
+        assert job.run(device="cuda:99") == 2
+        assert "cuda:99" in assert_one_error(job, "REQUEST")["text"]
+
+
+def assert_one_error(job, code):
+    """Exactly one error, the last event, one sentence; the traceback reached the log alone."""
+    errors = job.named("error")
+    assert [entry["code"] for entry in errors] == [code] and job.events[-1] is errors[0]
+    assert not job.named("result")
+    assert "\n" not in errors[0]["text"] and errors[0]["text"].endswith(".")
+    assert "Traceback" not in json.dumps(job.events)
+    return errors[0]
+
+
+def bad_inputs():
+    volume = blob_image((8, 8, 8))
+    holes = blob_image((8, 8, 8))
+    holes[1, 1, 1] = float("nan")
+    return {
+        "INPUT_KIND 4D": ("INPUT_KIND", sitk.JoinSeries([volume, volume])),
+        "INPUT_KIND RGB": ("INPUT_KIND", sitk.Compose([sitk.Cast(volume, sitk.sitkUInt8)] * 3)),
+        "INPUT_NAN": ("INPUT_NAN", holes),
+        "INPUT_CONSTANT": ("INPUT_CONSTANT", volume * 0),
+    }
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("name", bad_inputs())
+    def test_images(self, job, name):
+        code, image = bad_inputs()[name]
+        write_image(image, job.inputs / "t1.nrrd")
+        self.check(job, code, 4)
+
+    def test_missing(self, job):
+        (job.inputs / "t1.nrrd").unlink()
+        self.check(job, "INPUT_MISSING", 4)
+
+    def test_unreadable(self, job):
+        (job.inputs / "t1.nrrd").write_bytes(b"no image")
+        self.check(job, "INPUT_UNREADABLE", 4)
+
+    def test_roles(self, job):
+        self.check(job, "MODEL_ROLES", 3, inputs={"CT": "../inputs/t1.nrrd"})
+
+    def test_missing_model(self, job):
+        self.check(job, "MODEL_MISSING", 3, model="nowhere")
+
+    def test_wrong_hash(self, job, package, tmp_path):
+        copy = Path(shutil.copytree(package, tmp_path / "copy"))
+        with open(copy / packages.WEIGHTS, "ab") as file:
+            file.write(b"x")
+        self.check(job, "MODEL_CORRUPT", 3, model=str(copy))
+
+    def check(self, job, code, exit_code, **changes):
+        before = inputs_hash(job.inputs)
+        assert job.run(**changes) == exit_code
+        assert_one_error(job, code)
+        assert job.left_behind() == ["request.json"]
+        assert inputs_hash(job.inputs) == before
+
+
+class TestOutput:
+    def test_below_a_file(self, job):
+        assert job.run(output="request.json/result") == 4
+        assert_one_error(job, "OUTPUT_UNWRITABLE")
+        assert job.left_behind() == ["request.json"]
+
+    def test_folder_with_content_is_not_touched(self, job):
+        (job.folder / "result").mkdir()
+        (job.folder / "result" / "mine.txt").write_text("mine")
+        assert job.run() == 4
+        assert_one_error(job, "OUTPUT_UNWRITABLE")
+        assert (job.folder / "result" / "mine.txt").read_text() == "mine"
+        assert job.left_behind() == ["request.json", "result"]
+
+    def test_empty_folder_is_taken(self, job):
+        (job.folder / "result").mkdir()
+        assert job.run() == 0 and (job.folder / "result" / "mask.nrrd").is_file()
+
+    def test_full_disk(self, job, small_disk):
+        write_image(blob_image((90, 80, 60), (0.9, 0.9, 0.9)), job.inputs / "t1.nrrd")
+        assert job.run(output=str(small_disk / "result")) == 4
+        assert_one_error(job, "DISK_FULL")
+        assert os.listdir(small_disk) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = False
+    with contextlib.suppress(FileNotFoundError):
+        command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    if not mounted:
+        pytest.skip("a small file system can only be mounted by root on Linux")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+class TestCancel:
+    def check(self, job):
+        assert job.finish() == 6, job.log_text()
+        assert not job.named("error") and not job.named("result")
+        assert [name for name in job.left_behind() if name != "cancel"] == ["request.json"]
+
+    def test_by_file(self, long_job):
+        long_job.start().wait_for("progress")
+        (long_job.folder / "cancel").touch()
+        self.check(long_job)
+
+    def test_by_closing_stdin(self, long_job):
+        long_job.start().wait_for("progress")
+        long_job.process.stdin.close()
+        self.check(long_job)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+    def test_by_sigterm(self, long_job):
+        long_job.start().wait_for("progress")
+        long_job.process.send_signal(signal.SIGTERM)
+        self.check(long_job)
+
+    def test_before_the_start(self, job):
+        (job.folder / "cancel").touch()
+        assert job.run() == 6
+        assert [entry["event"] for entry in job.events] == ["hello"]
+        assert job.left_behind() == ["cancel", "request.json"]
+
+    def test_killed_process_leaves_no_result(self, long_job):
+        before = inputs_hash(long_job.inputs)
+        long_job.start().wait_for("progress")
+        long_job.process.kill()
+        assert long_job.finish() not in (0, 6)
+        assert not (long_job.folder / "result").exists() and not long_job.named("result")
+        assert inputs_hash(long_job.inputs) == before
+
+
+def python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+
+
+class TestLightness:
+    def test_package_import_is_light(self):
+        heavy = "{'torch', 'numpy', 'SimpleITK', 'monai', 'jsonschema'}"
+        assert (
+            python(f"import sys, veloxseg, veloxseg.runner; print({heavy} & set(sys.modules))").stdout
+            == "set()\n"
+        )
+
+    def test_a_whole_job_needs_no_science_library(self):
+        code = (
+            "import sys, veloxseg.runner, veloxseg.packages, veloxseg.pipeline, veloxseg.results\n"
+            "print({'monai', 'scipy', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules))"
+        )
+        assert python(code).stdout == "set()\n"
+
+    def test_prints_of_libraries_do_not_reach_the_protocol(self):
+        code = (
+            "import os, sys; from veloxseg.runner import Events, private_stdout\n"
+            "events = Events(private_stdout())\n"
+            "print('library chatter'); os.write(1, b'C library chatter')\n"
+            "events.send('note', code='A', text='b')"
+        )
+        outcome = python(code)
+        assert json.loads(outcome.stdout) == {"event": "note", "code": "A", "text": "b"}
+        assert "library chatter" in outcome.stderr and "C library chatter" in outcome.stderr
+
+
+def test_unexpected_failure_is_reported(tmp_path):
+    """A defect inside the engine: exit 7, one sentence, the traceback on stderr alone."""
+    code = (
+        "import sys; from pathlib import Path; from veloxseg import runner\n"
+        "def broken(*_): raise KeyError('inner')\n"
+        "runner.run = broken\n"
+        "sys.exit(runner.main(['request.json']))"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert outcome.returncode == 7
+    event = json.loads(outcome.stdout)
+    assert (event["event"], event["code"]) == ("error", "UNEXPECTED") and "KeyError" in event["text"]
+    assert "Traceback" in outcome.stderr and "Traceback" not in outcome.stdout
+
+
+@pytest.mark.parametrize("path", sorted(ENGINE.rglob("*.py")), ids=lambda path: str(path.relative_to(ENGINE)))
+def test_engine_never_imports_slicer(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        assert not {name.partition(".")[0] for name in names} & {"slicer", "qt", "vtk", "ctk", "PySide6"}
+
+
+def test_card_of_the_tests_is_valid():
+    assert first_problem("card", card()) is None

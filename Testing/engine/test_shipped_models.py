@@ -1,0 +1,134 @@
+"""The shipped packages: intact, honest about themselves, and blind to how an image is stored."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import heads
+from veloxseg import devices, images, measures, packages, pipeline
+from veloxseg.phantoms import petct
+
+needs_head = pytest.mark.skipif(
+    not (heads.TEMPLATES / "aal.nii.gz").exists(), reason="Colin27 is absent: apt-get install mricron-data"
+)
+HEAD_SPACING_MM = 1.5
+PHANTOM_SEED = 7
+STORAGES = [((2, 1, 0), (False, True, False)), ((1, 2, 0), (True, False, True)), ((0, 1, 2), (True, True, True))]
+ANGLES_DEGREES = (8.0, -11.0, 14.0)
+
+
+@pytest.fixture(scope="module")
+def head():
+    image = sitk.Cast(heads.load("both").t1, sitk.sitkFloat32)
+    grid = images.working_grid(images.grid_of(image), (HEAD_SPACING_MM,) * 3)
+    return {"T1": images.resample(image, grid)}
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    case = petct.generate(PHANTOM_SEED)
+    return {"CT": case.ct, "PET": case.pet}
+
+
+def segment(model, inputs, folder):
+    """Mask image of a shipped model, through files."""
+    package = packages.read(packages.find(model))
+    paths = {role: folder / f"{role}.nrrd" for role in inputs}
+    for role, image in inputs.items():
+        images.write(image, paths[role])
+    outcome = pipeline.segment(package, paths, pipeline.Settings(device="cpu"), devices.choose("cpu"), measure=False)
+    return images.image_of(outcome.mask, outcome.grid)
+
+
+def stored_otherwise(image, order, flips):
+    """The same object with permuted and flipped array axes and the matching direction."""
+    return sitk.Flip(sitk.PermuteAxes(image, order), flips)
+
+
+def oblique(image, spacing_mm):
+    """The same object sampled on a grid turned about all three axes that holds all of it."""
+    grid = images.grid_of(image)
+    center = grid.corners().mean(axis=0)
+    turn = np.array(sitk.Euler3DTransform((0, 0, 0), *np.deg2rad(ANGLES_DEGREES).tolist()).GetMatrix()).reshape(3, 3)
+    local = (grid.corners() - center) @ turn
+    size = np.ceil((local.max(0) - local.min(0)) / spacing_mm).astype(int)
+    origin = center - turn @ ((size - 1) / 2 * spacing_mm)
+    target = images.Grid(tuple(size.tolist()), (spacing_mm,) * 3, tuple(origin.tolist()), tuple(turn.ravel().tolist()))
+    background = float(sitk.GetArrayViewFromImage(image).min())
+    return images.resample(sitk.Cast(image, sitk.sitkFloat32), target, background=background)
+
+
+def dice_between(first, second):
+    """Mean Dice over labels of two masks, on the grid of the first."""
+    back = images.resample(second, images.grid_of(first), "nearest", 0)
+    return measures.mean_dice(images.array_of(first), images.array_of(back))
+
+
+@pytest.mark.parametrize("folder", packages.shipped(), ids=lambda folder: folder.name)
+def test_package_is_intact_and_reproduces_its_example(folder):
+    assert packages.verify(folder) >= 0.99
+
+
+def test_both_models_are_shipped_and_small():
+    assert [folder.name for folder in packages.shipped()] == ["brain-regions-t1", "petct-lesions-demo"]
+    size = sum(file.stat().st_size for folder in packages.shipped() for file in folder.rglob("*") if file.is_file())
+    assert size < 8e6
+
+
+def test_cards_are_honest():
+    """Demo models say so, every score names its data and size, synthetic scores are marked, small samples have no interval."""
+    for folder in packages.shipped():
+        card = packages.read(folder).card
+        assert card["demo"] and card["scores"] and card["limits"]
+        for score in card["scores"]:
+            assert score["synthetic"] == card["id"].startswith("petct")
+            assert (score["interval_95"] is None) == (score["n"] == 1)
+
+
+@needs_head
+@pytest.mark.parametrize(("order", "flips"), STORAGES)
+def test_brain_regions_do_not_depend_on_storage(head, order, flips, tmp_path):
+    plain = segment("brain-regions-t1", head, tmp_path)
+    turned = segment("brain-regions-t1", {"T1": stored_otherwise(head["T1"], order, flips)}, tmp_path)
+    assert len(np.unique(images.array_of(plain))) == 9
+    assert dice_between(plain, turned) > 0.999
+
+
+@needs_head
+def test_brain_regions_on_an_oblique_grid(head, tmp_path):
+    plain = segment("brain-regions-t1", head, tmp_path)
+    turned = segment("brain-regions-t1", {"T1": oblique(head["T1"], HEAD_SPACING_MM)}, tmp_path)
+    value = dice_between(plain, turned)
+    print(f"Dice on an oblique grid: {value:.4f}")
+    assert value > 0.95
+
+
+@pytest.mark.parametrize(("order", "flips"), STORAGES[:2])
+def test_lesions_do_not_depend_on_storage(phantom, order, flips, tmp_path):
+    plain = segment("petct-lesions-demo", phantom, tmp_path)
+    turned = {role: stored_otherwise(image, order, flips) for role, image in phantom.items()}
+    assert images.array_of(plain).any()
+    assert dice_between(plain, segment("petct-lesions-demo", turned, tmp_path)) > 0.999
+
+
+def test_lesions_on_an_oblique_grid(phantom, tmp_path):
+    plain = segment("petct-lesions-demo", phantom, tmp_path)
+    turned = {role: oblique(image, 2.0) for role, image in phantom.items()}
+    value = dice_between(plain, segment("petct-lesions-demo", turned, tmp_path))
+    print(f"Dice on an oblique grid: {value:.4f}")
+    assert value > 0.95
+
+
+@needs_head
+def test_every_voxel_of_a_region_belongs_to_one_large_piece(head, tmp_path):
+    """Borders without speckle: pieces below 0.1 ml hold less than half a percent of the labelled volume."""
+    mask = segment("brain-regions-t1", head, tmp_path)
+    small = labelled = 0
+    for value in range(1, 9):
+        pieces = sitk.LabelShapeStatisticsImageFilter()
+        pieces.Execute(sitk.ConnectedComponent(mask == value))
+        volumes = [pieces.GetPhysicalSize(piece) / 1000 for piece in pieces.GetLabels()]
+        labelled += sum(volumes)
+        small += sum(volume for volume in volumes if volume < 0.1)
+    print(f"speckle: {small / labelled:.5f} of the labelled volume")
+    assert small / labelled < 0.005

@@ -1,0 +1,253 @@
+"""The command `veloxseg`: the same pipeline as the panel, for the command line.
+
+Exit codes are those of docs/formats.md; every failure is one sentence on stderr.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tqdm import tqdm
+
+from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Segment one case and write mask.nrrd and results.json into a new folder."""
+
+    model: str
+    """Id of a shipped model (see `veloxseg models`) or folder of a model package."""
+    input: tyro.conf.UseAppendAction[list[str]]
+    """ROLE=PATH, once for every role of the model, e.g. --input CT=ct.nii.gz --input PET=pet.nii.gz."""
+    output: Path
+    """Folder for the results; it must not exist or be empty."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    overlap: float | None = None
+    """Overlap of the windows, 0 to 0.9; by default the model's own."""
+    seed: int = 1234
+    """Seed of random numbers."""
+    probability: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also write probability.nrrd."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print results.json to stdout instead of the table."""
+
+    def run(self) -> None:
+        """Do it. Raises VeloxSegError."""
+        request = {
+            "schema_version": 1,
+            "model": self.model,
+            "inputs": parse_inputs(self.input),
+            "device": self.device,
+            "overlap": self.overlap,
+            "seed": self.seed,
+        }
+        check_request(request)
+        content = segment(
+            request, self.output, ["mask", "measures", *(["probability"] if self.probability else [])]
+        )
+        print(json.dumps(content, indent=2) if self.json else table(content))
+        print(f"Written to {self.output}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the shipped models, verify a package (hashes, schema, run on its example) or print its card."""
+
+    action: tyro.conf.Positional[Literal["list", "verify", "card"]] = "list"
+    """What to do."""
+    package: tyro.conf.Positional[str | None] = None
+    """Id of a shipped model or folder of a package, for verify and card."""
+
+    def run(self) -> None:
+        """Do it. Raises VeloxSegError."""
+        from veloxseg import packages
+
+        if self.action == "list":
+            if not packages.shipped():
+                print("No models came with this installation.")
+            for folder in packages.shipped():
+                card = packages.read(folder).card
+                demo = " (demo)" if card["demo"] else ""
+                print(f"{card['id']:<24} {card['version']:<8} {card['title']}{demo}")
+            return
+        if self.package is None:
+            raise VeloxSegError("REQUEST", reason=f"models {self.action} needs the folder or id of a package")
+        folder = packages.find(self.package)
+        if self.action == "verify":
+            print(f"{folder.name}: intact, example Dice {packages.verify(folder):.3f}")
+        else:
+            print(json.dumps(packages.read(folder).card, indent=2, ensure_ascii=False))
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Write synthetic cases."""
+
+    kind: tyro.conf.Positional[str]
+    """Kind of phantom, e.g. petct."""
+    output: Path
+    """Folder; with a count above one, one folder per case inside it."""
+    seed: int = 0
+    """Seed of the first case; the others count up."""
+    count: int = 1
+    """Number of cases."""
+
+    def run(self) -> None:
+        """Do it. Raises VeloxSegError."""
+        from veloxseg import files, phantoms
+
+        if self.kind not in phantoms.PHANTOMS:
+            raise VeloxSegError(
+                "REQUEST", reason=f"{self.kind!r} is no phantom ({', '.join(phantoms.PHANTOMS)})"
+            )
+        for seed in range(self.seed, self.seed + self.count):
+            folder = self.output if self.count == 1 else self.output / f"{self.kind}-{seed}"
+            with files.typed_output_errors(folder):
+                phantoms.write_case(self.kind, seed, folder)
+            print(folder)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Print tables that the README quotes."""
+
+    table: tyro.conf.Positional[Literal["params"]]
+    """params: parameters and arithmetic of the published PET/CT configuration."""
+
+    def run(self) -> None:
+        """Do it."""
+        from veloxseg import bench
+
+        print(bench.parameters_report())
+
+
+Command = (
+    Annotated[Segment, tyro.conf.subcommand("segment")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
+    | Annotated[Phantom, tyro.conf.subcommand("phantom")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+)
+
+
+class ProgressBar:
+    """The pipeline's listener (`pipeline.Listener`) that draws on stderr."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def stage(self, name: str, text: str) -> None:
+        self.close()
+        print(f"{text} ...", file=sys.stderr)
+
+    def progress(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit="window", file=sys.stderr)
+        self._bar.update(done - self._bar.n)
+
+    def note(self, code: str, text: str) -> None:
+        self.close()
+        print(f"Note: {text}", file=sys.stderr)
+
+    def cancelled(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Finish the bar that is being drawn, if any."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def parse_inputs(entries: list[str]) -> dict[str, str]:
+    """["T1=a.nii", ..] -> {"T1": "a.nii", ..}. Raises REQUEST."""
+    inputs: dict[str, str] = {}
+    for entry in entries:
+        role, separator, path = entry.partition("=")
+        if not separator or not role or not path:
+            raise VeloxSegError("REQUEST", reason=f"{entry!r} is not ROLE=PATH")
+        if role in inputs:
+            raise VeloxSegError("REQUEST", reason=f"the role {role} is given twice")
+        inputs[role] = path
+    return inputs
+
+
+def check_request(request: dict) -> None:
+    """The runner's own check. Raises REQUEST."""
+    from veloxseg.validation import first_problem
+
+    problem = first_problem("request", request)
+    if problem:
+        raise VeloxSegError("REQUEST", reason=problem)
+
+
+def segment(request: dict, output: Path, outputs: list[str]) -> dict:
+    """Do one job with a progress bar; returns the content of results.json. Raises VeloxSegError."""
+    from veloxseg import devices, packages, pipeline, results
+
+    device = devices.choose(request["device"])
+    package = packages.read(packages.find(request["model"]))
+    settings = pipeline.Settings(request["device"], request["overlap"], request["seed"])
+    bar = ProgressBar()
+    run = pipeline.Run(bar)
+    try:
+        with results.complete_folder(output) as partial:
+            outcome = pipeline.segment(package, request["inputs"], settings, device, run)
+            return results.write(outcome, package.card, partial, outputs, run)
+    finally:
+        bar.close()
+
+
+def table(content: dict) -> str:
+    """Segments, volumes and lesions of a results.json as text."""
+    model = content["model"]
+    lines = [
+        f"{model['title']} {model['version']}{' (demo)' if model['demo'] else ''} on {content['device']}, "
+        f"{content['seconds']['total']:.1f} s",
+        "",
+        f"{'Segment':<32}{'ml':>12}",
+    ]
+    lines += [f"{entry['name']:<32}{entry['volume_ml']:>12.2f}" for entry in content["segments"]]
+    if "lesions" in content:
+        lines += ["", f"{len(content['lesions'])} lesion(s)"]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        command = tyro.cli(Command, prog="veloxseg", description="VeloxSeg segmentation", args=arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_OK
+    try:
+        command.run()
+        return EXIT_OK
+    except VeloxSegError as error:
+        print(f"veloxseg: {error.text}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("veloxseg: cancelled; nothing was written", file=sys.stderr)
+        return EXIT_CANCELLED
+    except Exception as error:  # noqa: BLE001 - the last net of the command
+        unexpected = VeloxSegError("UNEXPECTED", kind=type(error).__name__)
+        print(f"veloxseg: {unexpected.text} The log is {keep_log()}.", file=sys.stderr)
+        return unexpected.exit_code
+
+
+def keep_log() -> str:
+    """Writes the traceback of the current exception to a temporary file and returns its path."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="veloxseg-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        traceback.print_exc(file=log)
+    return log.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

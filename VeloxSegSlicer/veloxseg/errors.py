@@ -1,0 +1,110 @@
+"""Expected failures: one class, one table.
+
+Every failure that a person can do something about is a `VeloxSegError` with a code of the table below; the
+table gives the process exit code and one sentence with the cause and the next step. Everything else is a
+defect of the program and ends as `UNEXPECTED`.
+"""
+
+EXIT_OK = 0
+EXIT_REQUEST = 2
+EXIT_MODEL = 3
+EXIT_INPUT = 4
+EXIT_MEMORY = 5
+EXIT_CANCELLED = 6
+EXIT_UNEXPECTED = 7
+
+TABLE: dict[str, tuple[int, str]] = {
+    "REQUEST": (EXIT_REQUEST, "The request cannot be used because {reason}; correct it and start again."),
+    "MODEL_MISSING": (
+        EXIT_MODEL,
+        "No model was found at {path}; choose or install a model package and start again.",
+    ),
+    "MODEL_CORRUPT": (EXIT_MODEL, "The model {model} is damaged ({reason}); delete it and install it again."),
+    "MODEL_SCHEMA": (
+        EXIT_MODEL,
+        "The model {model} does not follow the package format ({reason}); "
+        "ask its author for a corrected package.",
+    ),
+    "MODEL_NEWER": (
+        EXIT_MODEL,
+        "The model {model} needs {needed}, but this is VeloxSeg {engine}; update VeloxSeg.",
+    ),
+    "MODEL_ROLES": (
+        EXIT_MODEL,
+        "The model {model} needs the image(s) {needed}, but {given} was given; choose one image for each.",
+    ),
+    "INPUT_MISSING": (EXIT_INPUT, "The {role} image file does not exist ({path}); choose another file."),
+    "INPUT_UNREADABLE": (
+        EXIT_INPUT,
+        "The {role} image cannot be read as NRRD, NIfTI or MetaImage; "
+        "export it again or choose another file.",
+    ),
+    "INPUT_KIND": (
+        EXIT_INPUT,
+        "The {role} image is {found}, but one 3D volume of single numbers is needed; "
+        "extract a single volume or channel first.",
+    ),
+    "INPUT_NAN": (
+        EXIT_INPUT,
+        "The {role} image has {count} voxel(s) that are not a number or infinite; "
+        "replace them, for example by 0, and start again.",
+    ),
+    "INPUT_CONSTANT": (
+        EXIT_INPUT,
+        "The {role} image has the same value ({value:g}) everywhere; "
+        "choose the image that shows the anatomy.",
+    ),
+    "INPUT_GEOMETRY": (
+        EXIT_INPUT,
+        "The position of the {role} image in space cannot be used ({reason}); "
+        "correct its spacing and direction or export it again.",
+    ),
+    "INPUT_ROLE": (
+        EXIT_INPUT,
+        "The image given as {role} is not usable in this place ({reason}); choose another image for {role}.",
+    ),
+    "INPUT_OVERLAP": (
+        EXIT_INPUT,
+        "The {role} image covers only {percent:.0f} % of the same space as the {reference} image; "
+        "choose images of one patient and visit or register them first.",
+    ),
+    "OUTPUT_UNWRITABLE": (
+        EXIT_INPUT,
+        "The results cannot be written to {path} ({reason}); choose another folder.",
+    ),
+    "DISK_FULL": (EXIT_INPUT, "The disk with {path} is full; free some space or choose another folder."),
+    "MEMORY_CPU": (
+        EXIT_MEMORY,
+        "The computer's memory is not enough for this image; close other programs or crop the image.",
+    ),
+    "MEMORY_GPU": (
+        EXIT_MEMORY,
+        "The memory of {device} is not enough for this model; "
+        "close other programs that use it or choose the CPU.",
+    ),
+    "CANCELLED": (EXIT_CANCELLED, "The computation was cancelled; nothing was written."),
+    "NUMERIC": (
+        EXIT_UNEXPECTED,
+        "The network gave values that are not numbers; "
+        "check that the images are what the model expects, or run on the CPU.",
+    ),
+    "UNEXPECTED": (
+        EXIT_UNEXPECTED,
+        "Something unexpected happened ({kind}); please report it together with the log.",
+    ),
+}
+
+
+class VeloxSegError(Exception):
+    """A failure with a code of `TABLE`, the facts of this case, and optionally a `detail` for the log.
+
+    `text` is one sentence for a person, `exit_code` the process exit code. `detail` never holds a traceback.
+    """
+
+    def __init__(self, code: str, detail: str = "", **facts: object) -> None:
+        self.code = code
+        self.exit_code, sentence = TABLE[code]
+        self.facts = facts
+        self.detail = detail
+        self.text = sentence.format(**facts)
+        super().__init__(self.text)

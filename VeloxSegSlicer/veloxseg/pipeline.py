@@ -1,0 +1,332 @@
+"""One case: images by role -> working grid -> intensities -> network -> probabilities -> mask on the
+reference grid.
+
+The panel's runner, the command line, package verification, evaluation during training and the tests all come
+through here. `network` is any callable (1, C, *window) -> (1, K, *window); K is one more than the card's
+labels, background first. Arrays are (x, y, z), see `images`.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from veloxseg import devices, images, intensities, measures, windows
+from veloxseg.errors import VeloxSegError
+
+LEAST_OVERLAP = 0.5
+STAGE_TEXTS = {
+    "reading": "Reading the images",
+    "model": "Loading the model",
+    "preparing": "Preparing the images",
+    "computing": "Computing",
+    "measuring": "Measuring",
+    "writing": "Writing the results",
+}
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Package(Protocol):
+    """What the pipeline needs of a model package."""
+
+    card: dict
+
+    def network(self, device: torch.device) -> Network:
+        """The network, in eval mode, on a device."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may choose for one run; `overlap` None means the card's value."""
+
+    device: str = "auto"
+    overlap: float | None = None
+    seed: int = 1234
+
+
+class Listener:
+    """Hears how a run goes; the default hears nothing. Subclasses override what they need."""
+
+    def stage(self, name: str, text: str) -> None:
+        """A stage of `STAGE_TEXTS` begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many of the windows are computed."""
+
+    def note(self, code: str, text: str) -> None:
+        """Something the user should know that is no failure."""
+
+    def cancelled(self) -> bool:
+        """Whether to stop; asked between windows and between steps."""
+        return False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Network input: `volume` (C, x, y, z) float32 on the working `grid`, and each channel's value of empty
+    space."""
+
+    volume: torch.Tensor
+    grid: images.Grid
+    pad_values: list[float]
+
+
+@dataclass
+class Outcome:
+    """All of a finished case: uint8 mask and float32 probability of any label, both (x, y, z) on `grid`."""
+
+    mask: np.ndarray
+    probability: np.ndarray
+    grid: images.Grid
+    windows: int
+    device: str
+    overlap: float
+    settings: Settings
+    segments: list[dict]
+    highest_probability: dict
+    lesions: list[dict] | None
+
+
+class Run:
+    """Stages, notes and cancelling of one run: tells the listener and takes the times."""
+
+    def __init__(self, listener: Listener | None = None) -> None:
+        self.listener = listener or Listener()
+        self.notes: list[dict] = []
+        self.seconds = dict.fromkeys(STAGE_TEXTS, 0.0)
+        self._begun = time.perf_counter()
+
+    @contextlib.contextmanager
+    def stage(self, name: str, text: str = "") -> Iterator[None]:
+        """Times the block and adds it to the seconds of stage `name`. Raises CANCELLED before it if asked to
+        stop."""
+        self.check()
+        self.listener.stage(name, text or STAGE_TEXTS[name])
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - begun
+
+    def note(self, code: str, text: str) -> None:
+        """Passes a note on and keeps it for the results."""
+        self.notes.append({"code": code, "text": text})
+        self.listener.note(code, text)
+
+    def check(self) -> None:
+        """Raises CANCELLED if asked to stop."""
+        if self.listener.cancelled():
+            raise VeloxSegError("CANCELLED")
+
+    def times(self) -> dict[str, float]:
+        """Seconds of every stage and in total since the run began."""
+        return {**self.seconds, "total": time.perf_counter() - self._begun}
+
+
+def reference_role(card: dict) -> str:
+    """Name of the role whose grid the results have."""
+    return next(role["name"] for role in card["roles"] if role["reference"])
+
+
+def window_size(card: dict) -> tuple[int, ...]:
+    """Size of the network's input in voxels, (x, y, z)."""
+    return tuple(card["architecture"]["arguments"]["input_size"])
+
+
+def read_inputs(card: dict, paths: Mapping[str, Path], run: Run | None = None) -> dict[str, sitk.Image]:
+    """Read one image per role of the card, in channel order, and check that they lie in the same place.
+
+    Raises MODEL_ROLES for missing or unknown roles, INPUT_ROLE for one file in two roles, INPUT_OVERLAP when
+    two images share less than half of the smaller one's box, and everything that `images.read` raises.
+    """
+    run = run or Run()
+    names = [role["name"] for role in card["roles"]]
+    if set(names) != set(paths):
+        raise VeloxSegError(
+            "MODEL_ROLES", model=card["title"], needed=", ".join(names), given=", ".join(paths) or "none"
+        )
+    _refuse_doubles(paths)
+    volumes = {}
+    for name in names:
+        run.check()
+        volumes[name] = images.read(paths[name], name)
+    check_overlap(card, volumes)
+    return volumes
+
+
+def _refuse_doubles(paths: Mapping[str, Path]) -> None:
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        other = seen.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the same file is given as {other}")
+
+
+def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
+    """Raises INPUT_OVERLAP when an image shares less than half of the smaller box with the reference
+    image."""
+    reference = reference_role(card)
+    for name, image in volumes.items():
+        shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
+        if shared < LEAST_OVERLAP:
+            raise VeloxSegError("INPUT_OVERLAP", role=name, reference=reference, percent=100 * shared)
+
+
+def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
+    """Every role's image on the working grid with the card's intensities, stacked in channel order."""
+    run = run or Run()
+    grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
+    channels, pad_values = [], []
+    for role in card["roles"]:
+        run.check()
+        image, spec = volumes[role["name"]], role["intensity"]
+        outside = intensities.background(spec, sitk.GetArrayViewFromImage(image))
+        on_grid = images.array_of(images.resample(image, grid, background=outside))
+        channels.append(intensities.apply(spec, on_grid))
+        pad_values.append(intensities.padding_value(spec, channels[-1]))
+    return Prepared(torch.from_numpy(np.stack(channels)), grid, pad_values)
+
+
+def probabilities(
+    card: dict,
+    network: Network,
+    prepared: Prepared,
+    device: torch.device,
+    overlap: float,
+    run: Run | None = None,
+) -> torch.Tensor:
+    """Class probabilities (K, x, y, z) on the working grid, float32 on the CPU. Raises NUMERIC or
+    CANCELLED."""
+    listener = (run or Run()).listener
+    logits = windows.sliding_window(
+        network,
+        prepared.volume,
+        window_size(card),
+        overlap,
+        card["window"]["blend"],
+        prepared.pad_values,
+        len(card["labels"]) + 1,
+        device,
+        listener.progress,
+        listener.cancelled,
+    )
+    if not torch.isfinite(logits).all():
+        raise VeloxSegError("NUMERIC")
+    return torch.softmax(logits, dim=0)
+
+
+def mask_on(
+    card: dict, classes: torch.Tensor, source: images.Grid, target: images.Grid, run: Run | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mask (uint8, values of the card) and probability of any label (float32), both (x, y, z) on the target
+    grid.
+
+    One label: probability at or above the card's threshold. Several: the most probable class.
+    """
+    run = run or Run()
+    foreground = images.map_on_grid(1.0 - classes[0].numpy(), source, target)
+    run.check()
+    labels = card["labels"]
+    if len(labels) == 1:
+        return np.where(foreground >= card["threshold"], labels[0]["value"], 0).astype(np.uint8), foreground
+    values = [0, *(label["value"] for label in labels)]
+    maps = (class_map.numpy() for class_map in classes)
+    return images.labels_on_grid(maps, source, target, values, run.check), foreground
+
+
+def segment(
+    package: Package,
+    paths: Mapping[str, Path],
+    settings: Settings,
+    device: devices.Device,
+    run: Run | None = None,
+    measure: bool = True,
+) -> Outcome:
+    """One case from files to an `Outcome` in memory; nothing is written.
+
+    `device` is what `devices.choose(settings.device)` gave. Raises the model, input, memory, numeric and
+    cancel codes.
+    """
+    run = run or Run()
+    torch.manual_seed(settings.seed)
+    card = package.card
+    with typed_memory_errors(device):
+        with run.stage("reading"):
+            volumes = read_inputs(card, paths, run)
+        with run.stage("preparing"):
+            prepared = prepare(card, volumes, run)
+        overlap = card["window"]["overlap"] if settings.overlap is None else settings.overlap
+        classes, device = _compute(package, prepared, settings, device, overlap, run)
+        grid = images.grid_of(volumes[reference_role(card)])
+        with run.stage("computing", "Bringing the result onto the image's grid"):
+            mask, probability = mask_on(card, classes, prepared.grid, grid, run)
+        with run.stage("measuring"):
+            lesions = (
+                _lesions(card, mask, probability, grid, volumes) if measure and card["lesions"] else None
+            )
+            return Outcome(
+                mask,
+                probability,
+                grid,
+                windows.count(prepared.volume.shape[1:], window_size(card), overlap),
+                device.name,
+                overlap,
+                settings,
+                measures.segments(mask, grid, card["labels"]),
+                measures.highest_probability(probability, grid),
+                lesions,
+            )
+
+
+def _compute(
+    package: Package, prepared: Prepared, settings: Settings, device: devices.Device, overlap: float, run: Run
+) -> tuple[torch.Tensor, devices.Device]:
+    """Load and run the network; with device "auto" a GPU that is too small hands over to the CPU."""
+    try:
+        return _load_and_run(package, prepared, device, overlap, run), device
+    except RuntimeError as error:
+        if device.is_cpu or settings.device != "auto" or not devices.is_memory_error(error):
+            raise
+    run.note("RETRY_CPU", f"The memory of {device.name} is not enough; computing on the CPU instead.")
+    cpu = devices.choose("cpu")
+    return _load_and_run(package, prepared, cpu, overlap, run), cpu
+
+
+def _load_and_run(
+    package: Package, prepared: Prepared, device: devices.Device, overlap: float, run: Run
+) -> torch.Tensor:
+    with run.stage("model"):
+        network = package.network(device.torch_device)
+    with run.stage("computing"):
+        return probabilities(package.card, network, prepared, device.torch_device, overlap, run)
+
+
+def _lesions(
+    card: dict,
+    mask: np.ndarray,
+    probability: np.ndarray,
+    grid: images.Grid,
+    volumes: Mapping[str, sitk.Image],
+) -> list[dict]:
+    pet = next((volumes[role["name"]] for role in card["roles"] if role["modality"] == "PT"), None)
+    return measures.lesions(mask, probability, grid, pet)
+
+
+@contextlib.contextmanager
+def typed_memory_errors(device: devices.Device) -> Iterator[None]:
+    """Turn exhausted memory into MEMORY_CPU or MEMORY_GPU."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not devices.is_memory_error(error):
+            raise
+        on_gpu = isinstance(error, torch.cuda.OutOfMemoryError) or "mps" in str(error).lower()
+        code = "MEMORY_GPU" if on_gpu else "MEMORY_CPU"
+        raise VeloxSegError(
+            code, device=device.name, detail=str(error).splitlines()[0] if str(error) else ""
+        ) from error

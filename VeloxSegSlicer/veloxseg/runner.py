@@ -1,0 +1,235 @@
+"""One job in a process of its own: `python -m veloxseg.runner <job folder>/request.json`.
+
+stdout carries one JSON object per line (docs/formats.md, "Events"), stderr is free text for the log. The job
+stops between two windows when a file `cancel` appears beside the request, when stdin ends or on SIGTERM; a
+process that does not come to that point within ten seconds after stdin ended is ended hard, so that no orphan
+keeps a GPU busy.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from veloxseg import __version__
+from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
+
+PROTOCOL = 1
+PROGRESS_INTERVAL = 0.25
+GRACE_SECONDS = 10.0
+CANCEL_FILE = "cancel"
+REQUEST_DEFAULTS = {
+    "output": "result",
+    "device": "auto",
+    "overlap": None,
+    "seed": 1234,
+    "outputs": ["mask", "measures"],
+}
+
+
+class Events:
+    """Writes events to a private copy of stdout, so that no library can disturb the protocol."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._progress_at = -PROGRESS_INTERVAL
+        self._progress_done = -1
+        self._computing_since = 0.0
+
+    def send(self, event: str, **fields: object) -> None:
+        """One line. A reader that has gone away is not an error here: the end of stdin tells the same
+        story."""
+        line = json.dumps({"event": event, **fields}, ensure_ascii=False, default=str)
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            print("VeloxSeg: nobody reads the events any more", file=sys.stderr)
+
+    def progress(self, done: int, total: int) -> None:
+        """At most one event in a quarter of a second besides the last, and never backwards."""
+        now = time.monotonic()
+        if done == 0:
+            self._computing_since = now
+        due = now - self._progress_at >= PROGRESS_INTERVAL or done == total
+        if not due or done <= self._progress_done:
+            return
+        self._progress_at, self._progress_done = now, done
+        seconds_left = (now - self._computing_since) / done * (total - done) if done else None
+        self.send("progress", done=done, total=total, seconds_left=seconds_left)
+
+
+class Watch:
+    """Knows whether the job shall stop, and ends the process if it cannot."""
+
+    def __init__(self, cancel_file: Path) -> None:
+        self._cancel_file = cancel_file
+        self._stop = threading.Event()
+        self._finished = threading.Event()
+        self._partial: Path | None = None
+
+    def start(self) -> None:
+        """Begin to listen to stdin and to the signals that ask a process to end."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: self._stop.set())
+        threading.Thread(target=self._wait_for_end_of_stdin, daemon=True).start()
+
+    def stopped(self) -> bool:
+        return self._stop.is_set() or self._cancel_file.exists()
+
+    def remove_when_abandoned(self, partial: Path) -> None:
+        """The unfinished result folder, to be removed if the process has to be ended hard."""
+        self._partial = partial
+
+    def finish(self) -> None:
+        """The job is over: do not end the process any more."""
+        self._finished.set()
+
+    def _wait_for_end_of_stdin(self) -> None:
+        # os.read and not sys.stdin: a thread that holds the lock of sys.stdin at exit makes Python abort.
+        try:
+            while os.read(0, 4096):
+                pass
+        except OSError:
+            print("VeloxSeg: stdin cannot be read and counts as closed", file=sys.stderr)
+        self._stop.set()
+        if not self._finished.wait(GRACE_SECONDS):
+            if self._partial is not None:
+                shutil.rmtree(self._partial, ignore_errors=True)
+            os._exit(EXIT_CANCELLED)
+
+
+class Reporter:
+    """The pipeline's listener (`pipeline.Listener`) that turns what it hears into events."""
+
+    def __init__(self, events: Events, watch: Watch) -> None:
+        self._events = events
+        self.progress = events.progress
+        self.cancelled = watch.stopped
+
+    def stage(self, name: str, text: str) -> None:
+        self._events.send("stage", name=name, text=text)
+
+    def note(self, code: str, text: str) -> None:
+        self._events.send("note", code=code, text=text)
+
+
+def read_request(path: Path) -> dict:
+    """The request with defaults filled in and paths made absolute. Raises REQUEST."""
+    from veloxseg.validation import first_problem
+
+    try:
+        request = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles)
+    except (OSError, ValueError) as error:
+        raise VeloxSegError(
+            "REQUEST", reason=f"{path.name} cannot be read as JSON", detail=str(error)
+        ) from error
+    problem = first_problem("request", request)
+    if problem:
+        raise VeloxSegError("REQUEST", reason=problem)
+    request = {**REQUEST_DEFAULTS, **request}
+    folder = path.absolute().parent
+    return {
+        **request,
+        "model": folder / request["model"],
+        "output": folder / request["output"],
+        "inputs": {role: folder / file for role, file in request["inputs"].items()},
+    }
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a name appears twice")
+    return content
+
+
+def run(request_path: Path, events: Events, watch: Watch) -> None:
+    """Do one job and report it. Raises VeloxSegError and whatever is unexpected."""
+    request = read_request(request_path)
+    # torch takes seconds to import: bad requests are answered before it.
+    from veloxseg import devices, packages, pipeline, results
+
+    device = devices.choose(request["device"])
+    events.send(
+        "hello",
+        engine=__version__,
+        python=platform.python_version(),
+        torch=results.versions()["torch"],
+        device=device.name,
+        protocol=PROTOCOL,
+    )
+    package = packages.read(request["model"])
+    report = pipeline.Run(Reporter(events, watch))
+    settings = pipeline.Settings(request["device"], request["overlap"], request["seed"])
+    folder = request["output"]
+    with results.complete_folder(folder) as partial:
+        watch.remove_when_abandoned(partial)
+        outcome = pipeline.segment(
+            package, request["inputs"], settings, device, report, measure="measures" in request["outputs"]
+        )
+        content = results.write(outcome, package.card, partial, request["outputs"], report)
+        report.check()
+    events.send(
+        "result",
+        folder=str(folder),
+        files=results.file_table(folder),
+        seconds=content["seconds"],
+        device=outcome.device,
+    )
+
+
+def guarded(request_path: Path, events: Events, watch: Watch) -> int:
+    """Do one job; every failure becomes an `error` event and an exit code, a traceback only reaches
+    stderr."""
+    try:
+        run(request_path, events, watch)
+        return EXIT_OK
+    except VeloxSegError as error:
+        if error.exit_code != EXIT_CANCELLED:
+            traceback.print_exc()
+            _send_error(events, error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last net: the panel must hear of every failure
+        traceback.print_exc()
+        unexpected = VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
+        _send_error(events, unexpected)
+        return unexpected.exit_code
+
+
+def _send_error(events: Events, error: VeloxSegError) -> None:
+    events.send("error", code=error.code, text=error.text, detail=error.detail)
+
+
+def private_stdout() -> TextIO:
+    """A stream to the real stdout; everything else that is printed to stdout goes to stderr from now on."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    return stream
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    events = Events(private_stdout())
+    if len(arguments) != 1:
+        _send_error(events, VeloxSegError("REQUEST", reason="the path of one request.json is needed"))
+        return VeloxSegError("REQUEST", reason="").exit_code
+    request_path = Path(arguments[0])
+    watch = Watch(request_path.absolute().parent / CANCEL_FILE)
+    watch.start()
+    exit_code = guarded(request_path, events, watch)
+    watch.finish()
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Checking JSON files against the schemas beside this module."""
+
+import functools
+import json
+from pathlib import Path
+
+import jsonschema
+
+FOLDER = Path(__file__).parent / "schemas"
+
+
+@functools.cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def first_problem(name: str, content: object) -> str | None:
+    """The most telling violation of schema `name` (card, request, results) as "field: what is wrong", or
+    None."""
+    problem = jsonschema.exceptions.best_match(_validator(name).iter_errors(content))
+    if problem is None:
+        return None
+    field = ".".join(str(part) for part in problem.absolute_path) or "the file"
+    return f"{field}: {problem.message}"
