@@ -1,0 +1,179 @@
+"""The main job, as a person does it: open the panel, load a sample, press Segment, look at the result.
+
+    make demo        writes demo/ (real MNI152 head) and demo/petct/ (synthetic PET/CT phantom)
+
+Every step goes through the buttons of the unmodified module in the test host; numbers are printed as they are measured.
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicerhost
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTPUT = ROOT / "demo"
+TIMEOUT_SECONDS = 280
+PANEL_SIZE = (440, 960)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to choose in the panel and where its pictures go."""
+
+    taskId: str
+    folder: Path
+    truth: str
+
+
+TASKS = (Task("brain-regions", OUTPUT, "atlas"), Task("petct-lesions", OUTPUT / "petct", "phantom"))
+
+
+class DemoError(Exception):
+    """A step did not do what it should."""
+
+
+def main() -> int:
+    slicerhost.loadModule(ROOT / "VeloxSegSlicer" / "VeloxSegSlicer.py")
+    import slicer
+
+    started = time.monotonic()
+    outer = slicerhost.showModule("VeloxSegSlicer")
+    outer.resize(*PANEL_SIZE)
+    panel = slicer.modules.VeloxSegSlicerWidget.panel
+    print(f"Panel opened in {time.monotonic() - started:.2f} s: {panel.ui.setupCollapsibleButton.text}")
+    try:
+        for task in TASKS:
+            demonstrate(task, outer, panel)
+            slicer.mrmlScene.Clear()
+    except DemoError as error:
+        print(f"Demo failed: {error}", file=sys.stderr)
+        return 1
+    finally:
+        slicerhost.unloadModules()
+    return 0
+
+
+def demonstrate(task: Task, outer, panel) -> None:
+    task.folder.mkdir(parents=True, exist_ok=True)
+    chooseTask(panel, task.taskId)
+    seconds = press(panel.ui.sampleButton, lambda: all(panel.images.values()), panel)
+    names = ", ".join(f"{role} = {node.GetName()}" for role, node in panel.images.items())
+    print(f"\n{panel.card.title} {panel.card.version}\n  sample loaded in {seconds:.1f} s: {names}")
+
+    seconds = press(panel.ui.segmentButton, lambda: not panel.segmenter.isBusy, panel)
+    print(f"  click to result {seconds:.1f} s: {panel.ui.noticeLabel.text}")
+    node = panel.shownResult
+    if node is None:
+        raise DemoError(f"no result: {panel.ui.logTextEdit.plainText}")
+    save(task, outer, panel, node)
+    report(task, node)
+
+
+def chooseTask(panel, taskId: str) -> None:
+    combo = panel.ui.taskComboBox
+    combo.setCurrentIndex(combo.findData(taskId))
+    combo.activated.emit(combo.currentIndex)
+
+
+def press(button, isDone, panel) -> float:
+    """Clicks, waits until it is done, and returns the seconds."""
+    if not button.enabled:
+        raise DemoError(f"'{button.text}' is disabled: {button.toolTip}")
+    started = time.monotonic()
+    button.click()
+    if not slicerhost.waitFor(isDone, TIMEOUT_SECONDS):
+        raise DemoError(f"nothing after {TIMEOUT_SECONDS} s: {panel.ui.stageLabel.text}")
+    return time.monotonic() - started
+
+
+def save(task: Task, outer, panel, node) -> None:
+    """Panel, slice views, 3D view, segmentation and table as files."""
+    import slicer
+
+    slicerhost.grabWidget(outer, task.folder / "panel.png")
+    slicerhost.grabSliceViews(task.folder / "slices.png", fit=True)
+    panel.ui.show3DButton.click()
+    slicerhost.grab3DView(task.folder / "three-d.png")
+    if not slicer.util.saveNode(node, str(task.folder / "segmentation.seg.nrrd"), {}):
+        raise DemoError("the segmentation could not be saved")
+    panel.saveCsv(task.folder / "measures.csv")
+
+
+def report(task: Task, node) -> None:
+    from VeloxSegSlicerLib import Results, Statistics
+
+    print(f"  device: {Results.fact(node, 'Device')}")
+    stages = json.loads(Results.fact(node, "StageSeconds"))
+    print("  stages: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
+    for entry in Statistics.measure(node):
+        print(f"    {entry.name:<22} {entry.volumeMl:9.1f} ml")
+    print(f"  {truthLine(task, node)}")
+    print(f"  files: {task.folder.relative_to(ROOT)}/")
+
+
+def truthLine(task: Task, node) -> str:
+    """Mean Dice over the labels with what is known of the sample, or why there is none."""
+    import numpy as np
+
+    truth, source = petctTruth(node) if task.truth == "phantom" else atlasTruth(node)
+    if truth is None:
+        return source
+    found = labels(node, truth.shape)
+    values = [value for value in np.unique(truth) if value]
+    dices = [2 * np.sum((found == v) & (truth == v)) / (np.sum(found == v) + np.sum(truth == v)) for v in values]
+    return f"Dice {np.mean(dices):.3f} ({source})"
+
+
+def labels(node, shape):
+    """Label array (k, j, i) of a result on its reference image's grid."""
+    import numpy as np
+    import slicer
+
+    array = np.zeros(shape, np.uint8)
+    segmentation = node.GetSegmentation()
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    for segmentId in segmentation.GetSegmentIDs():
+        mask = slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, reference)
+        array[mask > 0] = segmentation.GetSegment(segmentId).GetLabelValue()
+    return array
+
+
+def petctTruth(_node):
+    import SimpleITK as sitk
+
+    from veloxseg.phantoms import petct
+    from VeloxSegSlicerLib import Samples
+
+    return sitk.GetArrayFromImage(petct.generate(Samples.PHANTOM_SEED).label), "synthetic phantom, truth known exactly"
+
+
+def atlasTruth(node):
+    """AAL on the sample's grid; it was drawn on another head in the same space, so 1.0 can't be reached."""
+    import numpy as np
+    import SimpleITK as sitk
+    import slicer
+
+    import heads
+
+    if not (heads.TEMPLATES / "aal.nii.gz").exists():
+        return None, "Dice not computed: the AAL atlas is absent (Debian package mricron-data)"
+    volume = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    shape = slicer.util.arrayFromVolume(volume).shape
+    grid = sitk.Image([int(n) for n in shape[::-1]], sitk.sitkUInt8)
+    vtkMatrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    volume.GetIJKToRASMatrix(vtkMatrix)
+    ijkToLps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ slicer.util.arrayFromVTKMatrix(vtkMatrix)
+    spacing = np.linalg.norm(ijkToLps[:3, :3], axis=0)
+    grid.SetSpacing(spacing.tolist())
+    grid.SetOrigin(ijkToLps[:3, 3].tolist())
+    grid.SetDirection((ijkToLps[:3, :3] / spacing).ravel().tolist())
+    atlas = sitk.Resample(heads.load("both").groups, grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+    return sitk.GetArrayFromImage(atlas), "AAL atlas in MNI space, drawn on another head"
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / "training")]
+    sys.exit(main())

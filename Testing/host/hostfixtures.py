@@ -1,0 +1,66 @@
+"""pytest's side of the test host: starts it and gives fixtures. Imported by the conftest.py of each test folder."""
+
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+import slicerhost
+
+slicerhost.start()
+
+import slicer  # noqa: E402  (exists only now)
+
+MODULE_FILE = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "VeloxSegSlicer.py"
+
+
+@pytest.fixture(autouse=True)
+def noErrorInCallbacks(monkeypatch):
+    """Slicer prints errors of slots and observers and goes on; with --testing it then exits with an error.
+
+    A test that provokes such an error on purpose uses this fixture's value: a list of (type, value, traceback), to be
+    checked and emptied.
+    """
+    errors = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: errors.append(error))
+    yield errors
+    if errors:
+        texts = ["".join(traceback.format_exception(*error)) for error in errors]
+        pytest.fail("Error in a slot or an observer:\n" + "\n".join(texts), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def emptyScene(noErrorInCallbacks):
+    slicer.mrmlScene.Clear(False)
+    yield
+    slicer.app.processEvents()
+    slicer.mrmlScene.Clear(False)
+    slicer.app.processEvents()
+
+
+@pytest.fixture(scope="session")
+def module():
+    """The VeloxSegSlicer module object, loaded once."""
+    return slicer.app.moduleManager().module("VeloxSegSlicer") or slicerhost.loadModule(MODULE_FILE)
+
+
+@pytest.fixture
+def panel(module):
+    """The module's panel, entered; left again after the test."""
+    yield slicerhost.showModule(module.name)
+    slicerhost.showModule(None)
+
+
+@pytest.fixture
+def waitFor():
+    """waitFor(condition, timeout): lets events run until the condition holds; fails the test when it never does."""
+
+    def wait(condition, timeout=10.0):
+        assert slicerhost.waitFor(condition, timeout), f"not within {timeout} seconds"
+
+    return wait
+
+
+def pytest_sessionfinish(session):
+    slicerhost.unloadModules()

@@ -1,0 +1,57 @@
+"""The source check finds each trap, leaves good code alone, and the module has no trap."""
+
+import pytest
+
+from check_module_source import checkFile, checkSource, moduleFiles
+
+TRAPS = {
+    "foreign import": "from PySide6 import QtCore",
+    "foreign module": "import shiboken6",
+    "host import": "import slicerhost",
+    "isinstance": "isinstance(widget, qt.QWidget)",
+    "isinstance of several": "isinstance(widget, (int, qt.QWidget))",
+    "signal indexing": "box.valueChanged[int].connect(f)",
+    "signal declaration": "changed = qt.Signal(int)",
+    "slot declaration": "@qt.Slot()\ndef f(): pass",
+    "connection type": "timer.timeout.connect(f, qt.Qt.QueuedConnection)",
+    "connection type by name": "timer.timeout.connect(f, type=2)",
+    "exec": "dialog.exec()",
+    "scoped enumeration": "status == qt.QProcess.ExitStatus.NormalExit",
+    "keyword": "qt.QLabel(text='a')",
+    "lambda default": "button.connect('clicked(bool)', lambda value=3: f(value))",
+    "bytes as text": "str(process.readAllStandardOutput())",
+    "bytes in a text": "f'{process.readAllStandardError()}'",
+    "shared dictionary": "slicer.util.loadVolume(path)",
+}
+
+GOOD = """
+import qt, slicer
+if status == qt.QProcess.NormalExit and widget.isWidgetType():
+    dialog.exec_()
+button.connect("clicked()", lambda: f(value))
+box.connect("valueChanged(int)", f)
+button.clicked.connect(self.onClicked)
+text = process.readAllStandardOutput().data().decode()
+node = slicer.util.loadVolume(path, properties={"show": False})
+slicer.util.loadVolume(path, {"show": False})
+slicer.util.saveNode(node, path, {})
+size = qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Preferred)
+isinstance(node, slicer.vtkMRMLVolumeNode)
+"""
+
+
+@pytest.mark.parametrize("source", TRAPS.values(), ids=TRAPS.keys())
+def test_trapIsFound(source):
+    assert len(checkSource(source)) == 1
+
+
+def test_goodCodeIsLeftAlone():
+    assert checkSource(GOOD) == []
+
+
+def test_findingNamesFileAndLine():
+    assert checkSource("\ndialog.exec()", "some.py") == ["some.py:2: exec(): write exec_()"]
+
+
+def test_moduleHasNoTraps():
+    assert [finding for path in moduleFiles() for finding in checkFile(path)] == []
