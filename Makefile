@@ -1,13 +1,14 @@
 # make demo    set up, then the main job: open a real head and a PET/CT phantom in the panel, segment, save pictures
 # make test    set up if needed, then the whole test suite
 # make lint    style of the Python sources
+# make screenshots    renew the pictures of the README from the demo
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test setup lint clean
+.PHONY: demo test setup lint screenshots clean
 
 demo: setup
 	$(BIN)/python Testing/host/demo.py
@@ -17,6 +18,13 @@ test: setup
 
 lint: setup
 	$(BIN)/ruff check .
+
+screenshots: demo
+	mkdir -p Screenshots
+	cp demo/slices.png Screenshots/slices.png
+	cp demo/panel.png Screenshots/panel.png
+	cp demo/petct/slices.png Screenshots/petct-slices.png
+	cp demo/three-d.png Screenshots/three-d.png
 
 setup: $(READY)
 

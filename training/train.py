@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import tyro
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -52,7 +52,7 @@ class Settings:
     gradient_clip: float = 5.0
     """Largest gradient norm; larger ones are scaled down."""
     ema_decay: float = 0.999
-    """Of the averaged weights, which are validated and exported."""
+    """Largest decay of the averaged weights, which are validated and exported; it grows from 0.1 at the start."""
     reconstruction_weight: float = 0.5
     sdkt_weight: float = 2.0
     seed: int = 12345
@@ -87,7 +87,7 @@ CONFIGS = {
                 input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), n_classes=2, depths=(1, 1, 1, 1), conv_drop=0.1
             ),
             data=PetCtLesionsSettings(),
-            steps=600,
+            steps=900,
             learning_rate=5e-4,
             validate_every=150,
         ),
@@ -158,8 +158,14 @@ def build(settings: Settings) -> State:
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+    average = AveragedModel(network, avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
     return State(network, average, optimizer, scheduler)
+
+
+def moving_average(average: torch.Tensor, current: torch.Tensor, count: torch.Tensor, decay: float) -> torch.Tensor:
+    """Exponential moving average whose memory grows with the run, so that the random start is soon forgotten."""
+    keep = ((1 + count) / (10 + count)).clamp(max=decay).to(average.device)
+    return average * keep + current * (1 - keep)
 
 
 # -------------------------------------------------------------------------------------------------------------- loop

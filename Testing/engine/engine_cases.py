@@ -117,6 +117,7 @@ def tiny_package(folder, **changes):
     network = VeloxSeg(
         **{**the_card["architecture"]["arguments"], "teachers": False, "deep_supervision": False}
     )
+    network.half().float()  # packages hold half precision
     example = {
         entry["name"]: blob_image((24, 20, 22), seed=number) for number, entry in enumerate(the_card["roles"])
     }

@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
 import slicerhost
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUT = ROOT / "demo"
 TIMEOUT_SECONDS = 280
 PANEL_SIZE = (440, 960)
 
@@ -24,18 +25,23 @@ class Task:
     """What to choose in the panel and where its pictures go."""
 
     taskId: str
-    folder: Path
+    folder: str
     truth: str
 
 
-TASKS = (Task("brain-regions", OUTPUT, "atlas"), Task("petct-lesions", OUTPUT / "petct", "phantom"))
+TASKS = (Task("brain-regions", ".", "atlas"), Task("petct-lesions", "petct", "phantom"))
 
 
 class DemoError(Exception):
     """A step did not do what it should."""
 
 
-def main() -> int:
+def main(output: Path = ROOT / "demo") -> int:
+    """Open the panel, load a sample, segment, save pictures, segmentation and table.
+
+    Args:
+        output: folder for what is saved.
+    """
     slicerhost.loadModule(ROOT / "VeloxSegSlicer" / "VeloxSegSlicer.py")
     import slicer
 
@@ -46,7 +52,7 @@ def main() -> int:
     print(f"Panel opened in {time.monotonic() - started:.2f} s: {panel.ui.setupCollapsibleButton.text}")
     try:
         for task in TASKS:
-            demonstrate(task, outer, panel)
+            demonstrate(task, output / task.folder, outer, panel)
             slicer.mrmlScene.Clear()
     except DemoError as error:
         print(f"Demo failed: {error}", file=sys.stderr)
@@ -56,8 +62,8 @@ def main() -> int:
     return 0
 
 
-def demonstrate(task: Task, outer, panel) -> None:
-    task.folder.mkdir(parents=True, exist_ok=True)
+def demonstrate(task: Task, folder: Path, outer, panel) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     chooseTask(panel, task.taskId)
     seconds = press(panel.ui.sampleButton, lambda: all(panel.images.values()), panel)
     names = ", ".join(f"{role} = {node.GetName()}" for role, node in panel.images.items())
@@ -65,11 +71,12 @@ def demonstrate(task: Task, outer, panel) -> None:
 
     seconds = press(panel.ui.segmentButton, lambda: not panel.segmenter.isBusy, panel)
     print(f"  click to result {seconds:.1f} s: {panel.ui.noticeLabel.text}")
-    node = panel.shownResult
+    node = panel.ui.resultSelector.currentNode()
     if node is None:
         raise DemoError(f"no result: {panel.ui.logTextEdit.plainText}")
-    save(task, outer, panel, node)
+    save(folder, outer, panel, node)
     report(task, node)
+    print(f"  files: {folder}")
 
 
 def chooseTask(panel, taskId: str) -> None:
@@ -89,17 +96,19 @@ def press(button, isDone, panel) -> float:
     return time.monotonic() - started
 
 
-def save(task: Task, outer, panel, node) -> None:
+def save(folder: Path, outer, panel, node) -> None:
     """Panel, slice views, 3D view, segmentation and table as files."""
     import slicer
 
-    slicerhost.grabWidget(outer, task.folder / "panel.png")
-    slicerhost.grabSliceViews(task.folder / "slices.png", fit=True)
+    from VeloxSegSlicerLib import Statistics
+
+    slicerhost.grabWidget(outer, folder / "panel.png")
+    slicerhost.grabSliceViews(folder / "slices.png", fit=True)
     panel.ui.show3DButton.click()
-    slicerhost.grab3DView(task.folder / "three-d.png")
-    if not slicer.util.saveNode(node, str(task.folder / "segmentation.seg.nrrd"), {}):
+    slicerhost.grab3DView(folder / "three-d.png")
+    if not slicer.util.saveNode(node, str(folder / "segmentation.seg.nrrd"), {}):
         raise DemoError("the segmentation could not be saved")
-    panel.saveCsv(task.folder / "measures.csv")
+    Statistics.writeCsv(node, folder / "measures.csv")
 
 
 def report(task: Task, node) -> None:
@@ -111,7 +120,6 @@ def report(task: Task, node) -> None:
     for entry in Statistics.measure(node):
         print(f"    {entry.name:<22} {entry.volumeMl:9.1f} ml")
     print(f"  {truthLine(task, node)}")
-    print(f"  files: {task.folder.relative_to(ROOT)}/")
 
 
 def truthLine(task: Task, node) -> str:
@@ -176,4 +184,4 @@ def atlasTruth(node):
 
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "training")]
-    sys.exit(main())
+    sys.exit(tyro.cli(main))

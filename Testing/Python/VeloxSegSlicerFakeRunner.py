@@ -1,0 +1,305 @@
+"""A runner without a network: it speaks the protocol of docs/formats.md and plays one scenario.
+
+Call: python VeloxSegSlicerFakeRunner.py <scenario> <job folder>/request.json. The mask of a successful
+scenario has label n where the reference image lies in the n-th of equal bands between its middle and its
+maximum.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+WAIT_STEP = 0.02
+LONG = 60.0
+NUMPY_TYPES = {
+    "float": "<f4",
+    "double": "<f8",
+    "short": "<i2",
+    "unsigned short": "<u2",
+    "unsigned char": "u1",
+    "uchar": "u1",
+}
+
+
+def send(event: str, **fields: object) -> None:
+    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+def fail(exitCode: int, code: str, text: str) -> None:
+    send("error", code=code, text=text, detail="made up by the fake runner")
+    sys.exit(exitCode)
+
+
+def watchStdin() -> None:
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(6)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+class Image:
+    """An uncompressed NRRD file: header fields and voxels (k, j, i)."""
+
+    def __init__(self, fields: dict[str, str], voxels: np.ndarray) -> None:
+        self.fields = fields
+        self.voxels = voxels
+
+    @classmethod
+    def read(cls, path: Path) -> "Image":
+        header, data = path.read_bytes().split(b"\n\n", 1)
+        lines = [line for line in header.decode("ascii").splitlines()[1:] if not line.startswith("#")]
+        fields = dict(line.split(": ", 1) for line in lines)
+        sizes = [int(size) for size in fields["sizes"].split()]
+        return cls(fields, np.frombuffer(data, NUMPY_TYPES[fields["type"]]).reshape(sizes[::-1]))
+
+    def labels(self, voxels: np.ndarray) -> "Image":
+        """Labels on the same grid."""
+        return Image(self.fields | {"type": "unsigned char"}, voxels.astype(np.uint8))
+
+    def write(self, path: Path) -> None:
+        lines = ["NRRD0004", *(f"{key}: {value}" for key, value in self.fields.items())]
+        path.write_bytes("\n".join(lines).encode("ascii") + b"\n\n" + self.voxels.tobytes())
+
+    @property
+    def voxelMl(self) -> float:
+        return abs(float(np.linalg.det(np.array(self._vectors("space directions"))))) / 1000
+
+    @property
+    def originLps(self) -> list[float]:
+        x, y, z = self._vectors("space origin")[0]
+        return [-x, -y, z]
+
+    def _vectors(self, key: str) -> list[list[float]]:
+        return [
+            [float(part) for part in vector.strip("()").split(",")] for vector in self.fields[key].split()
+        ]
+
+
+class Job:
+    def __init__(self, requestFile: str) -> None:
+        self.folder = Path(requestFile).resolve().parent
+        self.request = json.loads(Path(requestFile).read_text(encoding="utf-8"))
+        self.card = json.loads(
+            (Path(self.request["model"]) / "configs" / "velox.json").read_text(encoding="utf-8")
+        )
+        role = next(role["name"] for role in self.card["roles"] if role["reference"])
+        self.reference = Image.read(self.folder / self.request["inputs"][role])
+
+    def mask(self) -> Image:
+        voxels = self.reference.voxels.astype(float)
+        middle, high = (voxels.min() + voxels.max()) / 2, voxels.max()
+        values = [label["value"] for label in self.card["labels"]]
+        bands = np.ceil((voxels - middle) / (high - middle) * len(values)).clip(0, len(values)).astype(int)
+        return self.reference.labels(np.array([0, *values])[bands])
+
+    def write(self, mask: Image, highest: float = 0.97) -> None:
+        folder = self.folder / self.request["output"]
+        folder.mkdir()
+        mask.write(folder / "mask.nrrd")
+        report = self.report(mask, highest)
+        (folder / "results.json").write_text(json.dumps(report), encoding="utf-8")
+        files = {
+            path.stem: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            for path in folder.iterdir()
+        }
+        send("result", folder=str(folder), files=files, seconds=report["seconds"], device="Fake device")
+
+    def report(self, mask: Image, highest: float) -> dict:
+        counts = {label["value"]: int((mask.voxels == label["value"]).sum()) for label in self.card["labels"]}
+        segments = [
+            {
+                "value": label["value"],
+                "name": label["name"],
+                "voxels": counts[label["value"]],
+                "volume_ml": counts[label["value"]] * mask.voxelMl,
+            }
+            for label in self.card["labels"]
+        ]
+        lesion = {
+            "label": 1,
+            "voxels": segments[0]["voxels"],
+            "volume_ml": segments[0]["volume_ml"],
+            "diameter_mm": 20.0,
+            "centroid_lps": [1.0, 2.0, 3.0],
+            "score": 0.9,
+            "suv_max": 8.0,
+            "suv_mean": 5.0,
+            "suv_peak": 7.0,
+            "tlg": 40.0,
+        }
+        return {
+            "schema_version": 1,
+            "device": "Fake device",
+            "seed": self.request["seed"],
+            "overlap": self.request["overlap"] or self.card["window"]["overlap"],
+            "seconds": {"reading": 0.1, "total": 1.6},
+            "versions": {"engine": "0.0.fake", "torch": "0.0"},
+            "created": "2026-01-31T12:00:00Z",
+            "notes": [],
+            "segments": segments,
+            "highest_probability": {"value": highest, "position_lps": self.reference.originLps},
+            "lesions": [lesion] if self.card["lesions"] and segments[0]["voxels"] else [],
+        }
+
+
+def compute(job: Job, seconds: float) -> None:
+    """Windows until the time is over; the `cancel` file ends the process between two of them."""
+    total = 10
+    for done in range(total + 1):
+        send("progress", done=done, total=total, seconds_left=seconds * (1 - done / total))
+        end = time.monotonic() + seconds / total
+        while time.monotonic() < end:
+            if (job.folder / "cancel").exists():
+                sys.exit(6)
+            time.sleep(WAIT_STEP)
+
+
+def succeed(job: Job, seconds: float = 0.1) -> None:
+    send("stage", name="reading", text="Reading 1 image...")
+    send("stage", name="computing", text="Computing...")
+    compute(job, seconds)
+    send("stage", name="writing", text="Writing result...")
+    job.write(job.mask())
+
+
+def slow(job: Job) -> None:
+    succeed(job, LONG)
+
+
+def paced(job: Job) -> None:
+    succeed(job, 1.5)
+
+
+def garbage(job: Job) -> None:
+    """Noise on stdout, half lines, bytes that are no text: all of it belongs into the log."""
+    sys.stdout.buffer.write(b'not json\n{"event": \n\xff\xfe broken\n[1, 2]\n')
+    sys.stdout.flush()
+    text = json.dumps({"event": "stage", "name": "computing", "text": "In two pieces"}) + "\n"
+    for part in (text[:10], text[10:]):
+        sys.stdout.write(part)
+        sys.stdout.flush()
+        time.sleep(0.1)
+    print("a warning of some library", file=sys.stderr)
+    succeed(job)
+
+
+def crash(job: Job) -> None:
+    send("progress", done=1, total=10, seconds_left=None)
+    os.abort()
+
+
+def quietExit(job: Job) -> None:
+    sys.exit(3)
+
+
+def memory(job: Job) -> None:
+    fail(5, "MEMORY_GPU", "The memory of Fake device is not enough for this model; choose the CPU.")
+
+
+def noResult(job: Job) -> None:
+    sys.exit(0)
+
+
+def wrongGrid(job: Job) -> None:
+    mask = job.mask()
+    mask.fields["space origin"] = "(1,2,3)"
+    job.write(mask)
+
+
+def wrongLabel(job: Job) -> None:
+    job.write(job.reference.labels(np.full_like(job.reference.voxels, 99)))
+
+
+def wrongChecksum(job: Job) -> None:
+    job.write(job.mask())
+    send(
+        "result",
+        folder="result",
+        files={"mask": {"path": "mask.nrrd", "sha256": "0" * 64}},
+        seconds={},
+        device="",
+    )
+
+
+def empty(job: Job) -> None:
+    job.write(job.reference.labels(np.zeros_like(job.reference.voxels)), highest=0.34)
+
+
+def deaf(job: Job) -> None:
+    """Ignores the cancel file and the friendly signals."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    send("stage", name="computing", text="Not listening...")
+    time.sleep(LONG)
+
+
+SCENARIOS = {
+    function.__name__: function
+    for function in (
+        succeed,
+        slow,
+        paced,
+        garbage,
+        crash,
+        quietExit,
+        memory,
+        noResult,
+        wrongGrid,
+        wrongLabel,
+        wrongChecksum,
+        empty,
+        deaf,
+    )
+}
+
+
+def phantom(arguments: list[str]) -> None:
+    """Stands for `python -m veloxseg phantom <kind> ... --output <folder>`."""
+    folder = Path(arguments[arguments.index("--output") + 1])
+    for stem, spacing in (("CT", 2), ("PET", 4)) if arguments[0] == "petct" else (("T1", 2),):
+        size = 48 // spacing
+        voxels = np.zeros((size, size, size), np.float32)
+        voxels[size // 4 : -(size // 4), size // 4 : -(size // 4), size // 4 : -(size // 4)] = 10
+        start = -spacing * (size - 1) / 2
+        fields = {
+            "type": "float",
+            "dimension": "3",
+            "space": "left-posterior-superior",
+            "sizes": " ".join([str(size)] * 3),
+            "kinds": "domain domain domain",
+            "endian": "little",
+            "space directions": f"({spacing},0,0) (0,{spacing},0) (0,0,{spacing})",
+            "encoding": "raw",
+            "space origin": f"({start},{start},{start})",
+        }
+        Image(fields, voxels).write(folder / f"{stem}.nrrd")
+
+
+def main() -> None:
+    scenario, requestFile = sys.argv[1:3]
+    if scenario == "phantom":
+        phantom(sys.argv[2:])
+        return
+    if scenario == "silent":
+        time.sleep(LONG)
+    if scenario == "noTorch":
+        sys.exit("ModuleNotFoundError: No module named 'torch'")
+    if scenario != "deaf":
+        watchStdin()
+    job = Job(requestFile)
+    send("hello", engine="0.0.fake", python="3", torch="0.0", device="Fake device", protocol=1)
+    SCENARIOS[scenario](job)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Jobs with a fake runner: every ending, nothing left behind, nothing changed."""
+
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+import slicer
+import VeloxSegSlicerFixtures as fixtures
+
+from VeloxSegSlicerLib import Run, Setup
+from VeloxSegSlicerLib.Errors import VeloxSegError
+from VeloxSegSlicerLib.Job import Job
+from VeloxSegSlicerLib.Parameters import Quality
+from VeloxSegSlicerLib.Segmenter import Settings
+
+
+class VeloxSegSlicerRunTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear(False)
+        self.folder = tempfile.mkdtemp(prefix="VeloxModels")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        self.volume = fixtures.sphereVolume("T1 head")
+        self.recorder = fixtures.Recorder()
+        self.assertEqual(fixtures.jobFolders(), [])
+
+    def tearDown(self):
+        self.assertEqual(fixtures.jobFolders(), [], "a job folder was left behind")
+
+    def start(self, scenario, settings=None):
+        segmenter = fixtures.fakeSegmenter(scenario)
+        segmenter.start(self.card, {"T1": self.volume}, settings or Settings(), self.recorder)
+        self.addCleanup(segmenter.abandon)
+        return segmenter
+
+    def finish(self, scenario, settings=None):
+        self.start(scenario, settings)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None), scenario)
+        return self.recorder.result
+
+    def sceneNodes(self):
+        return sorted(node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode"))
+
+    def assertFailed(self, scenario, code):
+        nodes = self.sceneNodes()
+        result = self.finish(scenario)
+        self.assertEqual((result.kind, result.error.code), (Run.FAILED, code))
+        self.assertTrue(result.error.text)
+        self.assertIsNone(result.segmentation)
+        self.assertEqual(self.sceneNodes(), nodes)
+        return result
+
+    def test_success(self):
+        before = fixtures.checksum(self.volume)
+        result = self.finish("succeed")
+        self.assertEqual(result.kind, Run.DONE)
+        self.assertEqual(result.segmentation.GetSegmentation().GetNumberOfSegments(), 2)
+        self.assertEqual(self.recorder.percents, sorted(self.recorder.percents))
+        self.assertEqual(self.recorder.device, "Fake device")
+        self.assertEqual(fixtures.checksum(self.volume), before)
+
+    def test_garbageGoesToTheLog(self):
+        self.assertEqual(self.finish("garbage").kind, Run.DONE)
+        self.assertIn("In two pieces", self.recorder.stages)
+        for line in ("not json", "[1, 2]", "a warning of some library"):
+            self.assertIn(line, self.recorder.log)
+
+    def test_crash(self):
+        result = self.assertFailed("crash", "CRASH")
+        self.assertIn("unchanged", result.error.text)
+
+    def test_exitCodeWithoutError(self):
+        self.assertIn("code 3", self.assertFailed("quietExit", "CRASH").error.text)
+
+    def test_outOfMemory(self):
+        result = self.assertFailed("memory", "MEMORY_GPU")
+        self.assertIn("memory of Fake device", result.error.text)
+        self.assertIn("useCpu", result.error.actions)
+
+    def test_noTorch(self):
+        self.assertFailed("noTorch", "ENGINE_DAMAGED")
+
+    def test_noResult(self):
+        self.assertFailed("noResult", "RESULT_MISSING")
+
+    def test_wrongGrid(self):
+        self.assertFailed("wrongGrid", "RESULT_GRID")
+
+    def test_wrongLabel(self):
+        self.assertFailed("wrongLabel", "RESULT_LABELS")
+
+    def test_wrongChecksum(self):
+        self.assertFailed("wrongChecksum", "RESULT_MISSING")
+
+    def test_emptyResult(self):
+        nodes = self.sceneNodes()
+        result = self.finish("empty")
+        self.assertEqual(result.kind, Run.DONE)
+        self.assertIsNone(result.segmentation)
+        self.assertAlmostEqual(result.report["highest_probability"]["value"], 0.34)
+        self.assertEqual(self.sceneNodes(), nodes)
+
+    def test_failedToStart(self):
+        segmenter = fixtures.fakeSegmenter("succeed")
+        segmenter.command = ["/no/such/program"]
+        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        self.assertEqual(self.recorder.result.error.code, "START_FAILED")
+
+    def test_startTimeout(self):
+        segmenter = fixtures.fakeSegmenter("silent")
+        segmenter.timeouts.start = 300
+        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        self.assertEqual(self.recorder.result.error.code, "TIMEOUT_START")
+
+    def test_cancel(self):
+        nodes = self.sceneNodes()
+        segmenter = self.start("slow")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.percents))
+        segmenter.cancel()
+        self.assertTrue(segmenter.isCancelling)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None, 3))
+        self.assertEqual(self.recorder.result.kind, Run.CANCELLED)
+        self.assertFalse(segmenter.isBusy)
+        self.assertEqual(self.sceneNodes(), nodes)
+
+    def test_cancelBeforeTheProcessSpeaks(self):
+        segmenter = self.start("silent")
+        segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
+        segmenter.abandon()
+        segmenter = fixtures.fakeSegmenter("silent")
+        segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
+        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        segmenter.cancel()
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        self.assertEqual(self.recorder.result.kind, Run.CANCELLED)
+
+    def test_cancelOfADeafProcessIsForced(self):
+        segmenter = fixtures.fakeSegmenter("deaf")
+        segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
+        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.stages))
+        segmenter.cancel()
+        segmenter.cancel()
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None, 5))
+        self.assertEqual(self.recorder.result.kind, Run.CANCELLED)
+
+    def test_oneAtATime(self):
+        segmenter = self.start("slow")
+        with self.assertRaises(VeloxSegError) as caught:
+            segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        self.assertEqual(caught.exception.code, "BUSY")
+        segmenter.abandon()
+
+    def test_abandonTellsNobody(self):
+        segmenter = self.start("slow")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.percents))
+        self.assertTrue(segmenter.abandon())
+        self.assertEqual(fixtures.jobFolders(), [])
+        fixtures.waitFor(lambda: self.recorder.result is not None, 0.3)
+        self.assertIsNone(self.recorder.result)
+        self.assertFalse(segmenter.abandon())
+
+    def test_inputDeletedDuringTheRun(self):
+        self.start("paced")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.percents))
+        slicer.mrmlScene.RemoveNode(self.volume)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        result = self.recorder.result
+        self.assertTrue(result.isReferenceGone)
+        self.assertEqual(result.segmentation.GetName(), "T1 head - Test brain regions")
+        self.assertIsNone(result.segmentation.GetNodeReference("referenceImageGeometryRef"))
+
+    def test_unsuitableImageStartsNothing(self):
+        self.volume = fixtures.colorPicture("IMG")
+        with self.assertRaises(VeloxSegError) as caught:
+            self.start("succeed")
+        self.assertEqual(caught.exception.code, "ROLE_COLOR")
+
+    def test_settingsReachTheRequest(self):
+        import json
+
+        job = Job()
+        self.addCleanup(job.remove)
+        job.write(self.card, {"T1": self.volume}, "cpu", Quality.FAST.overlap(), 77)
+        request = json.loads(job.requestFile.read_text(encoding="utf-8"))
+        self.assertEqual((request["device"], request["overlap"], request["seed"]), ("cpu", 0.25, 77))
+        self.assertEqual(request["model"], str(self.card.folder))
+        self.assertTrue((job.folder / request["inputs"]["T1"]).is_file())
+        job.remove()
+
+    def test_movedImageIsExportedWhereItIsSeen(self):
+        import SimpleITK as sitk
+
+        matrix = np.eye(4)
+        matrix[:3, :3] = fixtures.OBLIQUE
+        matrix[:3, 3] = (10, 20, 30)
+        fixtures.moved(self.volume, matrix)
+        before = fixtures.checksum(self.volume)
+        job = Job()
+        self.addCleanup(job.remove)
+        job.write(self.card, {"T1": self.volume}, "cpu", None, 1)
+        image = sitk.ReadImage(str(job.folder / "input1.nrrd"))
+        center = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+        np.testing.assert_allclose(center, (-10, -20, 30), atol=1e-6)
+        self.assertEqual(fixtures.checksum(self.volume), before)
+        job.remove()
+
+    def test_keptFiles(self):
+        segmenter = self.start("succeed", Settings(keepFiles=True))
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        self.assertTrue((segmenter.jobFolder / "request.json").is_file())
+        shutil.rmtree(segmenter.jobFolder)
+
+    def test_fullDiskOrForbiddenFolder(self):
+        job = Job()
+        shutil.rmtree(job.folder)
+        with self.assertRaises(VeloxSegError) as caught:
+            job.write(self.card, {"T1": self.volume}, "cpu", None, 1)
+        self.assertEqual(caught.exception.code, "EXPORT_FAILED")
+
+    def test_interpreterIsFound(self):
+        program = Path(Setup.pythonProgram())
+        self.assertTrue(program.is_file() or shutil.which(str(program)))
+        self.assertEqual(Setup.runnerCommand()[1:], ["-m", "veloxseg.runner"])

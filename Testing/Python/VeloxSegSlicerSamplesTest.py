@@ -1,0 +1,86 @@
+"""Sample data: offline, assigned, cleaned up; with a stand-in for the phantom command."""
+
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import slicer
+import VeloxSegSlicerFixtures as fixtures
+
+from VeloxSegSlicerLib import Inputs, Samples, Setup
+
+
+class VeloxSegSlicerSamplesTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear(False)
+        self.folder = Path(tempfile.mkdtemp(prefix="VeloxModels"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.brain = fixtures.loadCard(self.folder, fixtures.brainCard())
+        self.petct = fixtures.loadCard(self.folder, fixtures.petctCard())
+        self.finished = []
+        modulePath = Path(slicer.util.modulePath("VeloxSegSlicer")).parent
+        self.maker = Samples.SampleMaker(
+            modulePath, lambda line: None, lambda *end: self.finished.append(end)
+        )
+        self.maker.command = [Setup.pythonProgram(), str(fixtures.FAKE_RUNNER)]
+        self.addCleanup(self.maker.abandon)
+
+    def finish(self):
+        self.assertTrue(fixtures.waitFor(lambda: self.finished))
+        self.assertEqual(fixtures.jobFolders(), [])
+        return self.finished[0]
+
+    def test_petctPhantomFitsItsRoles(self):
+        self.maker.start(self.petct)
+        self.assertTrue(self.maker.isBusy)
+        nodes, error = self.finish()
+        self.assertIsNone(error)
+        assigned = Inputs.assign(self.petct.roles, nodes, {})
+        self.assertEqual(
+            {role: node.GetName() for role, node in assigned.items()},
+            {"CT": "CT phantom", "PET": "PET SUVbw phantom"},
+        )
+        self.assertEqual(Inputs.unitOf(assigned["PET"]), "{SUVbw}g/ml")
+        self.assertFalse(self.maker.isBusy)
+
+    def test_brainPhantomWhereNilearnIsMissing(self):
+        with mock.patch.object(Samples, "nilearnBrain", return_value=None):
+            self.maker.start(self.brain)
+        nodes, _error = self.finish()
+        self.assertEqual([node.GetName() for node in nodes], ["T1 brain phantom"])
+
+    def test_realBrainWhereNilearnIsThere(self):
+        if Samples.nilearnBrain() is None:
+            self.skipTest("nilearn is not installed here")
+        self.maker.start(self.brain)
+        nodes, _error = self.finish()
+        self.assertEqual([node.GetName() for node in nodes], ["MNI152 T1"])
+        self.assertGreater(min(nodes[0].GetImageData().GetDimensions()), 150)
+        self.assertEqual(list(Inputs.assign(self.brain.roles, nodes, {}).values()), nodes)
+
+    def test_failingCommand(self):
+        self.maker.command = [Setup.pythonProgram(), "-c", "import sys; sys.exit('nothing')"]
+        self.maker.start(self.petct)
+        nodes, error = self.finish()
+        self.assertIsNone(nodes)
+        self.assertEqual(error.code, "CRASH")
+        self.assertEqual(Inputs.imagesInScene(), [])
+
+    def test_modelWithoutSample(self):
+        self.assertIsNone(Samples.phantomFor(fixtures.loadCard(self.folder, fixtures.photoCard())))
+
+    def test_registeredOnceInSampleData(self):
+        import SampleData
+
+        import VeloxSegSlicer
+
+        VeloxSegSlicer.registerSampleData()
+        first = len(SampleData.SampleDataLogic.sampleDataSourcesByCategory(Samples.CATEGORY))
+        VeloxSegSlicer.registerSampleData()
+        sources = SampleData.SampleDataLogic.sampleDataSourcesByCategory(Samples.CATEGORY)
+        self.assertEqual((first, len(sources)), (2, 2))
+        for source in sources:
+            self.assertTrue(callable(source.customDownloader))
+            self.assertTrue(Path(source.thumbnailFileName).is_file())

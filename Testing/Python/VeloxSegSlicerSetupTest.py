@@ -1,0 +1,140 @@
+"""Setup: torch is looked for without importing it, damage is recognized; the error table; the report."""
+
+import importlib.metadata
+import shutil
+import sys
+import tempfile
+import types
+import unittest
+from pathlib import Path
+
+import slicer
+import VeloxSegSlicerFixtures as fixtures
+
+from VeloxSegSlicerLib import Errors, Report, Setup, State
+from VeloxSegSlicerLib.Errors import VeloxSegError
+
+
+class VeloxSegSlicerSetupTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear(False)
+        self.folder = Path(tempfile.mkdtemp(prefix="VeloxSetup"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def package(self, name, *files):
+        """A spec of a package folder with these files."""
+        package = self.folder / name
+        package.mkdir()
+        for fileName in files:
+            (package / fileName).touch()
+        return types.SimpleNamespace(origin=str(package / "__init__.py"))
+
+    def probe(self, torchSpec, torchVersion="2.5.1", others=True):
+        whole = self.package("other", "__init__.py")
+
+        def findSpec(name):
+            return torchSpec if name == "torch" else whole if others else None
+
+        def versionOf(name):
+            if name == "torch" and torchVersion is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return torchVersion
+
+        return Setup.probe(findSpec, versionOf)
+
+    def test_ready(self):
+        state = self.probe(self.package("torch", "__init__.py", "version.py"))
+        self.assertEqual((state.status, state.torchVersion, state.error), (Setup.READY, "2.5.1", None))
+
+    def test_missing(self):
+        state = self.probe(None)
+        self.assertEqual(
+            (state.status, state.missing, state.error.code), (Setup.MISSING, ("torch",), "ENGINE_MISSING")
+        )
+
+    def test_smallPackageMissing(self):
+        state = self.probe(self.package("torch", "__init__.py", "version.py"), others=False)
+        self.assertEqual(state.status, Setup.MISSING)
+        self.assertIn("safetensors", state.missing)
+
+    def test_emptyFolderIsDamage(self):
+        state = self.probe(types.SimpleNamespace(origin=None))
+        self.assertEqual(
+            (state.status, state.damaged, state.error.code), (Setup.DAMAGED, ("torch",), "ENGINE_DAMAGED")
+        )
+
+    def test_halfInstalledIsDamage(self):
+        self.assertEqual(self.probe(self.package("torch", "__init__.py")).status, Setup.DAMAGED)
+
+    def test_withoutMetadataIsDamage(self):
+        spec = self.package("torch", "__init__.py", "version.py")
+        self.assertEqual(self.probe(spec, torchVersion=None).status, Setup.DAMAGED)
+
+    def test_probeImportsNothing(self):
+        before = set(sys.modules)
+        Setup.probe()
+        self.assertFalse({"torch", "safetensors", "jsonschema"} & (set(sys.modules) - before))
+
+    def test_installWithoutHelper(self):
+        if Setup.isHelperInstalled():
+            self.skipTest("the PyTorch extension is installed here")
+        with self.assertRaises(VeloxSegError) as caught:
+            Setup.install(self.folder / "requirements.txt")
+        self.assertEqual(caught.exception.code, "ENGINE_HELPER")
+
+    def test_requirementsCoverTheEngine(self):
+        path = Path(slicer.util.modulePath("VeloxSegSlicer")).parent / "Resources" / "requirements.txt"
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        listed = {line.split(">")[0] for line in lines}
+        self.assertEqual(listed, set(Setup.ENGINE_PACKAGES) - {"torch", *Setup.BUNDLED_PACKAGES})
+        self.assertFalse([line for line in lines if "==" in line])
+
+    def test_everyErrorHasTextAndKnownActions(self):
+        for code, (text, actions) in Errors.panelErrors().items():
+            self.assertTrue(text.endswith("."), code)
+            self.assertLessEqual(len(actions), 2, code)
+            for action in actions:
+                self.assertTrue(Errors.actionLabel(action))
+        for actions in Errors.ENGINE_ACTIONS.values():
+            self.assertLessEqual(len(actions), 2)
+
+    def test_engineErrorKeepsItsSentence(self):
+        error = VeloxSegError.fromEngine("MEMORY_GPU", "Short of memory.", "detail")
+        self.assertEqual((error.code, error.text, error.detail), ("MEMORY_GPU", "Short of memory.", "detail"))
+        self.assertEqual(str(error), "Short of memory.")
+
+    def test_firstMissingThingIsTheHint(self):
+        card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        from VeloxSegSlicerLib import Verdicts
+
+        images = {"T1": None}
+        verdicts = Verdicts.judge(card, images)
+        ready, missing = Setup.EngineState(Setup.READY), Setup.EngineState(Setup.MISSING, ("torch",))
+        cases = (
+            (missing, card, "ENGINE_MISSING"),
+            (ready, None, "MODEL_NONE"),
+            (ready, card, "ROLE_MISSING"),
+        )
+        for engine, chosen, code in cases:
+            state = State.panelState(engine, "", chosen, images, verdicts, False, False)
+            self.assertFalse(state.canStart)
+            self.assertEqual(state.problem.code, code)
+            self.assertEqual(state.hint, state.problem.text)
+
+    def test_reportHasNoPersonalData(self):
+        card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        volume = fixtures.sphereVolume("DOE^JOHN T1")
+        log = "\n".join(
+            [
+                "reading /home/someone/DOE/scan.nrrd",
+                "series 1.2.840.113619.2.55.3.604688 of DOE^JOHN T1",
+                "C:\\Users\\x\\y.nrrd",
+            ]
+        )
+        text = Report.text(
+            Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", "reading", log
+        )
+        for part in ("DOE", "someone", "1.2.840", "Users"):
+            self.assertNotIn(part, text)
+        for part in ("test-brain 1.2.0", "24 x 26 x 28", "torch 2.5", "CPU"):
+            self.assertIn(part, text)

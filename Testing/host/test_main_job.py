@@ -1,0 +1,59 @@
+"""The main job from end to end, with the shipped models and the real engine: what `make demo` does, checked."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FILES = ("panel.png", "slices.png", "three-d.png", "segmentation.seg.nrrd", "measures.csv")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Output folder and what the demo printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    script = Path(__file__).with_name("demo.py")
+    done = subprocess.run([sys.executable, script, "--output", folder], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+    return folder, done.stdout
+
+
+@pytest.mark.slow
+def test_both_tasks_leave_their_files(demo):
+    folder, _ = demo
+    for part in (folder, folder / "petct"):
+        assert all((part / name).stat().st_size > 500 for name in FILES)
+
+
+@pytest.mark.slow
+def test_overlay_is_seen_in_every_slice_view_of_the_head(demo):
+    """Colored pixels (the image itself is gray) in each third of the picture."""
+    folder, _ = demo
+    pixels = np.asarray(Image.open(folder / "slices.png").convert("RGB")).astype(int)[30:]
+    colored = pixels.max(axis=2) - pixels.min(axis=2) > 40
+    assert all(third.mean() > 0.05 for third in np.array_split(colored, 3, axis=1))
+
+
+@pytest.mark.slow
+def test_printed_report_tells_device_stages_and_scores(demo):
+    _, printed = demo
+    assert len(re.findall(r"device: \S+", printed)) == 2
+    assert len(re.findall(r"stages: reading [\d.]+ s, .*computing [\d.]+ s", printed)) == 2
+    petct = re.search(r"Dice ([\d.]+) \(synthetic phantom", printed)
+    assert petct is not None
+    atlas = re.search(r"Dice ([\d.]+) \(AAL", printed)
+    assert "AAL atlas is absent" in printed or float(atlas[1]) > 0.75
+
+
+@pytest.mark.slow
+def test_table_has_every_segment_in_ml_and_says_demo(demo):
+    folder, _ = demo
+    lines = (folder / "measures.csv").read_text().splitlines()
+    header, rows = lines[0].split(","), [line.split(",") for line in lines[1:]]
+    assert len(rows) == 8 and all(float(row[header.index("volume_ml")]) > 10 for row in rows)
+    assert {row[header.index("demo")] for row in rows} == {"yes"}

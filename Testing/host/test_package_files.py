@@ -1,0 +1,226 @@
+"""What ships and how it is written: CMake lists, the .ui file, imports, texts, encoding."""
+
+import ast
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "VeloxSegSlicer"
+LIB = sorted((MODULE / "VeloxSegSlicerLib").glob("*.py"))
+SLICER_FACING = [MODULE / "VeloxSegSlicer.py", *LIB]
+UI = ElementTree.parse(MODULE / "Resources" / "UI" / "VeloxSegSlicer.ui").getroot()
+# Not shipped: the list itself and what Python leaves behind when it runs.
+NOT_SHIPPED = re.compile(r"^CMakeLists\.txt$|(^|/)__pycache__/")
+ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "VeloxSegSlicerLib"}
+INTERACTIVE = {
+    "QPushButton",
+    "QComboBox",
+    "QSpinBox",
+    "QCheckBox",
+    "QTableWidget",
+    "QPlainTextEdit",
+    "QProgressBar",
+    "qMRMLNodeComboBox",
+    "qMRMLSegmentationShow3DButton",
+}
+
+
+def listed(cmakeFile: Path, name: str) -> list[str]:
+    """The entries of all set(name ...) and list(APPEND name ...) of a CMake file."""
+    text = re.sub(r"#.*", "", cmakeFile.read_text(encoding="utf-8"))
+    blocks = re.findall(rf"(?:set\(|list\(APPEND ){name}\s([^)]*)\)", text)
+    return [entry for block in blocks for entry in block.split()]
+
+
+def widgets():
+    return list(UI.iter("widget"))
+
+
+def text(widget, name: str) -> str:
+    found = widget.find(f"property[@name='{name}']")
+    return "" if found is None else "".join(found.itertext()).strip()
+
+
+def test_cmakeListsEqualTheFolder():
+    cmakeFile = MODULE / "CMakeLists.txt"
+    names = listed(cmakeFile, "MODULE_PYTHON_SCRIPTS") + listed(cmakeFile, "MODULE_PYTHON_RESOURCES")
+    onDisk = {path.relative_to(MODULE).as_posix() for path in MODULE.rglob("*") if path.is_file()}
+    shipped = {name for name in onDisk if not NOT_SHIPPED.search(name)}
+    assert len(names) == len(set(names)), "a file is listed twice"
+    assert set(names) - shipped == set(), "listed in CMakeLists.txt, but not there"
+    assert shipped - set(names) == set(), "there, but not listed in CMakeLists.txt"
+
+
+def test_scriptsAreScriptsAndResourcesAreNot():
+    assert all(name.endswith(".py") for name in listed(MODULE / "CMakeLists.txt", "MODULE_PYTHON_SCRIPTS"))
+    assert not any(
+        name.endswith(".py")
+        for name in listed(MODULE / "CMakeLists.txt", "MODULE_PYTHON_RESOURCES")
+        if "/scripts/" not in name
+    )
+
+
+def test_everySlicerTestIsRegistered():
+    cmake = (ROOT / "Testing" / "Python" / "CMakeLists.txt").read_text(encoding="utf-8")
+    registered = set(re.findall(r"VeloxSegSlicer\w+Test\.py", cmake))
+    assert registered == {path.name for path in (ROOT / "Testing" / "Python").glob("*Test.py")}
+
+
+def test_extensionMetadata():
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert "project(VeloxSegSlicer)" in cmake
+    for name in ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS"):
+        assert re.search(rf'set\(EXTENSION_{name} "[^"\n]+"\)', cmake), name
+    assert 'set(EXTENSION_DEPENDS "PyTorch")' in cmake
+
+
+def test_icon():
+    import qt
+
+    icon = qt.QImage(str(ROOT / "VeloxSegSlicer.png"))
+    assert (icon.width(), icon.height()) == (128, 128)
+    colors = {icon.pixel(x, y) for x in range(0, 128, 8) for y in range(0, 128, 8)}
+    assert len(colors) > 10
+
+
+def textFiles():
+    folders = [
+        MODULE / "VeloxSegSlicerLib",
+        MODULE / "Resources" / "UI",
+        MODULE / "Resources" / "Icons",
+        ROOT / "Testing" / "Python",
+        ROOT / "Testing" / "host",
+    ]
+    files = [
+        path
+        for folder in folders
+        for path in folder.iterdir()
+        if path.suffix in (".py", ".ui", ".svg", ".txt")
+    ]
+    return [*files, MODULE / "VeloxSegSlicer.py", MODULE / "CMakeLists.txt", ROOT / "CMakeLists.txt"]
+
+
+def test_asciiAndLineFeeds():
+    for path in textFiles():
+        content = path.read_bytes()
+        assert content.isascii(), path
+        assert b"\r" not in content, path
+        assert content.endswith(b"\n") and not content.endswith(b"\n\n"), path
+
+
+def test_noPathOfAMachine():
+    for path in [*SLICER_FACING, MODULE / "Resources" / "UI" / "VeloxSegSlicer.ui"]:
+        assert not re.search(r"/(home|work|tmp|root)/|[A-Z]:\\\\", path.read_text(encoding="utf-8")), path
+
+
+def test_importsAtFileScope():
+    import sys
+
+    for path in SLICER_FACING:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom) and node.level == 0
+                else []
+            )
+            for name in names:
+                top = name.split(".")[0]
+                assert top in ALLOWED_AT_FILE_SCOPE or top in sys.stdlib_module_names, (
+                    f"{path.name} imports {name}"
+                )
+
+
+def test_neverImportsEngineOrTorch():
+    for path in SLICER_FACING:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not {name.split(".")[0] for name in names} & {
+                "torch",
+                "monai",
+                "veloxseg",
+                "psutil",
+                "SimpleITK",
+            }, path
+
+
+SHOWN_ATTRIBUTES = {"text", "toolTip", "accessibleName", "noneDisplay", "title"}
+TRANSLATED = {"_", "translate"}
+
+
+def test_shownTextsAreTranslated():
+    """No literal text is assigned to a shown attribute; placeholders are filled after _()."""
+    for path in SLICER_FACING:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+                isShown = node.targets[0].attr in SHOWN_ATTRIBUTES
+                assert not (
+                    isShown
+                    and isinstance(node.value, ast.Constant)
+                    and isinstance(node.value.value, str)
+                    and node.value.value
+                ), f"{path.name}:{node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATED:
+                assert all(isinstance(argument, ast.Constant) for argument in node.args), (
+                    f"{path.name}:{node.lineno}"
+                )
+
+
+def test_publicThingsAreDocumented():
+    for path in SLICER_FACING:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), path
+        for node in tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_parameterNames():
+    from VeloxSegSlicerLib.Parameters import VeloxSegParameters
+
+    names = [
+        text(widget, "SlicerParameterName") for widget in widgets() if text(widget, "SlicerParameterName")
+    ]
+    assert len(names) == len(set(names)) > 0
+    assert set(names) <= set(VeloxSegParameters.__annotations__)
+
+
+def test_everyControlHasTooltipAndName():
+    for widget in widgets():
+        if widget.get("class") in INTERACTIVE:
+            assert text(widget, "toolTip"), widget.get("name")
+            assert text(widget, "accessibleName"), widget.get("name")
+
+
+def test_everyFieldLabelHasABuddyAndALetterOfItsOwn():
+    names = {widget.get("name") for widget in widgets()}
+    for section in UI.iter("widget"):
+        if section.get("class") != "ctkCollapsibleButton":
+            continue
+        letters = []
+        for widget in section.iter("widget"):
+            if widget.get("class") == "QLabel" and text(widget, "text").endswith(":"):
+                assert text(widget, "buddy") in names, widget.get("name")
+                letters.append(text(widget, "text").split("&")[1][0].lower())
+        assert len(letters) == len(set(letters)), section.get("name")
+
+
+def test_noStyleSheetsNoFixedSizes():
+    for widget in widgets():
+        for name in ("styleSheet", "minimumSize", "maximumSize", "minimumWidth", "maximumHeight"):
+            assert widget.find(f"property[@name='{name}']") is None, widget.get("name")
+    for path in SLICER_FACING:
+        assert "setStyleSheet" not in path.read_text(encoding="utf-8"), path
+
+
+def test_sentencesOfTheUiFileAreAscii():
+    for element in UI.iter("string"):
+        assert (element.text or "").isascii()

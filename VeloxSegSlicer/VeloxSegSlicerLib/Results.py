@@ -1,0 +1,186 @@
+"""From a result folder to a segmentation node: checked first, then named, colored, placed and signed."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import slicer
+
+from . import Geometry
+from .Errors import VeloxSegError
+from .Models import Label, ModelCard
+
+ATTRIBUTE_PREFIX = "VeloxSeg."
+MODEL_ATTRIBUTE = ATTRIBUTE_PREFIX + "ModelId"
+HASH_CHARACTERS = 12
+FILL_OPACITY = 0.4
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is remembered of an input node, so that it may disappear during the run."""
+
+    role: str
+    nodeId: str
+    name: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a result must know of its run: card, inputs, and the grid sent to the engine."""
+
+    card: ModelCard
+    inputs: tuple[Input, ...]
+    grid: Geometry.Grid
+    quality: str
+
+    @property
+    def referenceInput(self) -> Input:
+        """The input that defines the grid."""
+        return next(entry for entry in self.inputs if entry.role == self.card.reference.name)
+
+
+def readReport(folder: Path, files: dict) -> dict:
+    """Read results.json of a result folder and check the announced checksums.
+
+    :param files: the `files` of the result event: name -> {path, sha256}.
+    :raises VeloxSegError: RESULT_MISSING.
+    """
+    try:
+        for entry in files.values():
+            content = (folder / entry["path"]).read_bytes()
+            if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+                raise VeloxSegError("RESULT_MISSING")
+        return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VeloxSegError("RESULT_MISSING") from error
+
+
+def importResult(folder: Path, report: dict, facts: RunFacts):
+    """Make a segmentation node of `mask.nrrd`. A failure or an empty mask leaves the scene as it was.
+
+    :return: the new vtkMRMLSegmentationNode, or None for an empty mask.
+    :raises VeloxSegError: RESULT_MISSING, RESULT_GRID or RESULT_LABELS.
+    """
+    mask = _readMask(folder / "mask.nrrd")
+    if not Geometry.isSameGrid(Geometry.worldGrid(mask), facts.grid):
+        raise VeloxSegError("RESULT_GRID")
+    found = set(np.unique(slicer.util.arrayFromVolume(mask)).tolist()) - {0}
+    if not found <= {label.value for label in facts.card.labels}:
+        raise VeloxSegError("RESULT_LABELS")
+    if not found:
+        return None
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _newName(facts))
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
+    _fill(segmentation, mask, facts.card)
+    _setReference(segmentation, mask, facts)
+    _sign(segmentation, report, facts)
+    return segmentation
+
+
+def isResult(segmentationNode) -> bool:
+    """Whether a segmentation was made by this module."""
+    return segmentationNode.GetAttribute(MODEL_ATTRIBUTE) is not None
+
+
+def fact(segmentationNode, name: str) -> str:
+    """A provenance attribute of a result, "" when absent."""
+    return segmentationNode.GetAttribute(ATTRIBUTE_PREFIX + name) or ""
+
+
+def lesions(segmentationNode) -> list[dict]:
+    """The lesion list that the engine measured for this result."""
+    return json.loads(fact(segmentationNode, "Lesions") or "[]")
+
+
+def _readMask(path: Path):
+    mask = slicer.vtkMRMLLabelMapVolumeNode()
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    # The default would turn a left-handed grid over, and the mask would no longer match the image.
+    storage.ForceRightHandedIJKCoordinateSystemOff()
+    storage.SetFileName(str(path))
+    if not path.is_file() or not storage.ReadData(mask) or mask.GetImageData() is None:
+        raise VeloxSegError("RESULT_MISSING")
+    return mask
+
+
+def _newName(facts: RunFacts) -> str:
+    """The name "<reference> - <model title>", [demo] for demo weights, and a number on repeats."""
+    base = f"{facts.referenceInput.name} - {facts.card.title}" + (" [demo]" if facts.card.isDemo else "")
+    taken = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base} {number}"
+    return name
+
+
+def _fill(segmentationNode, mask, card: ModelCard) -> None:
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    image = logic.CreateOrientedImageDataFromVolumeNode(mask)
+    image.UnRegister(None)
+    logic.ImportLabelmapToSegmentationNode(image, segmentationNode)
+    labels = {label.value: label for label in card.labels}
+    segmentation = segmentationNode.GetSegmentation()
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(index)
+        _dress(segment, labels[segment.GetLabelValue()], card)
+
+
+def _dress(segment, label: Label, card: ModelCard) -> None:
+    """Name, color, terminology and DICOM tags of one segment."""
+    segment.SetNameAutoGenerated(False)
+    segment.SetColorAutoGenerated(False)
+    segment.SetName(label.name)
+    segment.SetColor(*(part / 255.0 for part in label.color))
+    segment.SetTerminology(label.terminology)
+    # Without these two tags the DICOM exporter would write MANUAL.
+    segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
+    segment.SetTag("DICOM.SegmentAlgorithmName", f"{card.title} {card.version}")
+
+
+def _setReference(segmentationNode, mask, facts: RunFacts) -> None:
+    """Grid from the mask, which is in world coordinates; link and place in the tree from the reference."""
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(mask)
+    role = segmentationNode.GetReferenceImageGeometryReferenceRole()
+    reference = slicer.mrmlScene.GetNodeByID(facts.referenceInput.nodeId)
+    segmentationNode.SetNodeReferenceID(role, reference.GetID() if reference else None)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    if reference is None or hierarchy is None:
+        return
+    item, referenceItem = (
+        hierarchy.GetItemByDataNode(segmentationNode),
+        hierarchy.GetItemByDataNode(reference),
+    )
+    if item and referenceItem:
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(referenceItem))
+
+
+def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
+    """Provenance as node attributes, which are saved with the scene."""
+    versions = report.get("versions", {})
+    values = {
+        "ModelId": facts.card.id,
+        "ModelTitle": facts.card.title,
+        "ModelVersion": facts.card.version,
+        "WeightsSha256": facts.card.weightsSha256[:HASH_CHARACTERS],
+        "Demo": "yes" if facts.card.isDemo else "no",
+        "EngineVersion": versions.get("engine", ""),
+        "TorchVersion": versions.get("torch", ""),
+        "Device": report.get("device", ""),
+        "Seed": report.get("seed", ""),
+        "Quality": facts.quality,
+        "Overlap": report.get("overlap", ""),
+        "Reference": facts.referenceInput.name,
+        "InputNames": json.dumps({entry.role: entry.name for entry in facts.inputs}),
+        "InputIds": json.dumps({entry.role: entry.nodeId for entry in facts.inputs}),
+        "Created": report.get("created", ""),
+        "StageSeconds": json.dumps(report.get("seconds", {})),
+        "HighestProbability": report.get("highest_probability", {}).get("value", ""),
+        "Lesions": json.dumps(report.get("lesions", [])),
+    }
+    for name, value in values.items():
+        segmentationNode.SetAttribute(ATTRIBUTE_PREFIX + name, str(value))

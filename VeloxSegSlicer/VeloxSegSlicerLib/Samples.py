@@ -1,0 +1,216 @@
+"""Small examples that work offline: the MNI brain when nilearn is there, else phantoms of the engine."""
+
+import importlib.util
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import Setup
+from .Errors import VeloxSegError
+from .Models import ModelCard
+from .Run import DONE, Outcome, Run, Timeouts
+
+CATEGORY = "VeloxSeg"
+PHANTOM_SEED = 7
+# The phantom command sends no events; only its end counts.
+PHANTOM_TIMEOUT_MS = 120000
+NILEARN_T1 = "mni_icbm152_t1_tal_nlin_sym_*_converted.nii.gz"
+SLICER_BRAIN = "MRHead"
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A kind of phantom of the engine: file stem -> node name of what is loaded from its output folder."""
+
+    kind: str
+    nodeNames: dict[str, str]
+
+
+PETCT = Phantom("petct", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
+BRAIN = Phantom("brain-t1", {"T1": "T1 brain phantom"})
+SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
+
+
+def phantomFor(card: ModelCard) -> Phantom | None:
+    """The phantom that has an image for each role of a card, or None."""
+    names = {role.name for role in card.roles}
+    return next((phantom for phantom in (PETCT, BRAIN) if names <= set(phantom.nodeNames)), None)
+
+
+def nilearnBrain() -> Path | None:
+    """The MNI152 T1 file of nilearn, found without importing it; None when it is not there."""
+    spec = importlib.util.find_spec("nilearn")
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted((Path(spec.origin).parent / "datasets" / "data").glob(NILEARN_T1))), None)
+
+
+def hasSlicerBrain() -> bool:
+    """Whether this Slicer offers its own MRHead sample, which is downloaded."""
+    return hasattr(slicer.modules, "sampledata")
+
+
+def loadSlicerBrain():
+    """Download and load Slicer's MRHead.
+
+    :raises VeloxSegError: SAMPLE_FAILED.
+    """
+    import SampleData
+
+    node = SampleData.SampleDataLogic().downloadSample(SLICER_BRAIN)
+    if node is None:
+        raise VeloxSegError("SAMPLE_FAILED")
+    return node
+
+
+class SampleMaker:
+    """Loads the sample of a model. A phantom is computed in a process, so Slicer stays responsive."""
+
+    def __init__(self, modulePath: Path, onLog: Callable, onFinished: Callable) -> None:
+        """
+        :param modulePath: folder that holds the engine package.
+        :param onLog: called with lines of the process.
+        :param onFinished: called with (nodes, error); one of them is None.
+        """
+        self._modulePath = Path(modulePath)
+        self._onLog, self._onFinished = onLog, onFinished
+        self._run: Run | None = None
+        self._phantom: Phantom | None = None
+        self._folder: Path | None = None
+        self.command: list[str] | None = None
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether a sample is being made."""
+        return self._run is not None and self._run.isActive
+
+    def start(self, card: ModelCard) -> None:
+        """Load the sample for a card; the end arrives at onFinished, at once for files that are there.
+
+        :raises VeloxSegError: SAMPLE_FAILED when there is no sample for this card.
+        """
+        brain = nilearnBrain() if phantomFor(card) is BRAIN else None
+        if brain is not None:
+            self._finish([_load(brain, _("MNI152 T1"))], None)
+            return
+        self.startPhantom(phantomFor(card))
+
+    def startPhantom(self, phantom: Phantom | None) -> None:
+        """Compute a phantom and load its images."""
+        if phantom is None:
+            raise VeloxSegError("SAMPLE_FAILED")
+        self._phantom = phantom
+        self._folder = Path(tempfile.mkdtemp(prefix="VeloxSegSample-", dir=str(slicer.app.temporaryPath)))
+        program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
+        arguments = ["phantom", phantom.kind, "--seed", PHANTOM_SEED, "--count", 1, "--output", self._folder]
+        self._run = Run(
+            [*program, *arguments],
+            self._folder,
+            self._modulePath,
+            Timeouts(start=PHANTOM_TIMEOUT_MS),
+            lambda event: None,
+            self._onLog,
+            self._onProcessEnd,
+            lambda: None,
+            needsResult=False,
+        )
+        self._run.start()
+
+    def abandon(self) -> None:
+        """End the process and remove its files."""
+        if self._run is not None:
+            self._run.abort()
+        self._removeFolder()
+
+    def _onProcessEnd(self, outcome: Outcome) -> None:
+        nodes, error = None, outcome.error
+        try:
+            if outcome.kind == DONE:
+                nodes = self._loadPhantom()
+        except VeloxSegError as failure:
+            error = failure
+        finally:
+            self._removeFolder()
+        self._finish(nodes, error)
+
+    def _loadPhantom(self) -> list:
+        files = {
+            stem: next(iter(self._folder.rglob(f"{stem}.nrrd")), None) for stem in self._phantom.nodeNames
+        }
+        if None in files.values():
+            raise VeloxSegError("SAMPLE_FAILED")
+        nodes = [_load(path, self._phantom.nodeNames[stem]) for stem, path in files.items()]
+        for stem, node in zip(files, nodes, strict=True):
+            if stem == "PET":
+                _markAsSuv(node)
+        return nodes
+
+    def _removeFolder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _finish(self, nodes: list | None, error: VeloxSegError | None) -> None:
+        if nodes:
+            slicer.util.setSliceViewerLayers(background=nodes[0], foreground=None, fit=True)
+        self._onFinished(nodes, error)
+
+
+def register(modulePath: Path, iconFolder: Path) -> None:
+    """Offer the phantoms in the Sample Data module; they are computed on click, nothing is downloaded."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("VeloxSeg Segmentation"))
+    for phantom, name in ((PETCT, "VeloxSegPetCtPhantom"), (BRAIN, "VeloxSegBrainPhantom")):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=name,
+            uris=[],
+            fileNames=[],
+            nodeNames=[],
+            loadFiles=[],
+            checksums=[],
+            loadFileTypes=[],
+            thumbnailFileName=str(Path(iconFolder) / f"{name}.png"),
+            customDownloader=_Downloader(modulePath, phantom),
+        )
+
+
+class _Downloader:
+    """What Sample Data calls on click. Equal for the same phantom, so that registering twice adds nothing."""
+
+    def __init__(self, modulePath: Path, phantom: Phantom) -> None:
+        self._maker = SampleMaker(modulePath, logging.info, self._onFinished)
+        self._phantom = phantom
+
+    def __call__(self, source=None) -> None:
+        if not self._maker.isBusy:
+            self._maker.startPhantom(self._phantom)
+
+    def __repr__(self) -> str:
+        return f"VeloxSeg phantom {self._phantom.kind}"
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def _onFinished(self, nodes: list | None, error: VeloxSegError | None) -> None:
+        if error is not None:
+            slicer.util.errorDisplay(error.text)
+
+
+def _load(path: Path, name: str):
+    return slicer.util.loadVolume(str(path), {"name": name, "show": False})
+
+
+def _markAsSuv(volumeNode) -> None:
+    unit = slicer.vtkCodedEntry()
+    unit.SetValueSchemeMeaning(*SUV_UNIT)
+    volumeNode.SetVoxelValueUnits(unit)

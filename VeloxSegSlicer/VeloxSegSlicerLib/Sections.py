@@ -1,0 +1,88 @@
+"""Shows the state of the panel in the widgets of each section."""
+
+from slicer.i18n import tr as _
+
+from . import Icons, Notice, Samples, Setup, State
+from .Models import Catalogue, ModelCard
+
+
+def showModels(ui, catalogue: Catalogue, card: ModelCard | None) -> None:
+    """Both combo boxes and the summary of the chosen model, or why there is none."""
+    models = catalogue.models(card.taskId) if card else []
+    fillCombo(ui.taskComboBox, catalogue.tasks(), card.taskId if card else None)
+    fillCombo(ui.modelComboBox, {model.id: _modelTitle(model) for model in models}, card.id if card else None)
+    ui.summaryLabel.text = card.summary if card else _modelProblem(catalogue)
+
+
+def showSetup(ui, state: State.PanelState, engine: Setup.EngineState) -> None:
+    """The check list of the Setup section and its button."""
+    ui.setupCollapsibleButton.text = state.setupTitle
+    lines = (
+        (ui.engineStepIconLabel, ui.engineStepWordLabel, ui.engineStepLabel),
+        (ui.modelStepIconLabel, ui.modelStepWordLabel, ui.modelStepLabel),
+        (ui.imagesStepIconLabel, ui.imagesStepWordLabel, ui.imagesStepLabel),
+    )
+    for (iconLabel, wordLabel, label), step in zip(lines, state.steps, strict=True):
+        Icons.showOn(iconLabel, step.state)
+        wordLabel.text = step.word
+        label.text = step.text
+    ui.installButton.setVisible(engine.status != Setup.READY)
+    isRepair = engine.status == Setup.DAMAGED
+    ui.installButton.text = _("Repair...") if isRepair else _("Install...")
+
+
+def showTask(ui, state: State.PanelState, card: ModelCard | None, isSampleBusy: bool) -> None:
+    """Task, model, demo banner and the buttons below."""
+    isDemo = card is not None and card.isDemo
+    for widget in (ui.demoIconLabel, ui.demoLabel):
+        widget.setVisible(isDemo)
+    Icons.showOn(ui.demoIconLabel, Notice.WARNING)
+    isFree = not state.areChoicesLocked
+    for widget in (ui.taskComboBox, ui.modelComboBox):
+        widget.enabled = isFree and card is not None
+    ui.cardButton.enabled = card is not None
+    phantom = Samples.phantomFor(card) if card else None
+    ui.sampleButton.enabled = isFree and phantom is not None and not isSampleBusy
+    ui.slicerSampleButton.setVisible(phantom is Samples.BRAIN and Samples.hasSlicerBrain())
+    ui.slicerSampleButton.enabled = isFree
+    ui.assignButton.enabled = isFree and card is not None
+
+
+def showRun(ui, state: State.PanelState, stage: str, isSampleBusy: bool) -> None:
+    """The large button, what is locked during a run, progress and the line below.
+
+    :param stage: what is being done, for the line.
+    """
+    if state.isRunning:
+        ui.segmentButton.text = _("Cancelling...") if state.isCancelling else _("Cancel")
+        ui.segmentButton.toolTip = _("Stops the computation. The scene stays as it was.")
+    else:
+        ui.segmentButton.text = _("Segment")
+        ui.segmentButton.toolTip = state.hint
+    ui.segmentButton.accessibleName = ui.segmentButton.text
+    ui.segmentButton.enabled = state.canStart or (state.isRunning and not state.isCancelling)
+    for widget in (ui.qualityComboBox, ui.deviceComboBox, ui.seedSpinBox, ui.keepFilesCheckBox):
+        widget.enabled = not state.isRunning
+    ui.progressBar.setVisible(state.isRunning)
+    isWorking = state.isRunning or isSampleBusy
+    ui.stageLabel.setVisible(isWorking or (state.problem is not None and State.noticeOf(state) is None))
+    ui.stageLabel.text = stage if isWorking else state.hint
+
+
+def fillCombo(combo, texts: dict[str, str], current: str | None) -> None:
+    """Replace the entries of a combo box by value -> text without sending signals."""
+    wasBlocked = combo.blockSignals(True)
+    combo.clear()
+    for value, text in texts.items():
+        combo.addItem(text, value)
+    combo.setCurrentIndex(list(texts).index(current) if current in texts else 0)
+    combo.blockSignals(wasBlocked)
+
+
+def _modelTitle(card: ModelCard) -> str:
+    return f"{card.title} {card.version}" + (_(" (demo)") if card.isDemo else "")
+
+
+def _modelProblem(catalogue: Catalogue) -> str:
+    """Why the list of models is empty."""
+    return catalogue.errors[0].text if catalogue.errors else _("No model is installed.")

@@ -1,0 +1,192 @@
+"""The whole job without a window: check, export, run, import, clean up. One at a time."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import slicer
+
+from . import Geometry, Results, Setup, Verdicts
+from .Errors import VeloxSegError
+from .Job import Job
+from .Models import ModelCard
+from .Parameters import Quality
+from .Protocol import Progress
+from .Run import DONE, FAILED, Outcome, Run, Timeouts
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person can set for a run besides images and model."""
+
+    device: str = "auto"
+    quality: Quality = Quality.BALANCED
+    seed: int = 1234
+    keepFiles: bool = False
+
+
+@dataclass
+class Result:
+    """How a job ended. `segmentation` is None when it failed, was cancelled, or found nothing."""
+
+    kind: str
+    card: ModelCard
+    images: dict
+    error: VeloxSegError | None = None
+    segmentation: object = None
+    report: dict = field(default_factory=dict)
+    notes: list[dict] = field(default_factory=list)
+    isReferenceGone: bool = False
+
+
+class Listener:
+    """Hears of a running job. Every method may be replaced; the default does nothing."""
+
+    def onStage(self, text: str, progress: Progress) -> None:
+        """A stage begins; `text` is an English sentence of the engine."""
+
+    def onProgress(self, progress: Progress) -> None:
+        """Some windows are done."""
+
+    def onDevice(self, name: str) -> None:
+        """The engine has started on this device."""
+
+    def onLog(self, line: str) -> None:
+        """A line for the log."""
+
+    def onFinished(self, result: Result) -> None:
+        """The job has ended, in whatever way; its folder is gone already."""
+
+
+class Segmenter:
+    """Runs one job at a time. `command` and `timeouts` may be replaced, as tests without torch do."""
+
+    def __init__(self, modulePath: Path) -> None:
+        """:param modulePath: folder that holds the engine package."""
+        self.modulePath = Path(modulePath)
+        self.command: Sequence[str] | None = None
+        self.timeouts = Timeouts()
+        self._run: Run | None = None
+        self._job: Job | None = None
+        self._facts: Results.RunFacts | None = None
+        self._listener = Listener()
+        self._progress = Progress()
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether a job is running."""
+        return self._run is not None and self._run.isActive
+
+    @property
+    def isCancelling(self) -> bool:
+        """Whether a job is being cancelled."""
+        return self._run is not None and self._run.isCancelling
+
+    @property
+    def jobFolder(self) -> Path | None:
+        """Folder of the last job."""
+        return self._job.folder if self._job else None
+
+    def start(self, card: ModelCard, images: dict, settings: Settings, listener: Listener) -> None:
+        """Check the images, export them and start the runner; everything after this arrives at the listener.
+
+        :param images: role name -> volume node.
+        :raises VeloxSegError: BUSY, a ROLE_ code, EXPORT_FAILED.
+        """
+        if self.isBusy:
+            raise VeloxSegError("BUSY")
+        problem = Verdicts.firstProblem(card, Verdicts.judge(card, images))
+        if problem:
+            raise problem
+        self._listener, self._progress = listener, Progress()
+        self._facts = _factsOf(card, images, settings)
+        job = Job(settings.keepFiles)
+        try:
+            job.write(card, images, settings.device, settings.quality.overlap(), settings.seed)
+        except VeloxSegError:
+            job.remove()
+            raise
+        self._job = job
+        command = self.command or Setup.runnerCommand()
+        self._run = Run(
+            [*command, str(job.requestFile)],
+            job.folder,
+            self.modulePath,
+            self.timeouts,
+            self._onEvent,
+            listener.onLog,
+            self._onFinished,
+            job.requestCancel,
+        )
+        self._run.start()
+
+    def cancel(self) -> None:
+        """Ask the running job to stop; the listener hears when it has."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def abandon(self) -> bool:
+        """End a running job at once and import nothing; the listener hears no more. For a closing scene.
+
+        :return: whether there was one.
+        """
+        wasBusy = self.isBusy
+        if self._run is not None:
+            self._run.abort()
+        if self._job is not None:
+            self._job.remove()
+        return wasBusy
+
+    def _onEvent(self, event: dict) -> None:
+        kind = event["event"]
+        if kind == "hello":
+            self._listener.onDevice(str(event.get("device", "")))
+        elif kind == "stage":
+            self._progress.stage(str(event.get("name", "")))
+            self._listener.onStage(str(event.get("text", "")), self._progress)
+        elif kind == "progress":
+            self._progress.windows(
+                int(event.get("done", 0)), int(event.get("total", 0)), event.get("seconds_left")
+            )
+            self._listener.onProgress(self._progress)
+        elif kind == "note":
+            self._listener.onLog(f"{event.get('code')}: {event.get('text')}")
+
+    def _onFinished(self, outcome: Outcome) -> None:
+        result = Result(
+            outcome.kind,
+            self._facts.card,
+            _imagesStillThere(self._facts),
+            error=outcome.error,
+            notes=outcome.notes,
+        )
+        result.isReferenceGone = self._facts.card.reference.name not in result.images
+        try:
+            if outcome.kind == DONE:
+                self._import(outcome, result)
+        except VeloxSegError as error:
+            result.kind, result.error = FAILED, error
+        finally:
+            self._job.remove()
+        if result.error:
+            logging.warning("VeloxSeg: %s: %s", result.error.code, result.error.text)
+        self._listener.onFinished(result)
+
+    def _import(self, outcome: Outcome, result: Result) -> None:
+        result.report = Results.readReport(self._job.resultFolder, outcome.result.get("files", {}))
+        result.segmentation = Results.importResult(self._job.resultFolder, result.report, self._facts)
+
+
+def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFacts:
+    inputs = tuple(
+        Results.Input(role.name, images[role.name].GetID(), images[role.name].GetName())
+        for role in card.roles
+    )
+    grid = Geometry.worldGrid(images[card.reference.name])
+    return Results.RunFacts(card, inputs, grid, settings.quality.name)
+
+
+def _imagesStillThere(facts: Results.RunFacts) -> dict:
+    nodes = {entry.role: slicer.mrmlScene.GetNodeByID(entry.nodeId) for entry in facts.inputs}
+    return {role: node for role, node in nodes.items() if node is not None}

@@ -1,0 +1,167 @@
+"""The AI engine on this computer: is it there, how is it started, how is it installed. No heavy imports."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicer
+
+from .Errors import VeloxSegError
+
+READY = "ready"
+MISSING = "missing"
+DAMAGED = "damaged"
+
+TORCH_REQUIREMENT = ">=2.2"
+HELPER_EXTENSION = "PyTorch"
+RUNNER_MODULE = "veloxseg.runner"
+# What the engine imports, by import name. Slicer brings numpy, scipy and SimpleITK, partly without metadata.
+ENGINE_PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors", "jsonschema", "tyro", "tqdm")
+BUNDLED_PACKAGES = ("numpy", "scipy", "SimpleITK")
+# An interrupted install leaves the package folder without these files.
+SIGNIFICANT_FILES = {"torch": ("__init__.py", "version.py")}
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """`status` (one of the above), the packages that are `missing` or `damaged`, and torch's version."""
+
+    status: str
+    missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    torchVersion: str = ""
+
+    @property
+    def error(self) -> VeloxSegError | None:
+        """What to tell the person, None when ready."""
+        codes = {MISSING: "ENGINE_MISSING", DAMAGED: "ENGINE_DAMAGED"}
+        return VeloxSegError(codes[self.status]) if self.status in codes else None
+
+
+def probe(
+    findSpec: Callable = importlib.util.find_spec, versionOf: Callable = importlib.metadata.version
+) -> EngineState:
+    """Look for the engine's packages without importing them.
+
+    :param findSpec: as importlib.util.find_spec; replaced by tests.
+    :param versionOf: as importlib.metadata.version; replaced by tests.
+    """
+    missing, damaged = [], []
+    for package in ENGINE_PACKAGES:
+        spec = findSpec(package)
+        if spec is None:
+            missing.append(package)
+        elif not _isWhole(package, spec) or not _hasMetadata(package, versionOf):
+            damaged.append(package)
+    status = DAMAGED if damaged else MISSING if missing else READY
+    return EngineState(status, tuple(missing), tuple(damaged), versionOf("torch") if status == READY else "")
+
+
+def pythonProgram() -> str:
+    """The Python that runs the engine: PythonSlicer on the path or beside Slicer, else this interpreter."""
+    beside = (
+        Path(str(slicer.app.slicerHome))
+        / "bin"
+        / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
+    )
+    found = shutil.which("PythonSlicer")
+    if found:
+        return found
+    return str(beside) if beside.is_file() else sys.executable
+
+
+def runnerCommand() -> list[str]:
+    """Program and arguments that start the runner; the request file is still to be added."""
+    return [pythonProgram(), "-m", RUNNER_MODULE]
+
+
+def install(requirementsFile: Path) -> None:
+    """Install torch and the other packages, with Slicer's own progress dialog; only after a click.
+
+    :raises VeloxSegError: ENGINE_HELPER or INSTALL_FAILED. Declining a question of Slicer is no error.
+    """
+    try:
+        _installTorch()
+        _installOthers(requirementsFile)
+    except subprocess.CalledProcessError as error:
+        logging.exception("VeloxSeg: the install failed")
+        raise VeloxSegError("INSTALL_FAILED") from error
+    finally:
+        importlib.invalidate_caches()
+
+
+def repair() -> None:
+    """Remove a damaged torch; after a restart it can be installed again.
+
+    :raises VeloxSegError: ENGINE_HELPER.
+    """
+    _torchLogic().uninstallTorch()
+    importlib.invalidate_caches()
+
+
+def isHelperInstalled() -> bool:
+    """Whether the PyTorch helper extension is there."""
+    return importlib.util.find_spec("PyTorchUtils") is not None
+
+
+def installHelper() -> None:
+    """Install the PyTorch helper extension; Slicer restarts when it is done.
+
+    :raises VeloxSegError: ENGINE_HELPER when this Slicer cannot install extensions.
+    """
+    if not hasattr(slicer.app, "extensionsManagerModel"):
+        raise VeloxSegError("ENGINE_HELPER")
+    if not slicer.app.extensionsManagerModel().installExtensionFromServer(HELPER_EXTENSION, True):
+        raise VeloxSegError("ENGINE_HELPER")
+
+
+def _installTorch() -> None:
+    logic = _torchLogic()
+    try:
+        logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
+    except RuntimeError as error:
+        # The helper raises this when the person declines.
+        logging.info("VeloxSeg: torch was not installed: %s", error)
+
+
+def _installOthers(requirementsFile: Path) -> None:
+    import slicer.packaging
+
+    requirements = slicer.packaging.load_requirements(requirementsFile)
+    try:
+        slicer.packaging.pip_ensure(
+            requirements, requester="VeloxSeg", prompt_install=False, prompt_restart=False
+        )
+    except RuntimeError as error:
+        logging.info("VeloxSeg: packages were not installed: %s", error)
+
+
+def _torchLogic():
+    try:
+        import PyTorchUtils
+    except ImportError as error:
+        raise VeloxSegError("ENGINE_HELPER") from error
+    return PyTorchUtils.PyTorchUtilsLogic()
+
+
+def _isWhole(package: str, spec) -> bool:
+    if spec.origin is None:
+        return False
+    folder = Path(spec.origin).parent
+    return all((folder / name).is_file() for name in SIGNIFICANT_FILES.get(package, ()))
+
+
+def _hasMetadata(package: str, versionOf: Callable) -> bool:
+    if package in BUNDLED_PACKAGES:
+        return True
+    try:
+        return bool(versionOf(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False

@@ -1,0 +1,496 @@
+"""The panel: connects the widgets of the .ui file to the logic, and shows one state at a time."""
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from . import (
+    CardView,
+    Errors,
+    Geometry,
+    Inputs,
+    Messages,
+    Notice,
+    Report,
+    Samples,
+    Sections,
+    Setup,
+    State,
+    Verdicts,
+    Views,
+)
+from .Errors import VeloxSegError
+from .Models import Catalogue, ModelCard
+from .Parameters import RoleChoices, VeloxSegParameters
+from .Protocol import Progress
+from .ResultView import ResultView
+from .RoleRows import RoleRows
+from .Run import CANCELLED, DONE
+from .Segmenter import Listener, Result, Segmenter, Settings
+
+SETTINGS_PREFIX = "VeloxSegSlicer/"
+# New images arrive in bursts: wait until the scene is quiet before looking at them.
+NEW_IMAGES_DELAY_MS = 200
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Panel(Listener):
+    """Bindings and states of the panel. It belongs to the module widget, which forwards Slicer's events."""
+
+    def __init__(self, ui, catalogue: Catalogue, segmenter: Segmenter, requirementsFile: str) -> None:
+        """
+        :param ui: the child widgets of the .ui file.
+        :param catalogue: the installed models.
+        :param segmenter: runs the jobs.
+        :param requirementsFile: what Install adds besides torch.
+        """
+        self.ui = ui
+        self.catalogue = catalogue
+        self.segmenter = segmenter
+        self.engine = Setup.probe()
+        self.layers = Views.Layers()
+        self._requirementsFile = requirementsFile
+        self._parameters: VeloxSegParameters | None = None
+        self._choices: RoleChoices | None = None
+        self._shownCardId: str | None = None
+        self._outcome: Notice.Message | None = None
+        self._device = ""
+        self._stage = ""
+        self._cardDialog = None
+        self._wasReady: bool | None = None
+        self._observed: list[tuple] = []
+        self._notice = Notice.NoticeLine(ui)
+        self._rows = RoleRows(ui.rolesLayout, self._onImageChosen)
+        self._results = ResultView(ui, self.layers)
+        self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
+        self._newImagesTimer = _newTimer(NEW_IMAGES_DELAY_MS, self._onNewImages)
+        self._fillFixedControls()
+        self._connectControls()
+        self.update()
+
+    # Life of the panel
+
+    def setParameters(self, parameters: VeloxSegParameters | None) -> None:
+        """Show another parameter node, or none while the scene closes."""
+        self._parameters = parameters
+        self._choices = RoleChoices(parameters.parameterNode) if parameters else None
+        if parameters:
+            self._chooseDefaults()
+            self.assign()
+        self.update()
+
+    def enter(self) -> None:
+        """The person opens the module: look at the computer and the scene again."""
+        self.engine = Setup.probe()
+        if self._parameters:
+            self.assign()
+        self.update()
+
+    def sceneWillClose(self) -> None:
+        """A run in progress is cancelled; its result is never imported into another scene."""
+        self.samples.abandon()
+        self._outcome = None
+        if self.segmenter.abandon():
+            self._outcome = Notice.Message(
+                Notice.INFO,
+                _("The computation was cancelled because the scene was closed. Nothing was imported."),
+            )
+        self._stage = ""
+        self.layers.forget()
+
+    def cleanup(self) -> None:
+        """End processes and let go of the scene: the module is reloaded or Slicer quits."""
+        self._newImagesTimer.stop()
+        self.segmenter.abandon()
+        self.samples.abandon()
+        self._observeImages({})
+        self._rows.setScene(None)
+
+    def imageAdded(self) -> None:
+        """A volume came into the scene; it has no voxels yet."""
+        self._newImagesTimer.start()
+
+    # What is chosen
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the chosen model."""
+        return self.catalogue.card(self._parameters.model) if self._parameters else None
+
+    @property
+    def images(self) -> dict:
+        """Role name -> chosen volume node or None."""
+        return self._choices.images(self.card.roles) if self.card else {}
+
+    def assign(self) -> None:
+        """Fill roles by what is known of the images. A choice made by hand stays."""
+        if self.card is None:
+            return
+        kept = {
+            role.name: self._choices.image(role.name)
+            for role in self.card.roles
+            if self._choices.isByHand(role.name)
+        }
+        for name, node in Inputs.assign(self.card.roles, Inputs.imagesInScene(), kept).items():
+            self._choices.choose(name, node, byHand=False)
+
+    def selector(self, roleName: str):
+        """The node selector of a role."""
+        return self._rows.selector(roleName)
+
+    # Showing the state
+
+    def update(self, _caller=None, _event=None) -> None:
+        """Compute the one state of the panel and show it."""
+        card, images = self.card, self.images
+        verdicts = Verdicts.judge(card, images) if card else {}
+        state = State.panelState(
+            self.engine,
+            self._device,
+            card,
+            images,
+            verdicts,
+            self.segmenter.isBusy,
+            self.segmenter.isCancelling,
+        )
+        self._observeImages(images)
+        self._showModels(card)
+        self._rows.show(images, verdicts, state.areChoicesLocked)
+        Sections.showSetup(self.ui, state, self.engine)
+        Sections.showTask(self.ui, state, card, self.samples.isBusy)
+        Sections.showRun(self.ui, state, self._stage, self.samples.isBusy)
+        self._foldSetup()
+        self._showNotice(state)
+        self._results.show(self._parameters.result if self._parameters else None)
+
+    def _showModels(self, card: ModelCard | None) -> None:
+        """Fill both combo boxes and the rows when another model was chosen, here or by loading a scene."""
+        cardId = card.id if card else ""
+        if cardId == self._shownCardId:
+            return
+        self._shownCardId = cardId
+        Sections.showModels(self.ui, self.catalogue, card)
+        self._rows.build(card.roles if card else ())
+
+    def _foldSetup(self) -> None:
+        """Close the section once everything is there, open it when something is missing."""
+        isReady = self.engine.status == Setup.READY and self.card is not None
+        if isReady != self._wasReady and self._parameters is not None:
+            self._wasReady = isReady
+            self.ui.setupCollapsibleButton.collapsed = isReady
+
+    def _showNotice(self, state: State.PanelState) -> None:
+        """The worst message first: a failed run or missing engine, a blocking problem, good news."""
+        problem = State.noticeOf(state)
+        isOutcomeMild = self._outcome is None or self._outcome.kind == Notice.INFO
+        if state.isRunning:
+            self._notice.show(None)
+        elif problem is not None and (isOutcomeMild or self.engine.error is not None):
+            self._notice.show(self._messageOf(problem))
+        else:
+            self._notice.show(self._outcome)
+
+    def _messageOf(self, error: VeloxSegError) -> Notice.Message:
+        actions = {
+            Errors.INSTALL: self.install,
+            Errors.REPAIR: self.install,
+            Errors.RETRY: self.start,
+            Errors.USE_CPU: self._retryOnCpu,
+            Errors.SHOW_LOG: self._showLog,
+            Errors.COPY_REPORT: self.copyReport,
+            Errors.SHOW_CARD: self._showCard,
+        }
+        kind = Notice.WARNING if error.code.startswith(("ENGINE_", "ROLE_", "MODEL_NONE")) else Notice.STOP
+        return Notice.fromError(error, actions, kind)
+
+    # Running
+
+    def startOrCancel(self) -> None:
+        """The one large button."""
+        if self.segmenter.isBusy:
+            self.segmenter.cancel()
+            self._stage = _("Cancelling...")
+            self.update()
+        else:
+            self.start()
+
+    def start(self) -> None:
+        """Start a run with what is chosen; a refusal is shown as a message."""
+        if self.card is None:
+            return
+        self._outcome = None
+        self._stage = _("Preparing images...")
+        self.ui.progressBar.value = 0
+        self.onLog(f"--- {self.card.id} {self.card.version}, device {self._settings().device} ---")
+        try:
+            self.segmenter.start(self.card, self.images, self._settings(), self)
+        except VeloxSegError as error:
+            self._fail(error)
+        if self._parameters.keepFiles and self.segmenter.isBusy:
+            self.onLog(f"Job folder: {self.segmenter.jobFolder}")
+        self.update()
+
+    def _settings(self) -> Settings:
+        parameters = self._parameters
+        device = self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex)
+        return Settings(device, parameters.quality, parameters.seed, parameters.keepFiles)
+
+    def _retryOnCpu(self) -> None:
+        self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
+        self.start()
+
+    def onDevice(self, name: str) -> None:
+        self._device = name
+        self._stage = _("Starting on {device}...").format(device=name)
+        self.update()
+
+    def onStage(self, text: str, progress: Progress) -> None:
+        if not self.segmenter.isCancelling:
+            self._stage = text
+        self._showProgress(progress)
+
+    def onProgress(self, progress: Progress) -> None:
+        if not self.segmenter.isCancelling:
+            windows = _("Window {done} of {total}").format(done=progress.done, total=progress.total)
+            self._stage = " - ".join(part for part in (windows, State.timeLeft(progress.secondsLeft)) if part)
+        self._showProgress(progress)
+
+    def _showProgress(self, progress: Progress) -> None:
+        self.ui.progressBar.value = progress.percent
+        self.ui.stageLabel.text = self._stage
+
+    def onLog(self, line: str) -> None:
+        self.ui.logTextEdit.appendPlainText(line)
+
+    def onFinished(self, result: Result) -> None:
+        if result.kind == DONE and result.segmentation is not None:
+            self._showResult(result)
+        elif result.kind == DONE:
+            self._outcome = self._emptyMessage(result)
+        elif result.kind == CANCELLED:
+            self._outcome = Notice.Message(Notice.INFO, _("Cancelled. Nothing was changed."))
+        else:
+            self._fail(result.error)
+        self.update()
+
+    def _showResult(self, result: Result) -> None:
+        self.layers.show(result.card, result.images)
+        lesions = result.report.get("lesions", [])
+        if lesions:
+            largest = max(lesions, key=lambda lesion: lesion["volume_ml"])
+            Views.jumpTo(Geometry.rasFromLps(largest["centroid_lps"]))
+        self._parameters.result = result.segmentation
+        self.ui.resultsCollapsibleButton.collapsed = False
+        text = Messages.doneText(result)
+        self._outcome = Notice.Message(Notice.INFO, text)
+        self.onLog(text)
+
+    def _emptyMessage(self, result: Result) -> Notice.Message:
+        """Nothing found is a result too: say how close it was and offer to look there."""
+        highest = result.report.get("highest_probability", {})
+        text = Messages.emptyText(result)
+        if "value" not in highest:
+            return Notice.Message(Notice.INFO, text)
+        position = Geometry.rasFromLps(highest["position_lps"])
+        buttons = (
+            Notice.Button(_("Go there"), lambda: Views.jumpTo(position)),
+            Notice.Button(_("Model card"), self._showCard),
+        )
+        return Notice.Message(Notice.INFO, text, buttons)
+
+    def _fail(self, error: VeloxSegError) -> None:
+        self._outcome = self._messageOf(error)
+        self.onLog(f"{error.code}: {error.text} {error.detail}".rstrip())
+
+    # Setup, samples, card, report
+
+    def install(self) -> None:
+        """Install or repair the AI engine after one question; nothing else installs anything."""
+        isRepair = self.engine.status == Setup.DAMAGED
+        question = _(
+            "The AI engine (PyTorch and small helpers) will be installed: about 3 GB to download with GPU"
+            " support, 1 GB without, and twice that on disk. It takes several minutes and cannot be"
+            " interrupted. Save your scene first: a restart of Slicer may be needed."
+        )
+        if not slicer.util.confirmOkCancelDisplay(question, _("Install the AI engine")):
+            return
+        try:
+            self._installOrRepair(isRepair)
+        except VeloxSegError as error:
+            self._fail(error)
+        self.engine = Setup.probe()
+        self.update()
+
+    def _installOrRepair(self, isRepair: bool) -> None:
+        if not Setup.isHelperInstalled():
+            Setup.installHelper()
+        elif isRepair:
+            Setup.repair()
+            self._outcome = Notice.Message(
+                Notice.INFO,
+                _("The damaged engine was removed. Restart Slicer, then press Install."),
+                (_restartButton(),),
+            )
+        else:
+            Setup.install(self._requirementsFile)
+            self._outcome = Notice.Message(
+                Notice.INFO,
+                _("The AI engine is installed. If the first run fails, restart Slicer."),
+                (_restartButton(),),
+            )
+
+    def loadSample(self) -> None:
+        """Load the example of the chosen model and assign it."""
+        self._outcome = None
+        self._stage = _("Preparing sample data...")
+        try:
+            self.samples.start(self.card)
+        except VeloxSegError as error:
+            self._fail(error)
+        self.update()
+
+    def _onSampleFinished(self, nodes, error) -> None:
+        if error is not None:
+            self._fail(error)
+        else:
+            self._chooseSample(nodes)
+        self.update()
+
+    def _chooseSample(self, nodes: list) -> None:
+        """The person asked for the sample: it takes the place of former choices."""
+        for name, node in Inputs.assign(self.card.roles, nodes, {}).items():
+            self._choices.choose(name, node, byHand=False)
+        self.ui.segmentButton.setFocus()
+
+    def _loadSlicerSample(self) -> None:
+        try:
+            self._chooseSample([Samples.loadSlicerBrain()])
+        except VeloxSegError as error:
+            self._fail(error)
+        self.update()
+
+    def _showCard(self) -> None:
+        if self.card is not None:
+            self._cardDialog = CardView.show(self.card)
+
+    def _showLog(self) -> None:
+        self.ui.logCollapsibleButton.collapsed = False
+
+    def copyReport(self) -> None:
+        """Put the report without personal data on the clipboard."""
+        report = Report.text(
+            self.engine, self.card, self.images, self._device, self._stage, self.ui.logTextEdit.plainText
+        )
+        qt.QApplication.clipboard().setText(report)
+
+    # Events
+
+    def _fillFixedControls(self) -> None:
+        labels = {
+            "auto": _("Automatic"),
+            "cpu": _("CPU"),
+            "cuda": _("Graphics card (NVIDIA)"),
+            "mps": _("Apple GPU"),
+        }
+        stored = slicer.util.settingsValue(SETTINGS_PREFIX + "Device", DEVICES[0])
+        Sections.fillCombo(self.ui.deviceComboBox, {device: labels[device] for device in DEVICES}, stored)
+        self.ui.resultsCollapsibleButton.collapsed = True
+
+    def _connectControls(self) -> None:
+        ui = self.ui
+        ui.taskComboBox.connect("activated(int)", self._onTaskChosen)
+        ui.modelComboBox.connect("activated(int)", self._onModelChosen)
+        ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChosen)
+        ui.segmentButton.connect("clicked()", self.startOrCancel)
+        ui.installButton.connect("clicked()", self.install)
+        ui.sampleButton.connect("clicked()", self.loadSample)
+        ui.slicerSampleButton.connect("clicked()", self._loadSlicerSample)
+        ui.assignButton.connect("clicked()", self._onAssign)
+        ui.cardButton.connect("clicked()", self._showCard)
+        ui.copyReportButton.connect("clicked()", self.copyReport)
+
+    def _chooseDefaults(self) -> None:
+        """The last used task, else the first that fits the images; a choice of the scene stays."""
+        if self.catalogue.card(self._parameters.model) is not None or not self.catalogue.cards:
+            return
+        lastTask = slicer.util.settingsValue(SETTINGS_PREFIX + "LastTask", "")
+        models = self.catalogue.models(lastTask) or self._fittingModels() or self.catalogue.cards
+        self._chooseModel(models[0])
+
+    def _fittingModels(self) -> list[ModelCard]:
+        images = Inputs.imagesInScene()
+        return [
+            card
+            for card in self.catalogue.cards
+            if len(Inputs.assign(card.roles, images, {})) == len(card.roles)
+        ]
+
+    def _chooseModel(self, card: ModelCard) -> None:
+        self._parameters.task = card.taskId
+        self._parameters.model = card.id
+
+    def _onTaskChosen(self, index: int) -> None:
+        taskId = self.ui.taskComboBox.itemData(index)
+        qt.QSettings().setValue(SETTINGS_PREFIX + "LastTask", taskId)
+        self._useModel(self.catalogue.models(taskId)[0])
+
+    def _onModelChosen(self, index: int) -> None:
+        self._useModel(self.catalogue.card(self.ui.modelComboBox.itemData(index)))
+
+    def _useModel(self, card: ModelCard) -> None:
+        self._outcome = None
+        self._chooseModel(card)
+        self.assign()
+        self.update()
+
+    def _onDeviceChosen(self, index: int) -> None:
+        qt.QSettings().setValue(SETTINGS_PREFIX + "Device", self.ui.deviceComboBox.itemData(index))
+
+    def _onImageChosen(self, roleName: str, node) -> None:
+        if self._choices is not None:
+            self._outcome = None
+            self._choices.choose(roleName, node, byHand=True)
+            self.update()
+
+    def _onAssign(self) -> None:
+        self.assign()
+        self.update()
+
+    def _onNewImages(self) -> None:
+        if self._parameters is not None and not self.segmenter.isBusy:
+            self.assign()
+            self.update()
+
+    def _observeImages(self, images: dict) -> None:
+        """Follow what can change a verdict: voxels, grid and transform of the chosen images."""
+        nodes = [node for node in images.values() if node is not None]
+        if nodes == [node for node, _tags in self._observed]:
+            return
+        for node, tags in self._observed:
+            for tag in tags:
+                node.RemoveObserver(tag)
+        events = (
+            vtk.vtkCommand.ModifiedEvent,
+            slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+            slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+        )
+        self._observed = [
+            (node, [node.AddObserver(event, self._onImageModified) for event in events]) for node in nodes
+        ]
+
+    def _onImageModified(self, _caller, _event) -> None:
+        if not self.segmenter.isBusy:
+            self._newImagesTimer.start()
+
+
+def _restartButton() -> Notice.Button:
+    return Notice.Button(_("Restart Slicer"), slicer.util.restart)
+
+
+def _newTimer(milliseconds: int, callback):
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.connect("timeout()", callback)
+    return timer
