@@ -73,6 +73,8 @@ class ResultView:
             volume.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             table.setItem(row, VOLUME_COLUMN, volume)
         self._isFilling = False
+        table.resizeRowsToContents()
+        table.updateGeometry()
 
     def _segmentIdAt(self, row: int) -> str:
         return self._ui.segmentsTable.item(row, NAME_COLUMN).data(qt.Qt.UserRole)
