@@ -1,5 +1,7 @@
 """What the panel says about a finished job."""
 
+import math
+
 from slicer.i18n import tr as _
 
 from .Segmenter import Result
@@ -9,7 +11,7 @@ def doneText(result: Result) -> str:
     """Such as: Done in 24 s. Lesions: 7, total 83.0 ml."""
     segments = [entry for entry in result.report.get("segments", []) if entry["voxels"]]
     facts = {
-        "seconds": round(result.report.get("seconds", {}).get("total", 0)),
+        "seconds": math.ceil(result.seconds),
         "total": sum(entry["volume_ml"] for entry in segments),
     }
     if result.card.listsLesions:

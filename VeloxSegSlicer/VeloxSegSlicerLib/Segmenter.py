@@ -1,6 +1,7 @@
 """The whole job without a window: check, export, run, import, clean up. One at a time."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Result:
     report: dict = field(default_factory=dict)
     notes: list[dict] = field(default_factory=list)
     isReferenceGone: bool = False
+    seconds: float = 0.0
+    """From the start of the job to its result in the scene."""
 
 
 class Listener:
@@ -72,6 +75,7 @@ class Segmenter:
         self._facts: Results.RunFacts | None = None
         self._listener = Listener()
         self._progress = Progress()
+        self._startedAt = 0.0
 
     @property
     def isBusy(self) -> bool:
@@ -99,6 +103,7 @@ class Segmenter:
         problem = Verdicts.firstProblem(card, Verdicts.judge(card, images))
         if problem:
             raise problem
+        self._startedAt = time.monotonic()
         self._listener, self._progress = listener, Progress()
         self._facts = _factsOf(card, images, settings)
         job = Job(settings.keepFiles)
@@ -169,6 +174,7 @@ class Segmenter:
             result.kind, result.error = FAILED, error
         finally:
             self._job.remove()
+        result.seconds = time.monotonic() - self._startedAt
         if result.error:
             logging.warning("VeloxSeg: %s: %s", result.error.code, result.error.text)
         self._listener.onFinished(result)
