@@ -66,11 +66,14 @@ def load_run(run: Path, card: Path) -> TrainedModel:
 
 
 def revision() -> str:
-    """Commit of the sources, with a plus sign when they were changed since."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip() or "unknown"
+    """Commit of the sources, with a plus sign when training code or engine were changed since."""
+    commit = _git("rev-parse", "--short", "HEAD").stdout.strip()
+    changed = _git("diff", "--quiet", "HEAD", "--", "training", "VeloxSegSlicer/veloxseg").returncode
+    return commit + "+" * changed if commit else "unknown"
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def example_inputs(identifier: str) -> dict[str, sitk.Image]:
