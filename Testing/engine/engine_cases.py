@@ -65,6 +65,7 @@ def card(roles=None, labels=None, spacing=(2.0, 2.0, 2.0), **changes):
         "roles": roles,
         "spacing_mm": list(spacing),
         "window": {"overlap": 0.25, "blend": "gaussian"},
+        "smoothing_mm": 0.0,
         "lesions": False,
         "threshold": 0.5,
         "labels": labels,

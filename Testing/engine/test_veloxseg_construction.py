@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parity_rules import fill, image, no_dropout, noise
 from veloxseg.networks import (
     TrainingOutput,

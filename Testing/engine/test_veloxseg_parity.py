@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+
 from losses import LossTerms, VeloxSegLoss
 from parity_rules import (
     DEAD_GRADIENT,

@@ -103,7 +103,7 @@ def save(folder: Path, outer, panel, node) -> None:
     from VeloxSegSlicerLib import Statistics
 
     slicerhost.grabWidget(outer, folder / "panel.png")
-    slicerhost.grabSliceViews(folder / "slices.png", fit=True)
+    slicerhost.grabSliceViews(folder / "slices.png")
     panel.ui.show3DButton.click()
     slicerhost.grab3DView(folder / "three-d.png")
     if not slicer.util.saveNode(node, str(folder / "segmentation.seg.nrrd"), {}):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from losses import VeloxSegLoss
 from parity_rules import fill, image, labels, load_json, no_dropout, noise
 

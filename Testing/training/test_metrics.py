@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from metrics import (
     binary_metrics,
     brats_metrics,

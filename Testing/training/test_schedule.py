@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from parity_rules import load_json
 from schedule import FLOOR, NOMINAL, SCHEDULES, corrected, published
 

@@ -3,15 +3,15 @@
 import dataclasses
 import json
 
-import export
-import heads
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
+import export
+import heads
 import train
 from brain_regions import BrainRegions, BrainRegionsSettings
-
 from veloxseg import packages
 from veloxseg.networks import VeloxSegConfig
 

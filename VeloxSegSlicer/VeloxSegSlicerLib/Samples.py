@@ -36,6 +36,8 @@ class Phantom:
 PETCT = Phantom("petct", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
 BRAIN = Phantom("brain-t1", {"T1": "T1 brain phantom"})
 SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
+# The usual range for reading; by default the bladder would decide and everything else would be dark.
+SUV_SHOWN = (0.0, 10.0)
 
 
 def phantomFor(card: ModelCard) -> Phantom | None:
@@ -150,6 +152,7 @@ class SampleMaker:
         for stem, node in zip(files, nodes, strict=True):
             if stem == "PET":
                 _markAsSuv(node)
+                _showRange(node, SUV_SHOWN)
         return nodes
 
     def _removeFolder(self) -> None:
@@ -215,3 +218,10 @@ def _markAsSuv(volumeNode) -> None:
     unit = slicer.vtkCodedEntry()
     unit.SetValueSchemeMeaning(*SUV_UNIT)
     volumeNode.SetVoxelValueUnits(unit)
+
+
+def _showRange(volumeNode, limits: tuple[float, float]) -> None:
+    display = volumeNode.GetDisplayNode()
+    if display is not None:
+        display.AutoWindowLevelOff()
+        display.SetWindowLevelMinMax(*limits)

@@ -153,6 +153,11 @@ def inference(card: dict) -> dict:
             "transforms": [
                 {"_target_": "Activationsd", "keys": "pred", "softmax": True},
                 {
+                    "_target_": "GaussianSmoothd",
+                    "keys": "pred",
+                    "sigma": [card["smoothing_mm"] / step for step in card["spacing_mm"]],
+                },
+                {
                     "_target_": "Invertd",
                     "keys": "pred",
                     "transform": "@preprocessing",

@@ -277,6 +277,14 @@ def _smooth_for(image: sitk.Image, grid: Grid) -> sitk.Image:
     return sitk.DiscreteGaussian(image, variances.tolist(), LARGEST_KERNEL_VOXELS, [KERNEL_ERROR] * 3, True)
 
 
+def smooth(array: np.ndarray, grid: Grid, sigma_mm: float) -> np.ndarray:
+    """An (x, y, z) map on a grid after a Gaussian of `sigma_mm`; 0 changes nothing."""
+    if sigma_mm == 0:
+        return array
+    image = image_of(array.astype(np.float32, copy=False), grid)
+    return array_of(sitk.DiscreteGaussian(image, [sigma_mm**2] * 3, LARGEST_KERNEL_VOXELS, [KERNEL_ERROR] * 3, True))
+
+
 def labels_on_grid(
     class_maps: Iterable[np.ndarray],
     source: Grid,

@@ -217,7 +217,10 @@ def probabilities(
     )
     if not torch.isfinite(logits).all():
         raise VeloxSegError("NUMERIC")
-    return torch.softmax(logits, dim=0)
+    classes = torch.softmax(logits, dim=0)
+    for class_map in classes:
+        class_map.copy_(torch.from_numpy(images.smooth(class_map.numpy(), prepared.grid, card["smoothing_mm"])))
+    return classes
 
 
 def mask_on(

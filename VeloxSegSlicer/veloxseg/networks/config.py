@@ -160,8 +160,8 @@ class VeloxSegConfig:
 def plan_windows(grid, big, small, scale_factor) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Windows of every scale of one stage (specification section 3.5), finest first.
 
-    `grid`, `big` and `small` are in voxels of the stage per axis; each scale multiplies both windows by `scale_factor` while the big
-    one fits the grid on every axis. Raises ValueError when none fits or one doesn't divide what holds it.
+    `grid`, `big` and `small` are in voxels of the stage per axis; each scale multiplies both windows by `scale_factor`
+    while the big one fits the grid on every axis. Raises ValueError when none fits or one doesn't divide what holds it.
     """
     if scale_factor < 2:
         raise ValueError(f"scale factor must be at least 2, got {scale_factor}")

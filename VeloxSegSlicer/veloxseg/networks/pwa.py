@@ -77,7 +77,7 @@ class PairedWindowAttention(nn.Module):
         ]
 
     def gather(self, x: Tensor) -> Tensor:
-        """(B, C', H, W, D) to windows (B, heads, windows of all scales, tokens, C'/(scales*heads)); channels are (scale, head, c)."""
+        """(B, C', H, W, D) to (B, heads, windows of all scales, tokens, c); channels C' are in (scale, head, c) order."""
         windows = []
         for part, (_, small) in zip(x.chunk(len(self.plan), dim=1), self.plan):
             if prod(small) > 1:
