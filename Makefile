@@ -1,6 +1,5 @@
 # make demo    set up, then the main job: open a real head and a PET/CT phantom in the panel, segment, save pictures
-# make test    set up if needed, then the whole test suite
-# make lint    style of the Python sources
+# make test    set up if needed, then style and the whole test suite
 # make screenshots    renew the pictures of the README from the demo
 
 PYTHON ?= python3
@@ -8,16 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test setup lint screenshots clean
+.PHONY: demo test setup screenshots clean
 
 demo: setup
 	$(BIN)/python Testing/host/demo.py
 
 test: setup
-	$(BIN)/python -m pytest
-
-lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
 
 screenshots: demo
 	mkdir -p Screenshots

@@ -66,7 +66,7 @@ class Settings:
 
 
 CONFIGS = {
-    # no teachers and no deep supervision: with 9 classes they take two thirds of a step on a CPU
+    # no teachers and no deep supervision: with 9 classes they cost more than the rest of a step on a CPU
     "brain-regions": (
         "T1 head to 8 groups of AAL regions (Colin27)",
         Settings(
@@ -153,7 +153,7 @@ class State:
 def build(settings: Settings) -> State:
     network = VeloxSeg(**settings.network.arguments()).to(settings.device)
     if settings.batch_size > 1:
-        # a fifth faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
+        # faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
         network = network.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
