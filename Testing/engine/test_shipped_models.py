@@ -88,6 +88,13 @@ def test_cards_are_honest():
             assert (score["interval_95"] is None) == (score["n"] == 1)
 
 
+def test_readme_quotes_the_scores_of_the_cards():
+    readme = (packages.SHIPPED.parents[2] / "README.md").read_text(encoding="utf-8")
+    for folder in packages.shipped():
+        for score in packages.read(folder).card["scores"]:
+            assert f"| {score['name']} | **{score['value']:.3f}** |" in readme
+
+
 @needs_head
 @pytest.mark.parametrize(("order", "flips"), STORAGES)
 def test_brain_regions_do_not_depend_on_storage(head, order, flips, tmp_path):
