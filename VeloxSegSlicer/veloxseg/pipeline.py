@@ -178,7 +178,7 @@ def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
 
 
 def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
-    """Every role's image on the working grid with the card's intensities, stacked in channel order."""
+    """Every role's image on the working grid with the card's intensities, stacked in channel order, without empty margins."""
     run = run or Run()
     grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
     channels, pad_values = [], []
@@ -189,7 +189,25 @@ def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = Non
         on_grid = images.array_of(images.resample(image, grid, background=outside))
         channels.append(intensities.apply(spec, on_grid))
         pad_values.append(intensities.padding_value(spec, channels[-1]))
-    return Prepared(torch.from_numpy(np.stack(channels)), grid, pad_values)
+    return without_margins(Prepared(torch.from_numpy(np.stack(channels)), grid, pad_values))
+
+
+def without_margins(prepared: Prepared) -> Prepared:
+    """The box that holds everything that differs from empty space in some channel.
+
+    Where windows fall must depend on the patient and not on how much air was stored around; the corners of an oblique image's
+    bounding box are such air.
+    """
+    empty = torch.tensor(prepared.pad_values).reshape(-1, 1, 1, 1)
+    filled = (prepared.volume > empty).any(dim=0).nonzero()
+    if len(filled) == 0:
+        return prepared
+    low, high = filled.min(dim=0).values, filled.max(dim=0).values + 1
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    grid = prepared.grid
+    origin = tuple(float(v) for v in grid.world(low.numpy()[None].astype(np.float64))[0])
+    cropped = images.Grid(tuple((high - low).tolist()), grid.spacing, origin, grid.direction)
+    return Prepared(prepared.volume[(slice(None), *box)].contiguous(), cropped, prepared.pad_values)
 
 
 def probabilities(
