@@ -129,6 +129,13 @@ def inference(card: dict) -> dict:
                 {"_target_": "Orientationd", "keys": "image", "axcodes": "LPS"},
                 {"_target_": "Spacingd", "keys": "image", "pixdim": card["spacing_mm"], "mode": "bilinear"},
                 {"_target_": "Lambdad", "keys": "image", "func": "@normalise"},
+                {
+                    "_target_": "CropForegroundd",
+                    "keys": "image",
+                    "source_key": "image",
+                    "select_fn": "$lambda image: image > image.amin(dim=(1, 2, 3), keepdim=True)",
+                    "allow_smaller": True,
+                },
                 {"_target_": "EnsureTyped", "keys": "image"},
             ],
         },
