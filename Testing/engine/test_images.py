@@ -250,3 +250,9 @@ def test_labels_on_grid_is_the_arg_max_of_the_resampled_maps():
     expected = np.argmax([images.map_on_grid(each, source, target) for each in maps], axis=0)
     labels = images.labels_on_grid(iter(maps), source, target, [0, 5, 7, 9])
     np.testing.assert_array_equal(labels, np.array([0, 5, 7, 9])[expected])
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 1, 5), (3, 4, 5)])
+def test_array_of_owns_its_memory(size):
+    array = images.array_of(sitk.GetImageFromArray(np.ones(size, np.float32)))
+    assert array.flags.owndata and array.flags.writeable and array.flags.c_contiguous

@@ -286,3 +286,39 @@ def test_unavailable_devices():
             devices.choose(wanted)
         assert (caught.value.code, caught.value.exit_code) == ("REQUEST", 2)
     assert devices.choose("cpu").is_cpu and devices.choose().name
+
+
+class TestMarginsAndSmoothing:
+    def test_air_stored_around_changes_neither_input_nor_grid(self):
+        """Whole voxels of air on one side of each axis: the network gets the same voxels at the same place."""
+        the_card = card([role("CT", "CT", intensity=SCALED)], spacing=(2.0, 2.0, 2.0))
+        array = np.zeros((20, 22, 24), np.float32)
+        array[5:14, 6:17, 7:18] = np.random.default_rng(0).uniform(1, 100, (9, 11, 11))
+        image = images.image_of(array, images.Grid(array.shape, (2.0, 2.0, 2.0), (-10.0, 5.0, 30.0)))
+        padded = sitk.ConstantPad(image, (6, 0, 2), (0, 4, 8), 0.0)
+        plain, more = (pipeline.prepare(the_card, {"CT": volume}) for volume in (image, padded))
+        assert plain.volume.shape == (1, 9, 11, 11)
+        assert torch.equal(plain.volume, more.volume)
+        assert images.same_grid(plain.grid, more.grid)
+        assert plain.grid.origin == (0.0, 17.0, 44.0)
+
+    def test_smoothing_removes_a_speck_and_keeps_a_plane(self):
+        grid = images.Grid((24, 24, 24), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+        array = np.zeros(grid.size, np.float32)
+        array[12:] = 1.0
+        array[4, 4, 4] = 1.0
+        smoothed = images.smooth(array, grid, 2.0)
+        assert np.array_equal(smoothed[6:] >= 0.5, array[6:] >= 0.5)
+        assert not (smoothed[:6] >= 0.5).any()
+        assert np.array_equal(images.smooth(array, grid, 0.0), array)
+
+    def test_the_cards_smoothing_reaches_the_mask(self):
+        """A single bright voxel beside a solid block is segmented without smoothing and gone with it."""
+        array = np.zeros((20, 20, 20), np.float32)
+        array[2:8, 2:8, 2:8] = array[12, 12, 12] = array[17, 17, 17] = 100.0
+        image = images.image_of(array, images.Grid(array.shape, (2.0, 2.0, 2.0), (0.0, 0.0, 0.0)))
+        for smoothing, speck in ((0.0, 1), (2.0, 0)):
+            the_card = card([role("CT", "CT", intensity=SCALED)], spacing=(2.0, 2.0, 2.0), smoothing_mm=smoothing)
+            mask = images.array_of(own_answer(the_card, thresholding([0.0, 1.0], 8.0), {"CT": image}))
+            assert mask[5, 5, 5] == 1
+            assert mask[12, 12, 12] == speck

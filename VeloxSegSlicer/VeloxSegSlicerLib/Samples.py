@@ -17,7 +17,7 @@ from .Models import ModelCard
 from .Run import DONE, Outcome, Run, Timeouts
 
 CATEGORY = "VeloxSeg"
-# A chest with six lesions, which no training has seen.
+# A chest with six lesions, unseen in training, picked because it shows the module well.
 PHANTOM_SEED = 27
 # The phantom command sends no events; only its end counts.
 PHANTOM_TIMEOUT_MS = 120000

@@ -111,7 +111,8 @@ def overlap(first: Grid, second: Grid) -> float:
 
 def array_of(image: sitk.Image) -> np.ndarray:
     """Copy of the voxels as an (x, y, z) array; SimpleITK itself gives (k, j, i) = (z, y, x)."""
-    return np.ascontiguousarray(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0))
+    # np.ascontiguousarray would hand out the view itself where it is contiguous, as for one voxel: memory of the image
+    return np.array(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), order="C")
 
 
 def image_of(array: np.ndarray, grid: Grid) -> sitk.Image:
