@@ -54,11 +54,7 @@ def test_cmakeListsEqualTheFolder():
 
 def test_scriptsAreScriptsAndResourcesAreNot():
     assert all(name.endswith(".py") for name in listed(MODULE / "CMakeLists.txt", "MODULE_PYTHON_SCRIPTS"))
-    assert not any(
-        name.endswith(".py")
-        for name in listed(MODULE / "CMakeLists.txt", "MODULE_PYTHON_RESOURCES")
-        if "/scripts/" not in name
-    )
+    assert not any(name.endswith(".py") for name in listed(MODULE / "CMakeLists.txt", "MODULE_PYTHON_RESOURCES"))
 
 
 def test_everySlicerTestIsRegistered():

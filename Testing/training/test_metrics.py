@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from metrics import (
-    binary_metrics,
-    brats_metrics,
+    BRATS_REGIONS,
+    case_metrics,
     dice,
     hd95,
     lesion_metrics,
     published_binary_metrics,
-    published_brats_slice_dice,
+    published_slice_dice,
     surface_dice,
 )
 from parity_rules import balls, load_json
@@ -45,7 +45,7 @@ def test_published_overlap_numbers(name):
 @pytest.mark.parametrize("name", BINARY)
 def test_volumetric_dice(name):
     assert same(dice(*volumes(name)), CASES[name]["volumetric_dice"])
-    assert same(binary_metrics(*volumes(name))["dice"], CASES[name]["volumetric_dice"])
+    assert same(case_metrics(*volumes(name), (1, 1, 1), 1)["dice"], CASES[name]["volumetric_dice"])
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -55,36 +55,21 @@ def test_hd95_with_and_without_spacing(name):
 
 
 @pytest.mark.parametrize("name", BRATS)
-def test_brats_regions(name):
-    case, actual = CASES[name], brats_metrics(*volumes(name))
-    for region in ("ET", "TC", "WT"):
-        assert same(actual["dice"][region], case["volumetric_dice"][region])
-        assert same(actual["hd95"][region], case["hd95"][region])
-
-
-def test_an_absent_brats_region_does_not_spoil_the_average():
-    scores = brats_metrics(*volumes("brats_no_et"))
-    assert math.isnan(scores["dice"]["ET"])
-    for values in scores.values():
-        assert values["average"] == pytest.approx((values["TC"] + values["WT"]) / 2)
-    empty = np.zeros((4, 4, 4))
-    assert math.isnan(brats_metrics(empty, empty)["dice"]["average"])
-
-
-@pytest.mark.parametrize("name", BRATS)
-def test_published_slice_dice(name):
-    expected = CASES[name]["reference_slice_dice"]
-    actual = published_brats_slice_dice(*volumes(name))
-    for ours, theirs in (("ET", "ET"), ("TC", "TC"), ("WT", "WT"), ("average", "avg")):
-        assert actual[ours] == pytest.approx(expected[theirs], abs=1e-6), ours
+@pytest.mark.parametrize("region", BRATS_REGIONS)
+def test_brats_regions(name, region):
+    case = CASES[name]
+    masks = [np.isin(volume, BRATS_REGIONS[region]) for volume in volumes(name)]
+    assert same(dice(*masks), case["volumetric_dice"][region])
+    assert same(hd95(*masks), case["hd95"][region])
+    assert published_slice_dice(*masks) == pytest.approx(case["reference_slice_dice"][region], abs=1e-6)
 
 
 def test_slice_dice_flatters_a_small_lesion():
-    reference, prediction = np.zeros((40, 40, 40), int), np.zeros((40, 40, 40), int)
+    reference, prediction = np.zeros((32, 32, 32), int), np.zeros((32, 32, 32), int)
     reference[10:14, 10:14, 10:14] = 3
     prediction[11:15, 10:14, 10:14] = 3
     assert dice(prediction, reference) == 0.75
-    assert published_brats_slice_dice(prediction, reference)["ET"] > 0.97
+    assert published_slice_dice(prediction, reference) == pytest.approx(0.969, abs=5e-4)
 
 
 def test_a_dice_for_lesion_free_cases_is_the_callers_choice():
@@ -109,6 +94,46 @@ def test_surface_dice_counts_what_lies_within_the_tolerance():
     assert surface_dice(prediction, reference, tolerance=5) == 1
     assert surface_dice(prediction * 0, reference, tolerance=1) == 0
     assert math.isnan(surface_dice(prediction * 0, reference * 0, tolerance=1))
+
+
+def test_surface_dice_weighs_area_in_millimetres():
+    """A large box moved by one voxel along z: of the two surfaces only the two large faces are out of place."""
+    reference, prediction = np.zeros((44, 44, 12)), np.zeros((44, 44, 12))
+    reference[2:42, 2:42, 4:8] = 1
+    prediction[2:42, 2:42, 5:9] = 1
+    faces, sides = 2 * 40 * 40, 4 * 40 * 4
+    expected = sides / (faces + sides)  # and a little more or less at the edges
+    assert surface_dice(prediction, reference, 0.5) == pytest.approx(expected, abs=0.05)
+    expected = 4.07 * sides / (faces + 4.07 * sides)
+    assert surface_dice(prediction, reference, 0.5, (1.0, 1.0, 4.07)) == pytest.approx(expected, abs=0.05)
+    assert surface_dice(prediction, reference, 4.07, (1.0, 1.0, 4.07)) == 1
+
+
+def test_case_metrics_by_hand():
+    reference, prediction = np.zeros((12, 12, 12)), np.zeros((12, 12, 12))
+    reference[2:6, 2:6, 2:6] = 1  # 64 voxels
+    prediction[3:7, 2:6, 2:6] = 1  # 48 of them, 16 others
+    prediction[10, 10, 10] = 1  # a false component
+    found = case_metrics(prediction, reference, (2.0, 2.0, 2.5), 2.5)
+    voxel_ml = 0.01
+    assert found == {
+        "dice": pytest.approx(96 / 129),
+        "iou": pytest.approx(48 / 81),
+        "precision": pytest.approx(48 / 65),
+        "recall": pytest.approx(0.75),
+        "hd95_mm": pytest.approx(2.0),
+        "surface_dice": pytest.approx(found["surface_dice"]),
+        "surface_tolerance_mm": 2.5,
+        "lesion_f1": pytest.approx(2 / 3),
+        "false_positive_ml": pytest.approx(voxel_ml),
+        "false_negative_ml": 0,
+        "reference_ml": pytest.approx(64 * voxel_ml),
+        "predicted_ml": pytest.approx(65 * voxel_ml),
+    }
+    assert 0.95 < found["surface_dice"] < 1
+    empty = case_metrics(reference * 0, reference * 0, (2.0, 2.0, 2.5), 2.5)
+    assert all(math.isnan(empty[name]) for name in ("dice", "iou", "precision", "recall", "hd95_mm", "surface_dice", "lesion_f1"))
+    assert case_metrics(prediction, reference * 0, (2.0, 2.0, 2.5), 2.5)["dice"] == 0
 
 
 def test_lesions_found_missed_and_invented():

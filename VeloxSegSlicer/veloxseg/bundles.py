@@ -1,8 +1,8 @@
 """The files of a package that are derived from its card: MONAI's metadata and inference settings, and the
 card as text.
 
-Our own code reads only the card. `configs/inference.json` and `scripts/` let MONAI's tools run the package;
-they call the same engine functions, so that there is one preprocessing.
+Our own code reads only the card. `configs/inference.json` lets MONAI's tools run the package; its steps are those of
+`bundle_steps`, so that there is one preprocessing and one mask.
 """
 
 import json
@@ -13,37 +13,8 @@ import torch
 METADATA_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
-MONAI_VERSION = "1.4.0"
-
-NETWORK_SCRIPT = '''"""For MONAI's tools: the package's network."""
-
-from pathlib import Path
-
-from veloxseg.packages import read
-
-
-def network():
-    """The network with its weights, in eval mode."""
-    return read(Path(__file__).resolve().parent.parent).network()
-'''
-
-TRANSFORM_SCRIPT = '''"""For MONAI's tools: the package's intensities on images that are already on the
-working grid."""
-
-from pathlib import Path
-
-import torch
-
-from veloxseg import intensities
-from veloxseg.packages import read
-
-
-def normalise(image):
-    """Image (C, x, y, z) in image units, channels in role order -> network input of the same shape."""
-    roles = read(Path(__file__).resolve().parent.parent).card["roles"]
-    channels = [intensities.apply(role["intensity"], image[c].numpy()) for c, role in enumerate(roles)]
-    return torch.stack([torch.from_numpy(channel) for channel in channels])
-'''
+MONAI_VERSION = "1.6.1"
+NEEDED_BY_MONAI = {"pytorch-ignite": "0.5.5", "fire": "0.7.1", "nibabel": "5.4.2"}
 
 
 def texts(card: dict) -> dict[str, str]:
@@ -51,9 +22,6 @@ def texts(card: dict) -> dict[str, str]:
     return {
         "configs/metadata.json": _json(metadata(card)),
         "configs/inference.json": _json(inference(card)),
-        "scripts/__init__.py": "",
-        "scripts/net.py": NETWORK_SCRIPT,
-        "scripts/transforms.py": TRANSFORM_SCRIPT,
         "docs/README.md": readme(card),
     }
 
@@ -69,7 +37,7 @@ def metadata(card: dict) -> dict:
         "monai_version": MONAI_VERSION,
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
-        "required_packages_version": {"veloxseg": card["engine_version"].removeprefix(">=")},
+        "required_packages_version": {"veloxseg": card["engine_version"].removeprefix(">="), **NEEDED_BY_MONAI},
         "name": card["title"],
         "task": card["task"]["title"],
         "description": card["summary"],
@@ -110,34 +78,21 @@ def metadata(card: dict) -> dict:
 
 
 def inference(card: dict) -> dict:
-    """`configs/inference.json` for MONAI's bundle tools: one image per case, roles as channels on one
-    grid."""
+    """`configs/inference.json` for MONAI's bundle tools. A case is the list of its images in role order."""
+    steps = "veloxseg.bundle_steps."
     return {
-        "imports": ["$import glob", "$import os"],
+        "imports": ["$import torch"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/example'",
-        "output_dir": "$@bundle_root + '/eval'",
+        # not in the package, whose manifest would no longer hold
+        "output_dir": "eval",
         "datalist": [{"image": [f"$@dataset_dir + '/{role['name']}.nii.gz'" for role in card["roles"]]}],
-        "device": "$__import__('torch').device('cuda' if __import__('torch').cuda.is_available() else 'cpu')",
-        "network_def": "$from scripts.net import network",
-        "network": "$@network_def().to(@device)",
-        "normalise": "$from scripts.transforms import normalise",
+        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+        "network_def": {"_target_": steps + "network", "package": "@bundle_root"},
+        "network": "$@network_def.to(@device)",
         "preprocessing": {
             "_target_": "Compose",
-            "transforms": [
-                {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
-                {"_target_": "Orientationd", "keys": "image", "axcodes": "LPS"},
-                {"_target_": "Spacingd", "keys": "image", "pixdim": card["spacing_mm"], "mode": "bilinear"},
-                {"_target_": "Lambdad", "keys": "image", "func": "@normalise"},
-                {
-                    "_target_": "CropForegroundd",
-                    "keys": "image",
-                    "source_key": "image",
-                    "select_fn": "$lambda image: image > image.amin(dim=(1, 2, 3), keepdim=True)",
-                    "allow_smaller": True,
-                },
-                {"_target_": "EnsureTyped", "keys": "image"},
-            ],
+            "transforms": [{"_target_": steps + "Prepare", "package": "@bundle_root"}],
         },
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {
@@ -148,32 +103,25 @@ def inference(card: dict) -> dict:
             "num_workers": 0,
         },
         "inferer": {
-            "_target_": "SlidingWindowInferer",
-            "roi_size": card["architecture"]["arguments"]["input_size"],
-            "sw_batch_size": 1,
+            "_target_": steps + "Windows",
+            "package": "@bundle_root",
             "overlap": card["window"]["overlap"],
-            "mode": card["window"]["blend"],
             "device": "cpu",
         },
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [
-                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+                {"_target_": steps + "Mask", "package": "@bundle_root"},
                 {
-                    "_target_": "GaussianSmoothd",
+                    "_target_": "SaveImaged",
                     "keys": "pred",
-                    "sigma": [card["smoothing_mm"] / step for step in card["spacing_mm"]],
+                    "output_dir": "@output_dir",
+                    "output_postfix": "seg",
+                    "output_ext": ".nii.gz",
+                    "output_dtype": "uint8",
+                    "resample": False,
+                    "separate_folder": False,
                 },
-                {
-                    "_target_": "Invertd",
-                    "keys": "pred",
-                    "transform": "@preprocessing",
-                    "orig_keys": "image",
-                    "nearest_interp": False,
-                    "to_tensor": True,
-                },
-                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
-                {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir"},
             ],
         },
         "handlers": [],

@@ -73,6 +73,63 @@ TABLE: dict[str, tuple[int, str]] = {
         "The results cannot be written to {path} ({reason}); choose another folder.",
     ),
     "DISK_FULL": (EXIT_INPUT, "The disk with {path} is full; free some space or choose another folder."),
+    "DATASET": (EXIT_INPUT, "{path} can't be used for training because {reason}; {remedy}."),
+    "CHECKPOINT": (EXIT_MODEL, "The checkpoint {path} can't be continued because {reason}; {remedy}."),
+    "DIVERGED": (
+        EXIT_UNEXPECTED,
+        "The loss is {value} at step {step}; {path} is the last good state: lower --learning-rate and start again.",
+    ),
+    "DATASET_FOLDER": (EXIT_INPUT, "The folder {path} does not exist; choose the folder of the data set with --source."),
+    "DATASET_EMPTY": (
+        EXIT_INPUT,
+        "No case was found in {source}, which should hold {expected}; choose the folder of the data set with --source.",
+    ),
+    "DATASET_FILE": (EXIT_INPUT, "{path} cannot be used because {reason}; correct it and start again."),
+    "DATASET_ID": (
+        EXIT_INPUT,
+        "The case {case!r} cannot be the name of a folder; use letters, digits, dots, dashes and underscores only.",
+    ),
+    "DATASET_MISSING": (
+        EXIT_INPUT,
+        "The case {case} has no {part} ({name}); add the file or take the case out of {source}.",
+    ),
+    "DATASET_DOUBLE": (EXIT_INPUT, "The case {case} has more than one {part} ({paths}); keep one of them."),
+    "DATASET_SPLIT": (
+        EXIT_INPUT,
+        "The parts for training, validation and test share {found}; choose ranges that do not overlap.",
+    ),
+    "DATASET_REFERENCE": (EXIT_INPUT, "There is no image {wanted}; choose --reference from {roles}."),
+    "DATASET_CHANGED": (
+        EXIT_INPUT,
+        "{path} was prepared with another {setting}; choose another --output or delete that folder.",
+    ),
+    "DATASET_STRAY": (
+        EXIT_INPUT,
+        "{path} holds the case {case}, which the source does not have; delete its folder or choose another --output.",
+    ),
+    "IMAGE_CHANNELS": (
+        EXIT_INPUT,
+        "The image {path} has {found} channel(s) instead of {needed}; export it again with all of them.",
+    ),
+    "LABEL_VALUES": (
+        EXIT_INPUT,
+        "The label {path} has the value(s) {found}, but the task knows {known} only; correct the label.",
+    ),
+    "LABEL_PLACE": (
+        EXIT_INPUT,
+        "The label {path} has the size of the {role} image but lies up to {distance:.1f} mm elsewhere; "
+        "export it again with the geometry of that image.",
+    ),
+    "PET_UNIT": (
+        EXIT_INPUT,
+        "The PET image {path} has ordinary values of {value:.0f} and cannot be SUV; "
+        "convert it to SUV by body weight or give its DICOM folder.",
+    ),
+    "SUV": (
+        EXIT_INPUT,
+        "The PET series {source} cannot be converted to SUV because {reason}; convert it with the scanner's software first.",
+    ),
+    "SUV_PYDICOM": (EXIT_REQUEST, "Reading DICOM needs pydicom; install it with: pip install pydicom"),
     "MEMORY_CPU": (
         EXIT_MEMORY,
         "The computer's memory is not enough for this image; close other programs or crop the image.",

@@ -22,7 +22,7 @@ from .anatomy import CODE, TISSUES, Canvas, draw_body, paint_body
 from .fields import FWHM_TO_SIGMA, Grid, block_mean, centred_grid, grid_noise, rotation, stretch
 from .lesions import HARMONICS, Lesion
 
-VERSION = "1"
+VERSION = "2"
 
 # tissue: (HU mean, HU texture, SUV median, SUV log-deviation between people, SUV texture within the organ)
 MATERIALS = {
@@ -100,13 +100,13 @@ class PetCtParameters:
     no_lesion_chance: float = 0.20
     lesion_count: tuple = (1, 15)
     lesion_count_decay: float = 0.18
-    diameter_median: float = 22.0
-    diameter_log_deviation: float = 0.50
-    diameter_limits: tuple = (6.0, 60.0)
-    contrast_median: float = 4.5
+    diameter_median: float = 28.0
+    diameter_log_deviation: float = 0.45
+    diameter_limits: tuple = (8.0, 60.0)
+    contrast_median: float = 5.5
     contrast_log_deviation: float = 0.55
-    contrast_limits: tuple = (1.3, 15.0)
-    contrast_floor_suv: float = 1.6
+    contrast_limits: tuple = (2.0, 15.0)
+    contrast_floor_suv: float = 1.8
     harmonic_amplitude: tuple = (0.05, 0.16)
     cold_core_chance: float = 0.20
     cold_core_from_mm: float = 20.0
