@@ -18,8 +18,9 @@ SEED = 1234
 BINS = 50
 SAMPLED = 0.2
 COARSEST_MM = 3.0
+BRIGHT_PERCENTILE = 99.0
 SHRINK = (4, 2, 1)
-SMOOTHING_MM = (8.0, 4.0, 0.0)
+SMOOTHING_MM = (8.0, 4.0, 2.0)
 ITERATIONS = 200
 FIRST_STEP_MM = 2.0
 LAST_STEP_MM = 0.005
@@ -99,7 +100,8 @@ def _coarse(image: sitk.Image) -> sitk.Image:
     spacing = [n * s / m for n, s, m in zip(grid.size, grid.spacing, size, strict=True)]
     origin = grid.world(np.array([n / (2 * m) - 0.5 for n, m in zip(grid.size, size, strict=True)]))
     target = images.Grid(tuple(size), tuple(spacing), tuple(origin.tolist()), grid.direction)
-    return images.resample(image, target, background=air)
+    bright = float(np.percentile(sitk.GetArrayViewFromImage(image), BRIGHT_PERCENTILE))
+    return sitk.Clamp(images.resample(image, target, background=air), sitk.sitkFloat32, air, bright)
 
 
 def _middle(image: sitk.Image) -> np.ndarray:

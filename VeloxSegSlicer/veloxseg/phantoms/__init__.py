@@ -27,8 +27,8 @@ _TUMOR_FILES = {"FLAIR.nrrd": "flair", "T1.nrrd": "t1", "T1ce.nrrd": "t1ce", "T2
 PHANTOMS = {
     "petct": Phantom("FDG PET/CT with lesions, 36 cm of the torso", "petct", _PETCT_FILES),
     "petct-torso": Phantom("FDG PET/CT with lesions, neck to thigh", "petct", _PETCT_FILES, "WHOLE_TORSO"),
-    "brain-tumor-mri": Phantom("Four MRI sequences of a head with a growing tumour", "tumor", _TUMOR_FILES),
-    "head-neck-petct": Phantom("FDG PET/CT of the head and neck with a primary tumour and nodes", "headneck", _PETCT_FILES),
+    "brain-tumor-mri": Phantom("Four MRI sequences of a head with a growing tumor", "tumor", _TUMOR_FILES),
+    "head-neck-petct": Phantom("FDG PET/CT of the head and neck with a primary tumor and nodes", "headneck", _PETCT_FILES),
     "brain-t1": Phantom("T1-weighted head", "brain", {"T1.nrrd": "t1", "label.nrrd": "label"}),
 }
 

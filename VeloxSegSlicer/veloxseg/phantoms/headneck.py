@@ -209,7 +209,7 @@ def _place(rng, parameters, sites, side, size, suv, core_chance, hu, placed, tis
         lesion = _lesion(rng, parameters, site, positions.world(target), diameter, suv, core_chance, hu)
         if _clear(lesion, placed, tissue, positions.grid):
             return lesion
-        diameter = max(0.95 * diameter, 8.0)
+        diameter = min(diameter, max(0.95 * diameter, 8.0))
     return None
 
 
@@ -396,8 +396,8 @@ def generate(seed: int, parameters: HeadNeckParameters = HeadNeckParameters()) -
             "name": n, "centre_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
         } for n, c, h, _t, s in blobs],
         "organ_suv": suv,
-        "body": {"scale": list(body.scale), "bend_mm": list(body.bend), "turn_deg": list(body.turn), "fat_mm": body.fat_mm, "teeth": len(body.teeth),
-                 "metal_teeth": len(body.fillings), "mouth_gap_mm": body.mouth_gap,
+        "body": {"scale": list(body.scale), "bend_mm": list(body.bend), "turn_deg": list(body.turn), "fat_mm": body.fat_mm,
+                 "teeth": len(body.teeth), "metal_teeth": len(body.fillings), "mouth_gap_mm": body.mouth_gap,
                  "field_centre_mm": [float(v) for v in middle]},
         "contrast_agent": agent, "mass_effect": strength,
         "misalignment": {"turn_deg": list(ct_pose.turn), "shift_mm": list(ct_pose.shift)},

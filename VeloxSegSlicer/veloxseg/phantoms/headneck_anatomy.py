@@ -140,7 +140,7 @@ ARCH = ((37, -34), (34, -43), (31, -52), (26, -59), (20, -66), (12, -72), (4, -7
 
 @dataclass(frozen=True)
 class Body:
-    """One person: scale against the standard body, bend of the neck, turn of the head (degrees), layers, jittered parts and random fields."""
+    """One person: scale against the standard body, bend of the neck (mm), turn (degrees), jittered parts, random fields."""
 
     scale: tuple
     bend: tuple

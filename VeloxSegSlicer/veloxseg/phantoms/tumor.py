@@ -35,8 +35,8 @@ TISSUES = {
     "vessel": (1700, 60, 0.55, 0.15, 0.3, 3.0),
     "plexus": (1700, 170, 0.85, 0.10, 0.15, 2.0),
     "spot": (1350, 140, 0.82, 0.10, 0.15, 0.05),
-    "oedema": (1500, 130, 0.82, 0.13, 0.17, 0.06),
-    "rim": (1350, 112, 0.83, 0.12, 0.14, 1.4),
+    "oedema": (1550, 142, 0.83, 0.10, 0.16, 0.06),
+    "rim": (1550, 122, 0.83, 0.10, 0.14, 1.5),
     "necrosis": (2300, 230, 0.93, 0.16, 0.30, 0.15),
 }
 NAMES = tuple(TISSUES)
@@ -62,7 +62,7 @@ class TumorParameters:
     cortex_penalty: tuple = (1.5, 3.5)
     edge_softness: tuple = (0.25, 0.9)
     roughness_mm: tuple = (0.8, 2.2)
-    core_share: tuple = (0.15, 0.65)
+    core_share: tuple = (0.12, 0.50)
     patch_share: tuple = (0.02, 0.12)
     patch_chance: float = 0.6
     necrotic_share: tuple = (0.25, 0.80)
@@ -170,7 +170,7 @@ def _grow_tumours(rng, parameters, anatomy):
         drawn["necrotic_level"] = float(inside[int(necrotic * core)]) if core and necrotic else None
         centre = grid.world(seed[::-1])
         if core:
-            middle = np.argwhere((logit > drawn["core_level"])).mean(axis=0) + low
+            middle = np.argwhere(logit > drawn["core_level"]).mean(axis=0) + low
             centre = grid.world(middle[::-1])
         volume = GROWTH_SPACING ** 3 * (core if kind != "infiltrating" else 0.3 * inside.size)
         drawn["push_radius_mm"] = float(6 + 1.1 * (0.75 * volume / np.pi) ** (1 / 3))
@@ -290,8 +290,11 @@ def _label_array(grid, voxels, counts):
 def _draw_signals(rng, parameters):
     """Signal of every pure tissue, (sequence, tissue), of one case, and the drawn relaxation times and timings."""
     rows = np.array([TISSUES[n] for n in NAMES], float)
-    t1 = rows[:, 0] * np.exp(rows[:, 3] * rng.standard_normal(len(NAMES)))
-    t2 = rows[:, 1] * np.exp(rows[:, 4] * rng.standard_normal(len(NAMES)))
+    normal = np.clip(rng.standard_normal((2, len(NAMES))), -1.6, 1.6)
+    # Water content rises in oedema and solid tumour together.
+    oedema, rim = NAMES.index("oedema"), NAMES.index("rim")
+    normal[:, rim] = 0.7 * normal[:, oedema] + 0.7 * normal[:, rim]
+    t1, t2 = (rows[:, n] * np.exp(rows[:, 3 + n] * normal[n]) for n in (0, 1))
     density = rows[:, 2] * (1 + 0.02 * rng.standard_normal(len(NAMES)))
     uptake = rows[:, 5] * _uniform(rng, parameters.uptake)
     flair_tr, flair_te, flair_ti = (_uniform(rng, limits) for limits in parameters.flair_timing)
