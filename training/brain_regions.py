@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
-from augmentation import (
+from head_augmentation import (
     SpatialRanges,
     bias_field,
     random_curve,
@@ -20,8 +22,11 @@ from augmentation import (
     sampling_grid,
 )
 from heads import GROUPS, Head, load
+from metrics import dice
 from veloxseg import images, intensities
+from veloxseg.networks import VeloxSegConfig
 
+CARD = Path(__file__).parent / "cards" / "brain-regions-t1.json"
 INTENSITY = {"kind": "zscore_foreground"}
 VALIDATION_PATCHES, VALIDATION_SEED = 6, 987
 N_TISSUES = 7  # air; in the brain: fluid, gray, white; outside: dark, middle, bright
@@ -51,6 +56,7 @@ class BrainRegions:
 
     def __init__(self, settings: BrainRegionsSettings, total: int) -> None:
         self.settings, self.total = settings, total
+        self.split = {"train": [settings.side], "validation": [f"patch {n}" for n in range(VALIDATION_PATCHES)], "test": []}
         head = load(settings.side)
         self.origin = np.array(head.t1.GetOrigin())
         self.center = _center(head.groups)
@@ -78,17 +84,27 @@ class BrainRegions:
             _cut_side(rng, image, label)
         return intensities.apply(INTENSITY, image)[None], label[None].astype(np.int64)
 
-    def validate(self, network: torch.nn.Module) -> float:
+    def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
+        """The network's settings with the channels, classes and patch size of the data."""
+        return replace(network, input_size=self.settings.size, in_ch=(1,), n_classes=len(GROUPS) + 1)
+
+    def describe(self) -> dict:
+        """data.json of a run: what export needs to know about the data."""
+        card = json.loads(CARD.read_text())
+        card["roles"][0]["intensity"] = INTENSITY
+        return {"card": card, "groups": [["T1"]], "split": self.split, "folder": None, "synthetic": False}
+
+    def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
         """Mean Dice over the groups on fixed patches of the *training* side: it watches learning, it proves nothing."""
-        counts = np.zeros((2, len(GROUPS)))
-        for number in range(VALIDATION_PATCHES):
+        scores = {}
+        for case in cases:
+            number = self.split["validation"].index(case)
             image, label = self.patch(self.total, np.random.default_rng((VALIDATION_SEED, number)))
             with torch.inference_mode():
-                found = network(torch.from_numpy(image)[None]).argmax(1).numpy()
-            for group in range(1, len(GROUPS) + 1):
-                a, b = found == group, label == group
-                counts[:, group - 1] += 2 * (a & b).sum(), a.sum() + b.sum()
-        return float((counts[0] / counts[1]).mean())
+                found = network(torch.from_numpy(image)[None].to(device)).argmax(1).cpu().numpy()
+            groups = [dice(found == group, label == group) for group in range(1, len(GROUPS) + 1)]
+            scores[case] = float(np.nanmean(groups))
+        return scores
 
     def _contrast(self, rng, grid, label, progress: float) -> np.ndarray:
         s = self.settings

@@ -1,9 +1,9 @@
-"""Make a model package of a finished run.
+"""Make a model package of a finished run; `train.py` does it at its end.
 
-    python training/export.py --run runs/brain-regions --card training/cards/brain-regions-t1.json
+    python training/export.py --run runs/mine --output VeloxSegSlicer/Resources/Models
 
-The static part of the card (names, colours, limits) is a file in training/cards; the network's arguments, the training facts and
-the scores (scores.json of evaluate.py) come from the run. The package holds the averaged weights in half precision.
+The card is that of the dataset (or of --card) with the fitted intensities, the network's arguments, the training facts and the
+scores of `evaluate.py`. The package holds the averaged weights in half precision and an example with its expected result.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from __future__ import annotations
 import datetime
 import json
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 import tyro
+from torch import nn
 
-import brain_regions
 import heads
-import petct_lesions
+import networks
+import train
 from veloxseg import devices, images, package_writer, packages, pipeline
-from veloxseg.networks import VeloxSeg, load_weights
-from veloxseg.phantoms import petct
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSegConfig, load_weights
+from veloxseg.phantoms import shapes
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE_SEED = 40000
-INTENSITIES = {
-    "brain-regions-t1": {"T1": brain_regions.INTENSITY},
-    "petct-lesions-demo": {"CT": petct_lesions.CT_INTENSITY, "PET": petct_lesions.PET_INTENSITY},
-}
+EXAMPLE_COARSER = 2.0
+"""Voxel size of the example in voxels of the working grid: packages are kept in git and downloaded."""
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,52 @@ class TrainedModel:
     """A run as the pipeline takes it: `card` and `network`; weights are rounded as they are shipped."""
 
     card: dict
+    name: str
     state: dict[str, torch.Tensor]
 
-    def network(self, device: torch.device | str = "cpu") -> VeloxSeg:
-        network = packages.build_network(self.card)
-        load_weights(network, self.state)
+    def network(self, device: torch.device | str = "cpu") -> nn.Module:
+        if self.name == "veloxseg":
+            network = packages.build_network(self.card)
+            load_weights(network, self.state)
+        else:
+            network = networks.build(self.name, VeloxSegConfig(**self.card["architecture"]["arguments"]))
+            network.load_state_dict(self.state)
         return network.eval().to(device)
 
 
-def load_run(run: Path, card: Path) -> TrainedModel:
-    """The best averaged weights of a run with its card, still without scores."""
-    best = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
-    settings = best["settings"]
-    content = json.loads(card.read_text())
-    content["architecture"]["arguments"] = settings["network"]
-    for role in content["roles"]:
-        role["intensity"] = INTENSITIES[content["id"]][role["name"]]
+def load_run(run: Path, card: Path | None = None) -> TrainedModel:
+    """The best averaged weights of a run with its card, still without scores. Raises CHECKPOINT for a folder without them.
+
+    card: static part of a card, to be used instead of the dataset's own.
+    """
+    try:
+        best = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise VeloxSegError("CHECKPOINT", path=run / "best.pt", reason="it doesn't exist", remedy="train first") from error
+    settings, content = best["settings"], json.loads((run / "data.json").read_text())["card"]
+    if card:
+        content = with_static_part(content, json.loads(card.read_text()))
+    content["architecture"]["arguments"] = settings["veloxseg"]
     content["training"] |= {
-        "command": f"python training/train.py {content['task']['id']} --steps {settings['steps']}",
+        "command": train.command_line(settings),
+        "network": settings["network"],
         "seed": settings["seed"],
         "steps": best["step"],
+        "cpu_minutes": round(best["cpu_minutes"], 1),
         "git_revision": revision(),
         "date": datetime.date.today().isoformat(),
     }
     state = {k: v.half().float() if v.is_floating_point() else v for k, v in best["network"].items()}
-    return TrainedModel(content, state)
+    return TrainedModel(content, settings["network"], state)
+
+
+def with_static_part(trained: dict, static: dict) -> dict:
+    """The card `static` with the intensities that `trained` was fitted with."""
+    fitted = {role["name"]: role["intensity"] for role in trained["roles"]}
+    if set(fitted) != {role["name"] for role in static["roles"]}:
+        raise VeloxSegError("DATASET", path="The card", reason=f"its images aren't {', '.join(fitted)}",
+                            remedy="choose a card of the task")
+    return {**static, "roles": [{**role, "intensity": fitted[role["name"]]} for role in static["roles"]]}
 
 
 def revision() -> str:
@@ -76,32 +98,57 @@ def _git(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def example_inputs(identifier: str) -> dict[str, sitk.Image]:
-    """A coarse case for the package's self-test: Colin27 on 4 mm, or a phantom on 8 mm (synthetic)."""
-    if identifier == "brain-regions-t1":
-        return {"T1": sitk.Cast(sitk.Round(coarse(heads.load("both").t1, 4.0)), sitk.sitkUInt8)}
-    case = petct.generate(EXAMPLE_SEED)
-    return {
-        "CT": sitk.Cast(sitk.Round(coarse(case.ct, 8.0, -1000.0)), sitk.sitkInt16),
-        "PET": coarse(case.pet, 8.0),
-    }
+def example_inputs(data: dict) -> dict[str, sitk.Image]:
+    """A coarse case for the package's self-test: Colin27, a phantom, or a drawn solid: never an image of a patient."""
+    spacing = [EXAMPLE_COARSER * step for step in data["card"]["spacing_mm"]]
+    if data["folder"] is None:
+        return {"T1": sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
+    if not data["synthetic"]:
+        return {role["name"]: drawn(role["intensity"], spacing, number) for number, role in enumerate(data["card"]["roles"])}
+    folder = Path(data["folder"]) / "cases" / data["split"]["test"][0]
+    inputs = {}
+    for role in data["card"]["roles"]:
+        image = images.read(folder / f"{role['name']}.nii.gz", role["name"])
+        darkest = float(sitk.GetArrayViewFromImage(image).min())
+        inputs[role["name"]] = rounded(coarse(image, spacing, darkest))
+    return inputs
 
 
-def coarse(image: sitk.Image, spacing_mm: float, background: float = 0.0) -> sitk.Image:
-    return images.resample(image, images.working_grid(images.grid_of(image), (spacing_mm,) * 3), "linear", background)
+def coarse(image: sitk.Image, spacing: list[float], background: float = 0.0) -> sitk.Image:
+    return images.resample(image, images.working_grid(images.grid_of(image), spacing), "linear", background)
 
 
-def export(run: Path, card: Path, output: Path = ROOT / "VeloxSegSlicer" / "Resources" / "Models") -> None:
-    """Writes the package of a run into `output`/<id>.
+def rounded(image: sitk.Image) -> sitk.Image:
+    """Three significant digits of the brightest voxel are enough, and pack well."""
+    array = images.array_of(image).astype(np.float32)
+    step = 10.0 ** np.floor(np.log10(max(np.abs(array).max(), 1e-6)) - 2)
+    return images.image_of((np.round(array / step) * step).astype(np.float32), images.grid_of(image))
+
+
+def drawn(intensity: dict, spacing: list[float], seed: int) -> sitk.Image:
+    """A solid with noise, between the limits of the role's intensities."""
+    low, high = intensity.get("low", intensity.get("clip", [0.0])[0]), intensity.get("high", intensity.get("clip", [0, 100.0])[1])
+    case = shapes.sample_shape(spacing, (48, 48, 48), background=low, foreground=high)
+    array = images.array_of(case.image)
+    noise = np.random.default_rng(seed).normal(0, 0.02 * (high - low), array.shape)
+    return rounded(images.image_of((array + noise).astype(np.float32), images.grid_of(case.image)))
+
+
+def export(run: Path, card: Path | None = None, output: Path | None = None) -> Path:
+    """Writes the package of a run and returns its folder.
 
     Args:
-        run: folder of a finished run with best.pt and the scores.json of evaluate.py.
-        card: static part of the card, a file of training/cards.
-        output: folder of packages.
+        run: folder of a run of VeloxSeg with best.pt, and the evaluation of evaluate.py where there is one.
+        card: static part of the card, instead of the dataset's own.
+        output: folder of packages; `package` in the run folder when not given.
     """
-    model = load_run(run, card)
-    model.card["scores"] = json.loads((run / "scores.json").read_text())
-    inputs = example_inputs(model.card["id"])
+    model, data = load_run(run, card), json.loads((run / "data.json").read_text())
+    if model.name != "veloxseg":
+        raise VeloxSegError("CHECKPOINT", path=run, reason=f"{model.name} is a baseline and not a model that packages can hold",
+                            remedy="export a run of --network veloxseg")
+    scores = run / "evaluation" / "scores.json"
+    model.card["scores"] = json.loads(scores.read_text()) if scores.exists() else []
+    inputs = example_inputs(data)
     folder = run / "example"
     folder.mkdir(exist_ok=True)
     paths = {role: folder / f"{role}.nii.gz" for role in inputs}
@@ -109,11 +156,15 @@ def export(run: Path, card: Path, output: Path = ROOT / "VeloxSegSlicer" / "Reso
         images.write(image, paths[role], compress=True)
     outcome = pipeline.segment(model, paths, pipeline.Settings(device="cpu"), devices.choose("cpu"))
     example = package_writer.Example(inputs, images.image_of(outcome.mask, outcome.grid))
-    target = package_writer.write(
-        output / model.card["id"], model.state, model.card, example, {"LICENSE": (ROOT / "LICENSE").read_bytes()}
-    )
+    target = (output or run / "package") / model.card["id"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    package_writer.write(target, model.state, model.card, example, {"LICENSE": (ROOT / "LICENSE").read_bytes()})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
+    return target
 
 
 if __name__ == "__main__":
-    tyro.cli(export)
+    try:
+        tyro.cli(export)
+    except VeloxSegError as error:
+        sys.exit(error.text)

@@ -6,8 +6,11 @@ flatters or punishes: average over cases with `numpy.nanmean` and say how many c
 """
 
 import math
+import warnings
 
 import numpy as np
+import torch
+from monai.metrics import compute_surface_dice
 from scipy import ndimage
 
 # The three evaluated regions of a BraTS label map with 1 necrotic core, 2 oedema, 3 enhancing tumour.
@@ -58,6 +61,7 @@ def hd95(
     prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
 ) -> float:
     """95th percentile of the surface distances of both directions pooled (as medpy); NaN if a mask is empty."""
+    # MONAI takes the larger of the two directions' percentiles; the published numbers, and the fixtures, pool them
     distances = surface_distances(prediction, reference, spacing)
     return math.nan if distances is None else float(np.percentile(np.concatenate(distances), 95))
 
@@ -66,35 +70,44 @@ def surface_dice(
     prediction: np.ndarray,
     reference: np.ndarray,
     tolerance: float,
-    spacing: tuple[float, ...] | None = None,
+    spacing: tuple[float, float, float] | None = None,
 ) -> float:
-    """Share of all surface voxels that lie within `tolerance` of the other surface.
+    """Share of the area of both surfaces that lies within `tolerance` of the other surface (3D masks).
 
-    NaN if both masks are empty, 0 if one is.
+    `tolerance` has the unit of `spacing` (voxels where not given). NaN if both masks are empty, 0 if one is. Definition:
+    Nikolov et al., Deep learning to achieve clinically applicable segmentation of head and neck anatomy, 2018.
     """
-    distances = surface_distances(prediction, reference, spacing)
-    if distances is None:
-        return 0.0 if np.any(prediction) or np.any(reference) else math.nan
-    return float((np.concatenate(distances) <= tolerance).mean())
+    pair = (torch.from_numpy(mask)[None, None] for mask in as_masks(prediction, reference))
+    spacing = tuple(float(edge) for edge in spacing or (1, 1, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about empty masks, which are defined above, and about MONAI's own use of MONAI
+        return float(compute_surface_dice(*pair, [tolerance], include_background=True, spacing=spacing, use_subvoxels=True))
 
 
-def binary_metrics(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
+def case_metrics(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, float, float], tolerance_mm: float
 ) -> dict[str, float]:
-    """Metrics of one binary case; a ratio without a denominator is NaN.
+    """Every number of one region of one case; masks (x, y, z), a number that does not exist is NaN.
 
-    Keys: dice, iou, precision, recall, fp_rate, fn_rate, hd95 (in the unit of `spacing`).
+    false_positive_ml and false_negative_ml are the volumes of whole invented and whole missed components.
     """
     prediction, reference = as_masks(prediction, reference)
-    tp, fp, fn, tn = confusion(prediction, reference)
+    tp, fp, fn, _ = confusion(prediction, reference)
+    lesions = lesion_metrics(prediction, reference, spacing_mm)
+    millilitres = math.prod(spacing_mm) / 1000
     return {
         "dice": ratio(2 * tp, 2 * tp + fp + fn),
         "iou": ratio(tp, tp + fp + fn),
         "precision": ratio(tp, tp + fp),
         "recall": ratio(tp, tp + fn),
-        "fp_rate": ratio(fp, fp + tn),
-        "fn_rate": ratio(fn, fn + tp),
-        "hd95": hd95(prediction, reference, spacing),
+        "hd95_mm": hd95(prediction, reference, spacing_mm),
+        "surface_dice": surface_dice(prediction, reference, tolerance_mm, spacing_mm),
+        "surface_tolerance_mm": tolerance_mm,
+        "lesion_f1": lesions["lesion_f1"],
+        "false_positive_ml": lesions["false_positive_ml"],
+        "false_negative_ml": lesions["false_negative_ml"],
+        "reference_ml": (tp + fn) * millilitres,
+        "predicted_ml": (tp + fp) * millilitres,
     }
 
 
@@ -141,37 +154,15 @@ def lesion_metrics(
     }
 
 
-def brats_metrics(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
-) -> dict[str, dict[str, float]]:
-    """Volumetric Dice and HD95 of the regions ET, TC and WT of two label maps, and their average.
-
-    Returns {"dice": {"ET", "TC", "WT", "average"}, "hd95": {...}}. A region absent on both sides is NaN and
-    does not enter the average; the average of nothing is NaN.
-    """
-    scores: dict[str, dict[str, float]] = {"dice": {}, "hd95": {}}
-    for name, labels in BRATS_REGIONS.items():
-        masks = np.isin(prediction, labels), np.isin(reference, labels)
-        scores["dice"][name] = dice(*masks)
-        scores["hd95"][name] = hd95(*masks, spacing)
-    for values in scores.values():
-        known = [value for value in values.values() if not math.isnan(value)]
-        values["average"] = sum(known) / len(known) if known else math.nan
-    return scores
-
-
-def published_brats_slice_dice(prediction: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """The published "BraTS Dice": a mean over slices along the third axis, for comparisons only.
+def published_slice_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """The published "BraTS Dice" of one region: a mean over slices along the third axis, for comparisons only.
 
     Slices without the region on either side score 1, so a lesion of volumetric Dice 0.75 can reach 0.97.
     """
-    scores = {}
-    for name, labels in BRATS_REGIONS.items():
-        p, r = np.isin(prediction, labels), np.isin(reference, labels)
-        overlap, size = (p & r).sum(axis=(0, 1)), p.sum(axis=(0, 1)) + r.sum(axis=(0, 1))
-        scores[name] = float(((2 * overlap + 2e-6) / (size + 2e-6)).mean())
-    scores["average"] = sum(scores.values()) / len(BRATS_REGIONS)
-    return scores
+    prediction, reference = as_masks(prediction, reference)
+    overlap = (prediction & reference).sum(axis=(0, 1))
+    size = prediction.sum(axis=(0, 1)) + reference.sum(axis=(0, 1))
+    return float(((2 * overlap + 2e-6) / (size + 2e-6)).mean())
 
 
 def confusion(prediction: np.ndarray, reference: np.ndarray) -> tuple[int, int, int, int]:

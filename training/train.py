@@ -1,10 +1,13 @@
-"""Train VeloxSeg: settings, data, model, loop.
+"""Train VeloxSeg or a baseline: settings, data, model, loop.
 
+    python training/train.py cases --data.folder data/mine --run runs/mine
     python training/train.py brain-regions --run runs/brain
-    python training/train.py petct-lesions --run runs/petct
+    python training/train.py --smoke
 
-A run folder holds config.json (every setting), metrics.jsonl, last.pt (resumes exactly) and best.pt (averaged weights of
-the best validation). Starting again in the same folder resumes; patch number n depends on the seed and n only.
+A run folder holds config.json (every setting), data.json (split, fitted intensities), metrics.jsonl, last.pt (resumes exactly)
+and best.pt (averaged weights of the best validation); at the end the evaluation, report.png and the model package follow.
+Starting again in the same folder resumes: patch number n depends on the seed and n only, dropout on the seed and the step.
+Several GPUs or machines: torchrun --nproc-per-node 4 -- training/train.py ...; the batch size counts per process.
 """
 
 from __future__ import annotations
@@ -12,24 +15,31 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import tyro
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+import networks
 from brain_regions import BrainRegions, BrainRegionsSettings
+from cases import Cases, CasesSettings
 from losses import VeloxSegLoss
-from petct_lesions import PetCtLesions, PetCtLesionsSettings
 from schedule import SCHEDULES
-from veloxseg.networks import VeloxSeg, VeloxSegConfig
+from veloxseg import devices, files
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSegConfig
 
 # ---------------------------------------------------------------------------------------------------------- settings
 
@@ -40,11 +50,17 @@ class Settings:
 
     run: Path
     """Folder of the run; resumes when it holds a checkpoint."""
-    network: VeloxSegConfig
-    data: BrainRegionsSettings | PetCtLesionsSettings
+    data: CasesSettings | BrainRegionsSettings
+    veloxseg: VeloxSegConfig
+    """Settings of VeloxSeg; patch size, channels and classes are those of the data."""
+    network: networks.NetworkName = "veloxseg"
+    """VeloxSeg, or a MONAI network to compare it with."""
+    card: Path | None = None
+    """Static part of the model card, to be used instead of the dataset's own."""
     steps: int = 3500
     batch_size: int = 2
-    learning_rate: float = 2.5e-4
+    """Patches per step and process; the published recipe has 4."""
+    learning_rate: float = 5e-4
     schedule: Literal["corrected", "published"] = "corrected"
     warmup: float = 1 / 30
     """Share of the steps in which the learning rate rises."""
@@ -55,8 +71,11 @@ class Settings:
     """Largest decay of the averaged weights, which are validated and exported; it grows from 0.1 at the start."""
     reconstruction_weight: float = 0.5
     sdkt_weight: float = 2.0
+    amp: bool = True
+    """Half precision where a CUDA device computes; no effect elsewhere."""
     seed: int = 12345
-    device: str = "cpu"
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
     threads: int = 1
     """Of torch on the CPU."""
     workers: int = 1
@@ -65,55 +84,57 @@ class Settings:
     validate_every: int = 500
 
 
+# one residual block per stage and 4-voxel tokens, as published for 96^3 patches
+PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
 CONFIGS = {
+    "cases": ("A prepared dataset (see prepare.py), the published recipe",
+              Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)),
     # no teachers and no deep supervision: with 9 classes they cost more than the rest of a step on a CPU
-    "brain-regions": (
-        "T1 head to 8 groups of AAL regions (Colin27)",
-        Settings(
-            run=Path("runs/brain-regions"),
-            network=VeloxSegConfig(
-                input_size=(96, 96, 96), patch_size=4, in_ch=(1,), n_classes=9, depths=(1, 1, 1, 1),
-                attn_drop=0.0, proj_drop=0.0, teachers=False, deep_supervision=False,
-            ),
-            data=BrainRegionsSettings(),
-            learning_rate=8e-4,
-        ),
-    ),
-    "petct-lesions": (
-        "PET/CT to lesions (synthetic phantoms), the published recipe",
-        Settings(
-            run=Path("runs/petct-lesions"),
-            network=VeloxSegConfig(
-                input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), n_classes=2, depths=(1, 1, 1, 1), conv_drop=0.1
-            ),
-            data=PetCtLesionsSettings(),
-            steps=900,
-            learning_rate=5e-4,
-            validate_every=150,
-        ),
-    ),
+    "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)",
+                      Settings(Path("runs/brain-regions"), BrainRegionsSettings(),
+                               replace(PUBLISHED, in_ch=(1,), attn_drop=0.0, proj_drop=0.0, conv_drop=0.0, teachers=False,
+                                       deep_supervision=False), learning_rate=8e-4)),
+    "smoke": ("Two minutes on two cores: a tiny network on drawn shapes (synthetic), to see the whole way work; also --smoke",
+              Settings(Path("runs/smoke"), CasesSettings(Path("runs/smoke/data"), patch_size=(32, 32, 32)),
+                       VeloxSegConfig(input_size=(32, 32, 32), patch_size=2, in_ch=(1, 1), base_ch=8, attn_base_ch=4,
+                                      depths=(1, 1, 1, 1), min_dim_group=(4, 8, 8, 16), min_dim_head=(4, 4, 8, 8),
+                                      min_big_window_sizes=((2, 2, 2),) * 4),
+                       steps=80, learning_rate=2e-3, checkpoint_every=20, validate_every=40)),
 }  # fmt: skip
 
-TASKS = {BrainRegionsSettings: BrainRegions, PetCtLesionsSettings: PetCtLesions}
+TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases}
 
 # -------------------------------------------------------------------------------------------------------------- data
 
 
 @dataclass
 class Patches(Dataset):
-    """Patches `first` to `total` of a task, each a pure function of the seed and its number."""
+    """Numbered patches of a task, each a pure function of the seed and its number."""
 
-    task: BrainRegions | PetCtLesions
+    task: BrainRegions | Cases
     seed: int
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.task.patch(number, np.random.default_rng((self.seed, number)))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Patch numbers of every step from `first` on: the processes of a step share out consecutive numbers."""
+
     first: int
-    total: int
+    steps: int
+    size: int
+    rank: int
+    world: int
 
     def __len__(self) -> int:
-        return self.total - self.first
+        return self.steps - self.first
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        index += self.first
-        return self.task.patch(index, np.random.default_rng((self.seed, index)))
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.first, self.steps):
+            start = (step * self.world + self.rank) * self.size
+            yield list(range(start, start + self.size))
 
 
 # ------------------------------------------------------------------------------------------------------------- model
@@ -127,31 +148,37 @@ class State:
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LambdaLR
+    scaler: torch.amp.GradScaler
     step: int = 0
-    best: float = field(default=-1.0)
+    best: float = -1.0
+    cpu_minutes: float = 0.0
 
     def save(self, path: Path, settings: Settings) -> None:
-        write_atomically(path, {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "step": self.step,
-            "best": self.best,
-            "random_state": torch.get_rng_state(),
-            "settings": plain(settings),
-        })
+        content = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        content |= {"step": self.step, "best": self.best, "cpu_minutes": self.cpu_minutes, "settings": plain(settings)}
+        save(path, content)
 
-    def load(self, path: Path) -> None:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        for name in ("network", "average", "optimizer", "scheduler"):
+    def load(self, path: Path, settings: Settings) -> None:
+        """Raises CHECKPOINT for a file that can't be read or belongs to another network."""
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise VeloxSegError("CHECKPOINT", path=path, reason="it can't be read", detail=str(error),
+                                remedy="delete it to start again from the beginning") from error
+        for name in ("network", "veloxseg"):
+            if saved["settings"][name] != plain(settings)[name]:
+                raise VeloxSegError("CHECKPOINT", path=path, reason="it belongs to another network than the settings ask for",
+                                    remedy="choose another --run folder, or the settings in its config.json")
+        for name in self.PARTS:
             getattr(self, name).load_state_dict(saved[name])
-        self.step, self.best = saved["step"], saved["best"]
-        torch.set_rng_state(saved["random_state"])
+        self.step, self.best, self.cpu_minutes = saved["step"], saved["best"], saved["cpu_minutes"]
+
+    PARTS = ("network", "average", "optimizer", "scheduler", "scaler")
 
 
-def build(settings: Settings) -> State:
-    network = VeloxSeg(**settings.network.arguments()).to(settings.device)
+def build(settings: Settings, device: torch.device) -> State:
+    torch.manual_seed(settings.seed)
+    network = networks.build(settings.network, settings.veloxseg).to(device)
     if settings.batch_size > 1:
         # faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
         network = network.to(memory_format=torch.channels_last_3d)
@@ -159,7 +186,8 @@ def build(settings: Settings) -> State:
     factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average = AveragedModel(network, avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
-    return State(network, average, optimizer, scheduler)
+    scaler = torch.amp.GradScaler(device.type, enabled=settings.amp and device.type == "cuda")
+    return State(network, average, optimizer, scheduler, scaler)
 
 
 def moving_average(average: torch.Tensor, current: torch.Tensor, count: torch.Tensor, decay: float) -> torch.Tensor:
@@ -172,71 +200,121 @@ def moving_average(average: torch.Tensor, current: torch.Tensor, count: torch.Te
 
 
 def train(settings: Settings) -> None:
-    """Trains to the last step; raises FloatingPointError when the loss stops being a number."""
-    torch.manual_seed(settings.seed)
+    """Trains to the last step. Raises DIVERGED when the loss stops being a number, and what data and checkpoint raise."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
-    settings.run.mkdir(parents=True, exist_ok=True)
-    (settings.run / "config.json").write_text(json.dumps(plain(settings), indent=1) + "\n")
+    task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size * world)
+    settings = replace(settings, veloxseg=task.adapt(settings.veloxseg))
+    state = build(settings, device)
     last, best = settings.run / "last.pt", settings.run / "best.pt"
-
-    state = build(settings)
     if last.exists():
-        state.load(last)
-    task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size)
-    patches = Patches(task, settings.seed, state.step * settings.batch_size, settings.steps * settings.batch_size)
-    loader = DataLoader(patches, settings.batch_size, num_workers=settings.workers,
-                        worker_init_fn=one_thread if settings.workers else None,
-                        generator=torch.Generator())  # its own, so that a resumed run draws the same dropout
-    loss_of = VeloxSegLoss(1.0, settings.reconstruction_weight, settings.sdkt_weight)
+        state.load(last, settings)
+    if rank == 0:
+        settings.run.mkdir(parents=True, exist_ok=True)
+        files.write_json(settings.run / "config.json", plain(settings))
+        files.write_json(settings.run / "data.json", task.describe())
 
-    progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5)
-    started = time.perf_counter()
+    network = DistributedDataParallel(state.network) if world > 1 else state.network
+    batches = Batches(state.step, settings.steps, settings.batch_size, rank, world)
+    loader = DataLoader(Patches(task, settings.seed), batch_sampler=batches, num_workers=settings.workers,
+                        pin_memory=device.type == "cuda", worker_init_fn=one_thread if settings.workers else None)
+    loss_of = VeloxSegLoss(1.0, settings.reconstruction_weight, settings.sdkt_weight)
+    board = tensorboard(settings.run) if rank == 0 else None
+    progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5, disable=rank > 0)
+    spent, started = state.cpu_minutes - time.process_time() / 60, time.perf_counter()
+
     for image, label in progress:
-        image, label = image.to(settings.device), label.to(settings.device)
-        state.network.train()
-        terms = loss_of(state.network(image), image, label)
+        image, label = image.to(device, non_blocking=True), label.to(device, non_blocking=True)
+        torch.manual_seed(settings.seed + state.step * world + rank)  # dropout of a resumed run is that of a whole one
+        network.train()
+        with torch.autocast(device.type, dtype=torch.float16, enabled=state.scaler.is_enabled()):
+            output = network(image)
+        terms = loss_of(output, image, label)
         if not torch.isfinite(terms.total):
-            raise FloatingPointError(
-                f"the loss is {terms.total.item()} at step {state.step}; {last} is the last good state: "
-                "lower --learning-rate and start again"
-            )
+            raise VeloxSegError("DIVERGED", value=terms.total.item(), step=state.step, path=last)
         state.optimizer.zero_grad()
-        terms.total.backward()
+        state.scaler.scale(terms.total).backward()
+        state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip)
-        state.optimizer.step()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
         state.scheduler.step()
         state.average.update_parameters(state.network)
         state.step += 1
+        state.cpu_minutes = spent + time.process_time() / 60
 
         row = {"step": state.step, "loss": terms.total.item(), "cross_entropy": terms.cross_entropy[0].item(),
-               "dice_loss": terms.dice[0].item(), "reconstruction": terms.reconstruction.item(),
-               "sdkt": terms.sdkt.item(), "learning_rate": state.scheduler.get_last_lr()[0],
-               "seconds": round(time.perf_counter() - started, 1)}
+               "dice_loss": terms.dice[0].item(), "reconstruction": terms.reconstruction.item(), "sdkt": terms.sdkt.item(),
+               "learning_rate": state.scheduler.get_last_lr()[0], "seconds": round(time.perf_counter() - started, 1),
+               "cpu_minutes": round(state.cpu_minutes, 3)}
         progress.set_postfix(loss=f"{row['loss']:.3f}")
-        if state.step % settings.validate_every == 0 or state.step == settings.steps:
-            row["validation"] = task.validate(state.average.module.eval())
-            if row["validation"] >= state.best:
+        ended = state.step == settings.steps
+        if state.step % settings.validate_every == 0 or ended:
+            row["cases"] = validate(task, state.average.module.eval(), device, rank, world)
+            defined = [value for value in row["cases"].values() if value == value]
+            row["validation"] = float(np.mean(defined)) if defined else 0.0
+        if rank == 0:
+            if row.get("validation", -2.0) >= state.best:
                 state.best = row["validation"]
-                write_atomically(best, {"network": state.average.module.state_dict(), "step": state.step,
-                                        "validation": state.best, "settings": plain(settings)})
-        log(settings.run / "metrics.jsonl", row)
-        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
-            state.save(last, settings)
+                save(best, {"network": state.average.module.state_dict(), "step": state.step, "validation": state.best,
+                            "cpu_minutes": state.cpu_minutes, "settings": plain(settings)})
+            log(settings.run / "metrics.jsonl", row, board)
+            if state.step % settings.checkpoint_every == 0 or ended:
+                state.save(last, settings)
+
+
+def validate(task, network: nn.Module, device: torch.device, rank: int, world: int) -> dict[str, float]:
+    """Dice of every validation case by sliding window; the processes share out the cases."""
+    cases = task.split["validation"]
+    scores = task.validate(network, cases[rank::world], device)
+    if world == 1:
+        return scores
+    parts = [None] * world
+    dist.all_gather_object(parts, scores)
+    return {case: value for part in parts for case, value in part.items()}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device to train on; in a process of torchrun the GPU of its rank, and joins the others."""
+    local = os.environ.get("LOCAL_RANK")
+    device = devices.choose(name).torch_device
+    if local is None:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(local))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
 
 
 def one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def log(path: Path, row: dict) -> None:
-    with path.open("a") as file:
+def tensorboard(run: Path):
+    """A writer when TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run / "tensorboard"))
+
+
+def log(path: Path, row: dict, board=None) -> None:
+    with files.typed_output_errors(path), path.open("a") as file:
         file.write(json.dumps(row) + "\n")
+    if board:
+        for name, value in row.items():
+            if isinstance(value, float):
+                board.add_scalar(name, value, row["step"])
 
 
-def write_atomically(path: Path, content: dict) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+def save(path: Path, content: dict) -> None:
+    """All or nothing: an earlier file of the name stays until the new one is complete. Raises DISK_FULL."""
+    with files.replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def plain(settings: Settings) -> dict:
@@ -244,5 +322,44 @@ def plain(settings: Settings) -> dict:
     return json.loads(json.dumps(asdict(settings), default=str))
 
 
+def command_line(settings: dict) -> str:
+    """The command that gives these settings (those of `plain`), without the run folder and where things lie."""
+    task = "cases" if "folder" in settings["data"] else "brain-regions"
+    default = flat(plain(CONFIGS[task][1]))
+    ignored = {"run", "card", "data.folder", "veloxseg.input_size", "veloxseg.in_ch", "veloxseg.n_classes"}
+    words = ["python training/train.py", task]
+    for name, value in flat(settings).items():
+        if name in ignored or value == default[name]:
+            continue
+        section, _, last = name.rpartition(".")
+        option = f"--{section + '.' if section else ''}{'no-' if value is False else ''}{last}".replace("_", "-")
+        words.append(option if isinstance(value, bool) else f"{option} {' '.join(map(str, np.ravel(value)))}")
+    return " ".join(words)
+
+
+def flat(settings: dict) -> dict:
+    """Nested settings as one dictionary with dotted names."""
+    found = {}
+    for name, value in settings.items():
+        inner = flat(value) if isinstance(value, dict) else None
+        found |= {name: value} if inner is None else {f"{name}.{key}": entry for key, entry in inner.items()}
+    return found
+
+
+def main() -> None:
+    from finish import finish, smoke_dataset  # plots and tables: not for the processes that load patches
+
+    arguments = ["smoke" if argument == "--smoke" else argument for argument in sys.argv[1:]]
+    settings = tyro.extras.overridable_config_cli(CONFIGS, args=arguments, description=__doc__)
+    try:
+        if arguments[0] == "smoke":
+            smoke_dataset(settings.data.folder)
+        train(settings)
+        if int(os.environ.get("RANK", 0)) == 0:
+            finish(settings.run, settings.card)
+    except VeloxSegError as error:
+        sys.exit(error.text)
+
+
 if __name__ == "__main__":
-    train(tyro.extras.overridable_config_cli(CONFIGS))
+    main()

@@ -1,5 +1,6 @@
 """Sample data: offline, assigned, cleaned up; with a stand-in for the phantom command."""
 
+import dataclasses
 import shutil
 import tempfile
 import unittest
@@ -10,6 +11,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib import Inputs, Samples, Setup
+from VeloxSegSlicerLib.Errors import VeloxSegError
 
 
 class VeloxSegSlicerSamplesTest(unittest.TestCase):
@@ -68,6 +70,21 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertEqual(error.code, "CRASH")
         self.assertEqual(Inputs.imagesInScene(), [])
 
+    def test_eachTaskHasItsOwnPhantom(self):
+        neck = dataclasses.replace(self.petct, taskId="head-neck-tumors")
+        self.assertEqual(Samples.phantomFor(neck).kind, "head-neck-petct")
+        self.assertEqual(Samples.phantomFor(self.petct).kind, "petct")
+        other = dataclasses.replace(self.brain, taskId="another task")
+        self.assertEqual(Samples.phantomFor(other).kind, "brain-t1")
+
+    def test_phantomOnBrainMapsWhereNilearnIsMissing(self):
+        with mock.patch.object(Samples.importlib.util, "find_spec", return_value=None):
+            with self.assertRaises(VeloxSegError) as caught:
+                self.maker.startPhantom(Samples.TUMOR)
+        self.assertEqual(caught.exception.code, "SAMPLE_NILEARN")
+        self.assertIn("pip_install('nilearn')", caught.exception.text)
+        self.assertFalse(self.maker.isBusy)
+
     def test_modelWithoutSample(self):
         self.assertIsNone(Samples.phantomFor(fixtures.loadCard(self.folder, fixtures.photoCard())))
 
@@ -80,7 +97,7 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         first = len(SampleData.SampleDataLogic.sampleDataSourcesByCategory(Samples.CATEGORY))
         VeloxSegSlicer.registerSampleData()
         sources = SampleData.SampleDataLogic.sampleDataSourcesByCategory(Samples.CATEGORY)
-        self.assertEqual((first, len(sources)), (2, 2))
+        self.assertEqual((first, len(sources)), (4, 4))
         for source in sources:
             self.assertTrue(callable(source.customDownloader))
             self.assertTrue(Path(source.thumbnailFileName).is_file())

@@ -14,6 +14,7 @@ pytest.importorskip("nilearn")
 from scipy import ndimage  # noqa: E402
 
 from veloxseg import phantoms  # noqa: E402
+from veloxseg.errors import VeloxSegError
 from veloxseg.phantoms import mni, tumor  # noqa: E402
 
 ONE_NECROTIC = replace(tumor.TumorParameters(), tumour_count_chance=(0.0, 1.0, 0.0), kind_chance=(("necrotic", 1.0),),
@@ -98,7 +99,7 @@ def test_rim_takes_up_contrast_and_a_head_without_tumour_has_an_empty_label(case
 
 def test_missing_nilearn_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "nilearn", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install nilearn"):
+    with pytest.raises(VeloxSegError, match="pip install nilearn"):
         mni.load_maps.__wrapped__()
 
 

@@ -1,16 +1,12 @@
 """A run on a tiny prepared dataset, before and after its evaluation."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from spheres import PET_CT, SIZE, Threshold, distance, write_case, write_run
-
 import evaluate
+from spheres import PET_CT, SIZE, Threshold, distance, write_case, write_run
 
 
 @pytest.fixture(scope="session")

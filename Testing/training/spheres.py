@@ -16,8 +16,9 @@ SYNTHETIC = "Spheres drawn by the test"
 def card(roles: list[dict], labels: dict[str, int]) -> dict:
     """The parts of a model card that the pipeline and the evaluation read."""
     return {
-        "id": "spheres", "title": "Spheres", "roles": roles, "spacing_mm": SPACING,
-        "window": {"overlap": 0.25, "blend": "gaussian"}, "smoothing_mm": 0, "lesions": True, "threshold": 0.5, "training": {"data": SYNTHETIC},
+        "id": "spheres", "title": "Spheres", "task": {"id": "spheres", "title": "Spheres"}, "roles": roles, "spacing_mm": SPACING,
+        "window": {"overlap": 0.25, "blend": "gaussian"}, "smoothing_mm": 0, "lesions": True, "threshold": 0.5,
+        "training": {"data": SYNTHETIC},
         "labels": [{"name": name, "value": value} for name, value in labels.items()],
         "architecture": {"name": "VeloxSeg", "arguments": {"input_size": [24, 24, 24]}},
     }  # fmt: skip
@@ -42,7 +43,7 @@ def write_case(folder: Path, case: str, volumes: dict[str, np.ndarray]) -> None:
     grid = images.Grid(SIZE, SPACING, (0.0, 0.0, 0.0))
     (folder / "cases" / case).mkdir(parents=True)
     for name, array in volumes.items():
-        images.write(images.image_of(array, grid), folder / "cases" / case / f"{name}.nii.gz")
+        images.write(images.image_of(array, grid), folder / "cases" / case / f"{name}.nii.gz", compress=True)
     (folder / "cases" / case / "case.json").write_text(json.dumps({"id": case, "patient": case}))
 
 

@@ -5,15 +5,16 @@ import math
 
 import numpy as np
 import pytest
-from spheres import PET_CT, Threshold, card, distance, role, write_case, write_run
 
 import compare
 import confidence
 import evaluate
 import scores
 import suv_rules
-from veloxseg import images
+from spheres import PET_CT, Threshold, card, distance, role, write_case, write_run
+from veloxseg import images, packages
 from veloxseg.errors import VeloxSegError
+from veloxseg.validation import first_problem
 
 
 def table(run, folder="evaluation"):
@@ -41,6 +42,7 @@ def test_what_is_not_defined_stays_empty(evaluated_run):
 
 def test_scores_fit_into_a_card(evaluated_run):
     found = json.loads((evaluated_run / "evaluation" / "scores.json").read_text())
+    assert first_problem("card", packages.read(packages.shipped()[0]).card | {"scores": found}) is None
     by_name = {entry["name"]: entry for entry in found}
     dice = by_name["Dice, label present"]
     assert (dice["n"], dice["undefined"], dice["synthetic"], dice["per_label"]) == (9, 0, True, None)
@@ -70,11 +72,14 @@ def test_the_summary_says_all(evaluated_run):
 
 def test_rules_by_hand():
     pet = np.full((9, 9, 9), 1.0, dtype=np.float32)
-    pet[2, 2, 2:5] = (10.0, 4.2, 4.0)  # 41 % of the maximum leaves the neighbours of 4.0 out
-    pet[7, 7, 5:8] = (5.0, 2.1, 2.0)  # ... and takes 2.1 in
+    pet[2, 2, 2:5] = (10.0, 4.2, 4.0)  # 41 % of 10 leaves 4.0 out
+    pet[7, 7, 5:8] = (5.0, 4.1, 3.0)  # 41 % of 5 is less than 4
     image = images.image_of(pet, images.Grid(pet.shape, (4.0, 4.0, 4.0), (0.0, 0.0, 0.0)))
-    assert np.argwhere(suv_rules.fixed_threshold(image)).tolist() == [[2, 2, 2], [2, 2, 3], [2, 2, 4], [7, 7, 5]]
-    assert np.argwhere(suv_rules.share_of_maximum(image)).tolist() == [[2, 2, 2], [2, 2, 3], [7, 7, 5], [7, 7, 6]]
+    small = [[7, 7, 5], [7, 7, 6]]
+    assert np.argwhere(suv_rules.fixed_threshold(image)).tolist() == [[2, 2, 2], [2, 2, 3], [2, 2, 4], *small]
+    assert np.argwhere(suv_rules.share_of_maximum(image)).tolist() == [[2, 2, 2], [2, 2, 3], *small]
+    empty = images.image_of(pet * 0, images.grid_of(image))
+    assert not any(rule(empty).any() for rule in suv_rules.RULES.values())
 
 
 class Nearest:
@@ -90,7 +95,8 @@ class Nearest:
 
 
 def test_brats_has_nested_regions_and_the_published_number_apart(tmp_path):
-    content = card([role("FLAIR", "MR", None, True, 1)], {"NCR": 1, "ED": 2, "ET": 3})
+    content = card([role("FLAIR", "MR", None, True, 1)], {"core": 1, "edema": 2, "enhancing": 3})
+    content["task"] = {"id": evaluate.BRATS_TASK, "title": "Brain tumor"}
     r = distance((12, 12, 10))
     label = np.select([r < 10, r < 20, r < 32], [1, 3, 2], 0)
     image = np.roll(label, 1, axis=0).astype(np.float32)

@@ -1,135 +1,264 @@
-"""The training loop on a tiny network: resume, divergence, held-out data, export."""
+"""The training loop on a tiny network: resume, several processes, divergence, damaged files, baselines, export."""
 
-import dataclasses
+import errno
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
 
 import export
-import heads
+import networks
+import tiny
 import train
-from brain_regions import BrainRegions, BrainRegionsSettings
 from veloxseg import packages
-from veloxseg.networks import VeloxSegConfig
+from veloxseg.errors import VeloxSegError
 
-needs_head = pytest.mark.skipif(
-    not (heads.TEMPLATES / "aal.nii.gz").exists(), reason="Colin27 and AAL are absent: apt-get install mricron-data"
-)
-
-TINY = VeloxSegConfig(
-    input_size=(32, 32, 32), patch_size=2, in_ch=(1,), n_classes=9, base_ch=8, min_dim_group=(4, 8, 8, 16),
-    attn_base_ch=4, depths=(1, 1, 1, 1), min_big_window_sizes=((2, 2, 2),) * 4, min_dim_head=(4, 4, 8, 8),
-)  # fmt: skip
+TRAINING = Path(train.__file__).parent
 
 
-def settings(run, **changes) -> train.Settings:
-    data = BrainRegionsSettings(size=(32, 32, 32), spacing_mm=6.0)
-    values = {"steps": 4, "workers": 0, "checkpoint_every": 2, "validate_every": 4, "learning_rate": 1e-3, **changes}
-    return train.Settings(run=run, network=TINY, data=data, **values)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny.write_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """A finished run of twelve steps."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    train.train(tiny.settings(folder, run, steps=12, validate_every=6))
+    return run
 
 
 def weights(run, name="last.pt"):
     return torch.load(run / name, weights_only=True)["network"]
 
 
-@needs_head
-def test_resumed_run_has_the_weights_of_an_uninterrupted_one(tmp_path, monkeypatch):
-    train.train(settings(tmp_path / "whole"))
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(first, second) -> bool:
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def refused(settings) -> VeloxSegError:
+    with pytest.raises(VeloxSegError) as caught:
+        train.train(settings)
+    return caught.value
+
+
+def test_resumed_run_has_the_weights_of_an_uninterrupted_one(folder, tmp_path, monkeypatch):
+    """With dropout, which draws random numbers in every step."""
+    veloxseg = replace(tiny.NETWORK, conv_drop=0.2)
+    train.train(tiny.settings(folder, tmp_path / "whole", veloxseg=veloxseg))
 
     class Stopped(Exception):
         pass
 
     real_log = train.log
 
-    def stop_after_three(path, row):
-        real_log(path, row)
+    def stop_after_three(path, row, board):
+        real_log(path, row, board)
         if row["step"] == 3:
             raise Stopped
 
     monkeypatch.setattr(train, "log", stop_after_three)
     with pytest.raises(Stopped):
-        train.train(settings(tmp_path / "halves"))
+        train.train(tiny.settings(folder, tmp_path / "halves", veloxseg=veloxseg))
     monkeypatch.setattr(train, "log", real_log)
-    train.train(settings(tmp_path / "halves"))
+    train.train(tiny.settings(folder, tmp_path / "halves", veloxseg=veloxseg))
 
-    whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
-    assert all(torch.equal(whole[key], halves[key]) for key in whole)
-    steps = [json.loads(line)["step"] for line in (tmp_path / "halves" / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, 3, 3, 4]
-
-
-@needs_head
-def test_training_lowers_the_loss_and_keeps_averaged_weights(tmp_path):
-    train.train(settings(tmp_path, steps=12, validate_every=6))
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert np.mean([r["loss"] for r in rows[-3:]]) < np.mean([r["loss"] for r in rows[:3]])
-    assert [r["step"] for r in rows if "validation" in r] == [6, 12]
-    best = torch.load(tmp_path / "best.pt", weights_only=True)
-    assert best["validation"] == max(r.get("validation", -1) for r in rows)
-    assert best["settings"] == json.loads((tmp_path / "config.json").read_text())
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "halves"))
+    assert [row["step"] for row in rows(tmp_path / "halves")] == [1, 2, 3, 3, 4]
+    assert rows(tmp_path / "halves")[-1]["loss"] == rows(tmp_path / "whole")[-1]["loss"]
 
 
-@needs_head
-def test_diverging_run_stops_with_a_sentence_and_keeps_the_last_checkpoint(tmp_path):
-    train.train(settings(tmp_path, steps=2))
+def test_training_lowers_the_loss_and_keeps_averaged_weights(finished):
+    found = rows(finished)
+    assert np.mean([r["loss"] for r in found[-3:]]) < np.mean([r["loss"] for r in found[:3]])
+    assert [r["step"] for r in found if "validation" in r] == [6, 12]
+    best = torch.load(finished / "best.pt", weights_only=True)
+    assert best["validation"] == max(r.get("validation", -1) for r in found)
+    assert best["settings"] == json.loads((finished / "config.json").read_text())
+    assert found[-1]["cpu_minutes"] > found[0]["cpu_minutes"] > 0
+
+
+def test_run_stores_its_split_and_fitted_intensities(finished):
+    data = json.loads((finished / "data.json").read_text())
+    assert {side: len(cases) for side, cases in data["split"].items()} == {"train": 2, "validation": 2, "test": 2}
+    assert set(data["card"]["roles"][0]["intensity"]) == {"kind", "low", "high", "mean", "std"}
+
+
+def test_the_whole_recipe_has_all_its_terms(finished):
+    last = rows(finished)[-1]
+    assert last["reconstruction"] > 0 and last["sdkt"] > 0
+    assert last["loss"] > last["cross_entropy"] + 0.5 * last["reconstruction"]
+
+
+def test_diverging_run_stops_with_a_sentence_and_keeps_the_last_checkpoint(folder, tmp_path):
+    train.train(tiny.settings(folder, tmp_path, steps=2))
     before = (tmp_path / "last.pt").read_bytes()
-    broken = dataclasses.replace(settings(tmp_path, steps=6), reconstruction_weight=float("nan"))
-    with pytest.raises(FloatingPointError, match="lower --learning-rate"):
-        train.train(broken)
+    error = refused(tiny.settings(folder, tmp_path, steps=6, reconstruction_weight=float("nan")))
+    assert error.code == "DIVERGED" and "lower --learning-rate" in error.text and "last.pt" in error.text
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
-@needs_head
-def test_left_head_holds_no_right_hemisphere(monkeypatch):
-    """Changing every voxel of the right hemisphere changes nothing in what training sees."""
-    before = BrainRegions(BrainRegionsSettings(size=(32, 32, 32), spacing_mm=6.0), 1).patch(0, np.random.default_rng(5))
-    real_read = sitk.ReadImage
-
-    def read_with_noise_on_the_right(path):
-        image = sitk.DICOMOrient(real_read(path), "LPS")
-        array = sitk.GetArrayFromImage(image)
-        array[:, :, :90] = np.random.default_rng(0).integers(1, 100, array[:, :, :90].shape)
-        noisy = sitk.GetImageFromArray(array)
-        noisy.CopyInformation(image)
-        return noisy
-
-    monkeypatch.setattr(heads.sitk, "ReadImage", read_with_noise_on_the_right)
-    after = BrainRegions(BrainRegionsSettings(size=(32, 32, 32), spacing_mm=6.0), 1).patch(0, np.random.default_rng(5))
-    assert all(np.array_equal(a, b) for a, b in zip(before, after))
+def test_checkpoint_of_another_network_is_refused_and_kept(folder, tmp_path):
+    train.train(tiny.settings(folder, tmp_path, steps=2))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    error = refused(tiny.settings(folder, tmp_path, network="unet"))
+    assert error.code == "CHECKPOINT" and "another network" in error.text and "--run" in error.text
+    error = refused(tiny.settings(folder, tmp_path, veloxseg=replace(tiny.NETWORK, base_ch=16)))
+    assert error.code == "CHECKPOINT"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
-@needs_head
-def test_left_side_is_the_patients_left():
-    """AAL gives odd values to the left, even ones to the right (vermis from 109 on has no side)."""
-    aal = sitk.DICOMOrient(sitk.ReadImage(str(heads.TEMPLATES / "aal.nii.gz")), "LPS")
-    left = sitk.GetArrayFromImage(heads.symmetric(aal, "left"))
-    paired = left[(left > 0) & (left < 109)]
-    assert (paired % 2 == 1).mean() > 0.99
-    assert np.array_equal(left, left[:, :, ::-1])
+def test_damaged_checkpoint_is_named(folder, tmp_path):
+    train.train(tiny.settings(folder, tmp_path, steps=2))
+    (tmp_path / "last.pt").write_bytes((tmp_path / "last.pt").read_bytes()[:1000])
+    error = refused(tiny.settings(folder, tmp_path))
+    assert error.code == "CHECKPOINT" and str(tmp_path / "last.pt") in error.text
 
 
-@needs_head
-def test_patches_depend_on_seed_and_number_only():
-    task = BrainRegions(BrainRegionsSettings(size=(32, 32, 32), spacing_mm=6.0), 10)
-    first = train.Patches(task, seed=1, first=0, total=10)[3]
-    again = train.Patches(task, seed=1, first=3, total=10)[0]
-    other = train.Patches(task, seed=2, first=0, total=10)[3]
+def test_full_disk_keeps_the_last_good_checkpoint(folder, tmp_path, monkeypatch):
+    train.train(tiny.settings(folder, tmp_path, steps=2))
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def full(_content, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(train.torch, "save", full)
+    error = refused(tiny.settings(folder, tmp_path))
+    assert error.code == "DISK_FULL"
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_patches_depend_on_seed_and_number_only(folder):
+    task = train.Cases(tiny.settings(folder, folder).data, 10)
+    first, again, other = train.Patches(task, 1)[3], train.Patches(task, 1)[3], train.Patches(task, 2)[3]
     assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
     assert not np.array_equal(first[0], other[0])
 
 
-@needs_head
-def test_exported_package_passes_its_own_checks(tmp_path):
+def test_processes_share_out_the_patches_of_a_step():
+    alone = list(train.Batches(first=1, steps=3, size=4, rank=0, world=1))
+    shared = [list(train.Batches(1, 3, 2, rank, 2)) for rank in range(2)]
+    assert alone == [[4, 5, 6, 7], [8, 9, 10, 11]]
+    assert [a + b for a, b in zip(*shared)] == alone
+
+
+@pytest.mark.parametrize("name", networks.BASELINES)
+def test_baselines_train_with_the_same_loss(name):
+    size = (64, 64, 64) if name == "swinunetr" else (32, 32, 32)
+    network = networks.build(name, replace(tiny.NETWORK, n_classes=3, input_size=size))
+    x = torch.randn(1, 2, *size)
+    terms = train.VeloxSegLoss()(network.train()(x), x, torch.randint(0, 3, (1, 1, *size)))
+    terms.total.backward()
+    assert terms.reconstruction == 0 and all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+    with torch.no_grad():
+        assert network.eval()(x).shape == (1, 3, *size)
+
+
+def test_baseline_trains_and_says_that_it_makes_no_package(folder, tmp_path):
+    train.train(tiny.settings(folder, tmp_path, network="unet", steps=2))
+    assert export.load_run(tmp_path).network()(torch.zeros(1, 2, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
+    with pytest.raises(VeloxSegError, match="unet is a baseline"):
+        export.export(tmp_path)
+    assert not (tmp_path / "package").exists()
+
+
+def test_exported_package_passes_its_own_checks(finished):
+    target = export.export(finished)
+    assert packages.verify(target) > 0.99
+    card = packages.read(target).card
+    assert card["training"]["steps"] in (6, 12) and card["training"]["cpu_minutes"] > 0
+    assert card["architecture"]["arguments"]["in_ch"] == [1, 1]
+
+
+def test_package_of_real_data_holds_no_image_of_it(folder, tmp_path):
+    """The example is drawn unless the data is synthetic."""
     run = tmp_path / "run"
-    train.train(settings(run))
-    (run / "scores.json").write_text("[]")
-    export.export(run, export.ROOT / "training" / "cards" / "brain-regions-t1.json", tmp_path)
-    assert packages.verify(tmp_path / "brain-regions-t1") > 0.99
+    train.train(tiny.settings(folder, run, steps=2))
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps({**data, "synthetic": False, "folder": "/nowhere"}))
+    target = export.export(run)
+    assert packages.verify(target) > 0.99
 
 
-def test_missing_atlas_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="apt-get install mricron-data"):
-        heads.load("left", tmp_path)
+def test_run_without_weights_says_so(tmp_path):
+    with pytest.raises(VeloxSegError, match="train first"):
+        export.load_run(tmp_path)
+
+
+def test_card_of_another_task_is_refused(finished):
+    with pytest.raises(VeloxSegError, match="its images aren't CT, PET"):
+        export.load_run(finished, TRAINING / "cards" / "brain-regions-t1.json")
+
+
+# ------------------------------------------------------------------------------------------- command, several processes
+
+
+def command(script: str, folder, run, *more: str) -> list[str]:
+    return [script, "smoke", "--run", str(run), "--data.folder", str(folder), "--data.folds", "3", "--workers", "0",
+            "--device", "cpu", "--checkpoint-every", "2", *more]  # fmt: skip
+
+
+def launched(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    path = os.pathsep.join([str(Path(__file__).parent), str(TRAINING)])
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **environment}
+    return subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, text=True, timeout=600)
+
+
+def torchrun(*arguments: str, **environment: str) -> None:
+    options = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "--"]
+    done = launched(*options, *arguments, **environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_one_killed_give_the_weights_of_one_process(folder, tmp_path):
+    """Without dropout two processes of one patch each are one process of two patches; the kill costs nothing but time."""
+    script, killed = str(Path(__file__).parent / "train_only.py"), tmp_path / "killed"
+    settings = ("--steps", "4", "--learning-rate", "1e-3", "--warmup", "0", "--veloxseg.attn-drop", "0",
+                "--veloxseg.proj-drop", "0")  # fmt: skip
+    torchrun(*command(script, folder, tmp_path / "two", *settings, "--batch-size", "1"), KILL_ONCE=str(killed))
+    assert killed.exists()
+    steps = [row["step"] for row in rows(tmp_path / "two")]
+    assert steps[-2:] == [3, 4] and len(steps) > 4, "rank 0 went on from the checkpoint of step 2"
+    done = launched(*command(script, folder, tmp_path / "one", *settings, "--batch-size", "2"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    # a parameter with a clear gradient: rounding noise of dead ones becomes whole steps in Adam
+    two, one = (weights(tmp_path / name)["decoder.out_conv1.0.weight"] for name in ("two", "one"))
+    first = train.build(tiny.settings(folder, tmp_path), torch.device("cpu")).network.state_dict()["decoder.out_conv1.0.weight"]
+    assert (one - first).abs().median() > 1e-3
+    assert (one - two).abs().median() < 1e-5
+
+
+def test_smoke_ends_with_a_package_that_the_module_accepts(tmp_path):
+    places = ("--run", str(tmp_path / "run"), "--data.folder", str(tmp_path / "data"))
+    done = launched(str(TRAINING / "train.py"), "--smoke", *places)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert packages.verify(tmp_path / "run" / "package" / "smoke") > 0.99
+    assert (tmp_path / "run" / "report.png").stat().st_size > 10_000
+    card = packages.read(tmp_path / "run" / "package" / "smoke").card
+    assert card["scores"] and all(score["synthetic"] for score in card["scores"])
+
+
+def test_help_explains_every_option():
+    done = launched(str(TRAINING / "train.py"), "cases", "--help")
+    assert done.returncode == 0
+    for option in ("--network", "--data.folder", "--learning-rate", "--amp", "--seed", "--veloxseg.patch-size"):
+        assert option in done.stdout
+
+
+def test_problems_of_the_command_are_one_sentence(tmp_path):
+    done = launched(str(TRAINING / "train.py"), "cases", "--data.folder", str(tmp_path), "--run", str(tmp_path / "run"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "prepare.py" in done.stderr and not (tmp_path / "run").exists()

@@ -27,23 +27,34 @@ SLICER_BRAIN = "MRHead"
 
 @dataclass(frozen=True)
 class Phantom:
-    """A kind of phantom of the engine: file stem -> node name of what is loaded from its output folder."""
+    """A kind of phantom of the engine for a task; file stem -> node name of what is loaded from its output folder."""
 
     kind: str
+    task: str
     nodeNames: dict[str, str]
+    needsMaps: bool = False
 
 
-PETCT = Phantom("petct", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
-BRAIN = Phantom("brain-t1", {"T1": "T1 brain phantom"})
+PETCT = Phantom("petct", "petct-lesions", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
+HEAD_NECK = Phantom("head-neck-petct", "head-neck-tumors", {"CT": "CT neck phantom", "PET": "PET SUVbw neck phantom"})
+TUMOR = Phantom(
+    "brain-tumor-mri",
+    "brain-tumor",
+    {name: f"{name} tumor phantom" for name in ("FLAIR", "T1", "T1ce", "T2")},
+    needsMaps=True,
+)
+BRAIN = Phantom("brain-t1", "brain-regions", {"T1": "T1 brain phantom"})
+PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR)
 SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
 # The usual range for reading; by default the bladder would decide and everything else would be dark.
 SUV_SHOWN = (0.0, 10.0)
 
 
 def phantomFor(card: ModelCard) -> Phantom | None:
-    """The phantom that has an image for each role of a card, or None."""
+    """The phantom of a card's task, else the first one that has an image for each of its roles, or None."""
     names = {role.name for role in card.roles}
-    return next((phantom for phantom in (PETCT, BRAIN) if names <= set(phantom.nodeNames)), None)
+    fitting = [phantom for phantom in PHANTOMS if names <= set(phantom.nodeNames)]
+    return next((phantom for phantom in fitting if phantom.task == card.taskId), next(iter(fitting), None))
 
 
 def nilearnBrain() -> Path | None:
@@ -105,9 +116,14 @@ class SampleMaker:
         self.startPhantom(phantomFor(card))
 
     def startPhantom(self, phantom: Phantom | None) -> None:
-        """Compute a phantom and load its images."""
+        """Compute a phantom and load its images.
+
+        :raises VeloxSegError: SAMPLE_FAILED, SAMPLE_NILEARN.
+        """
         if phantom is None:
             raise VeloxSegError("SAMPLE_FAILED")
+        if phantom.needsMaps and importlib.util.find_spec("nilearn") is None:
+            raise VeloxSegError("SAMPLE_NILEARN")
         self._phantom = phantom
         self._folder = Path(tempfile.mkdtemp(prefix="VeloxSegSample-", dir=str(slicer.app.temporaryPath)))
         program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
@@ -170,7 +186,8 @@ def register(modulePath: Path, iconFolder: Path) -> None:
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("VeloxSeg Segmentation"))
-    for phantom, name in ((PETCT, "VeloxSegPetCtPhantom"), (BRAIN, "VeloxSegBrainPhantom")):
+    names = ("VeloxSegPetCtPhantom", "VeloxSegBrainPhantom", "VeloxSegHeadNeckPhantom", "VeloxSegTumorPhantom")
+    for phantom, name in zip(PHANTOMS, names, strict=True):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=name,

@@ -73,7 +73,7 @@ TABLE: dict[str, tuple[int, str]] = {
         "The results cannot be written to {path} ({reason}); choose another folder.",
     ),
     "DISK_FULL": (EXIT_INPUT, "The disk with {path} is full; free some space or choose another folder."),
-    "DATASET": (EXIT_INPUT, "{path} can't be used for training because {reason}; {remedy}."),
+    "DATASET": (EXIT_INPUT, "{path} can't be used because {reason}; {remedy}."),
     "CHECKPOINT": (EXIT_MODEL, "The checkpoint {path} can't be continued because {reason}; {remedy}."),
     "DIVERGED": (
         EXIT_UNEXPECTED,
@@ -130,6 +130,11 @@ TABLE: dict[str, tuple[int, str]] = {
         "The PET series {source} cannot be converted to SUV because {reason}; convert it with the scanner's software first.",
     ),
     "SUV_PYDICOM": (EXIT_REQUEST, "Reading DICOM needs pydicom; install it with: pip install pydicom"),
+    "PHANTOM_MAPS": (
+        EXIT_INPUT,
+        "This phantom is drawn on the brain maps of nilearn, which is not installed; "
+        "install it with 'pip install nilearn'.",
+    ),
     "MEMORY_CPU": (
         EXIT_MEMORY,
         "The computer's memory is not enough for this image; close other programs or crop the image.",

@@ -16,7 +16,7 @@ from veloxseg import images, intensities
 
 SEED = 1234
 BINS = 50
-SAMPLED = 0.2
+SAMPLES = 100_000
 COARSEST_MM = 3.0
 BRIGHT_PERCENTILE = 99.0
 SHRINK = (4, 2, 1)
@@ -71,14 +71,11 @@ def register(fixed: sitk.Image, moving: sitk.Image) -> Rigid:
     start.SetCenter(_middle(fixed).tolist())
     if images.overlap(images.grid_of(fixed), images.grid_of(moving)) < LEAST_OVERLAP:
         start.SetTranslation((_middle(moving) - _middle(fixed)).tolist())
-    method = _method(start)
+    found = sitk.Euler3DTransform(start)
     try:
-        before = -method.MetricEvaluate(fixed, moving)
-        found = sitk.Euler3DTransform(start)
-        method.SetInitialTransform(found, inPlace=True)
-        method.Execute(fixed, moving)
-        method.SetInitialTransform(found, inPlace=True)
-        after = -method.MetricEvaluate(fixed, moving)
+        before = _information(fixed, moving, start)
+        _search(fixed, moving, found)
+        after = _information(fixed, moving, found)
     except RuntimeError:
         return _kept("the images could not be compared", 0.0, 0.0, math.nan, math.nan)
     return _judged(start, found, before, after)
@@ -109,20 +106,38 @@ def _middle(image: sitk.Image) -> np.ndarray:
     return grid.world((np.asarray(grid.size) - 1) / 2)
 
 
-def _method(start: sitk.Transform) -> sitk.ImageRegistrationMethod:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(BINS)
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentage(SAMPLED, SEED)
-    method.SetInterpolator(sitk.sitkLinear)
+def _information(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> float:
+    """Mutual information in nats with the images in this place."""
+    method = _method(transform)
+    method.SetMetricSamplingPercentage(_share(fixed, 1), SEED)
+    return -method.MetricEvaluate(fixed, moving)
+
+
+def _search(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) -> None:
+    """Changes `transform` into the one with the most mutual information."""
+    method = _method(transform)
+    method.SetMetricSamplingPercentagePerLevel([_share(fixed, factor) for factor in SHRINK], SEED)
     method.SetShrinkFactorsPerLevel(SHRINK)
     method.SetSmoothingSigmasPerLevel(SMOOTHING_MM)
     method.SetOptimizerAsRegularStepGradientDescent(FIRST_STEP_MM, LAST_STEP_MM, ITERATIONS, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()
+    method.Execute(fixed, moving)
+
+
+def _method(transform: sitk.Transform) -> sitk.ImageRegistrationMethod:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetInterpolator(sitk.sitkLinear)
     # sums over several threads come out in another order each time
     method.SetNumberOfThreads(1)
-    method.SetInitialTransform(sitk.Euler3DTransform(start), inPlace=True)
+    method.SetInitialTransform(transform, inPlace=True)
     return method
+
+
+def _share(image: sitk.Image, shrink: int) -> float:
+    """Share of the voxels to sample, so that a large image takes no longer than a small one."""
+    return min(1.0, SAMPLES * shrink**3 / image.GetNumberOfPixels())
 
 
 def _judged(start: sitk.Euler3DTransform, found: sitk.Euler3DTransform, before: float, after: float) -> Rigid:

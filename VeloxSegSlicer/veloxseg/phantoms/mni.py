@@ -8,6 +8,8 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from veloxseg.errors import VeloxSegError
+
 from .fields import Grid, rotation
 
 # Lateral ventricles where the choroid plexus lies: (x, y, z) of one side, half axes, mm.
@@ -18,13 +20,11 @@ VESSEL, PLEXUS, SPOT = 1, 2, 3
 
 @functools.cache
 def load_maps():
-    """(Grid, white, grey, brain): shares 0..1 as float32 (k, j, i) at 1 mm. Raises ModuleNotFoundError with a remedy."""
+    """(Grid, white, grey, brain): shares 0..1 as float32 (k, j, i) at 1 mm. Raises PHANTOM_MAPS without nilearn."""
     try:
         from nilearn import datasets
     except ImportError as error:
-        raise ModuleNotFoundError(
-            "the brain tumour phantom needs the MNI152 maps of nilearn; remedy: pip install nilearn", name="nilearn"
-        ) from error
+        raise VeloxSegError("PHANTOM_MAPS") from error
     images = (datasets.load_mni152_wm_template(resolution=1), datasets.load_mni152_gm_template(resolution=1),
               datasets.load_mni152_template(resolution=1))
     # nilearn gives (x, y, z) arrays with x to the right and y to the front.

@@ -1,0 +1,93 @@
+"""Random changes of training patches, built on MONAI's transforms: the published recipe and a stronger default.
+
+Patches are dictionaries of tensors `image` (C, x, y, z) float32 as the network sees it and `label` (1, x, y, z). Axis 0 of the
+working grid points left, so a mirror image of axis 0 is anatomy as it could be; the other axes are never mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import radians
+
+import monai
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    MapTransform,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    Randomizable,
+    RandRotated,
+    RandScaleIntensityd,
+    RandSimulateLowResolutiond,
+    ResizeWithPadOrCropd,
+)
+
+# patches are plain arrays on the working grid: MONAI's bookkeeping of affines would only cost time
+monai.data.set_track_meta(False)
+
+BOTH = ("image", "label")
+MARGIN = 1.3
+"""Size of the region that is read for a patch, in patch sizes: what a rotation may bring in from outside the patch."""
+
+
+def published(size: Sequence[int], _empty: Sequence[float], _drop: float) -> Compose:
+    """Rotation about the third axis by at most 15 degrees with probability 1/2, nothing else (specification section 6)."""
+    return Compose([
+        RandRotated(BOTH, range_z=radians(15), prob=0.5, mode=("bilinear", "nearest"), padding_mode="border"),
+        ResizeWithPadOrCropd(BOTH, size),
+    ])  # fmt: skip
+
+
+def strong(size: Sequence[int], empty: Sequence[float], drop: float) -> Compose:
+    """Placement, mirror image, intensity, contrast, noise, resolution, missing modalities: the default."""
+    return Compose([
+        RandAffined(BOTH, prob=1.0, rotate_range=[radians(15)] * 3, scale_range=[(-0.2, 0.25)] * 3, spatial_size=size,
+                    mode=("bilinear", "nearest"), padding_mode="border"),
+        RandFlipd(BOTH, prob=0.5, spatial_axis=0),
+        RandScaleIntensityd("image", factors=0.2, prob=0.5, channel_wise=True),
+        RandAdjustContrastd("image", gamma=(0.75, 1.35), prob=0.3, retain_stats=True),
+        RandGaussianNoised("image", prob=0.2, std=0.1),
+        RandGaussianSmoothd("image", prob=0.15, sigma_x=(0.3, 0.9), sigma_y=(0.3, 0.9), sigma_z=(0.3, 0.9)),
+        RandSimulateLowResolutiond("image", prob=0.15, zoom_range=(0.5, 1.0)),
+        RandDropModalityd("image", prob=drop, empty=empty),
+    ])  # fmt: skip
+
+
+AUGMENTATIONS = {"strong": strong, "published": published}
+
+
+class RandDropModalityd(MapTransform, Randomizable):
+    """Replaces one channel, chosen at random, by its value of empty space, as if that image had not been taken."""
+
+    def __init__(self, keys: str, prob: float, empty: Sequence[float]) -> None:
+        super().__init__(keys)
+        self.prob = prob if len(empty) > 1 else 0.0
+        self.empty = empty
+
+    def __call__(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if self.R.random() >= self.prob:
+            return data
+        channel = self.R.randint(len(self.empty))
+        data = dict(data)
+        for key in self.key_iterator(data):
+            data[key] = data[key].clone()
+            data[key][channel] = self.empty[channel]
+        return data
+
+
+def read_region(array: np.ndarray, center: np.ndarray, size: Sequence[int], outside: Sequence[float]) -> np.ndarray:
+    """The box of `size` voxels around voxel `center` of (C, x, y, z), filled with `outside` (one value per channel) beyond it."""
+    low = np.asarray(center) - np.asarray(size) // 2
+    region = np.empty((len(array), *size), dtype=array.dtype)
+    region[:] = np.asarray(outside, dtype=array.dtype).reshape(-1, 1, 1, 1)
+    first, last = np.maximum(low, 0), np.minimum(low + size, array.shape[1:])
+    if (first < last).all():
+        source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        target = tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))
+        region[(slice(None), *target)] = array[(slice(None), *source)]
+    return region

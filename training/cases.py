@@ -1,0 +1,265 @@
+"""Task `cases`: any prepared dataset (see prepare.py). Split, intensities, normalised arrays, patches, validation.
+
+Arrays have the axes (x, y, z) of the working grid; images have one channel per role in the card's order in front.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from augmentation import AUGMENTATIONS, MARGIN, read_region
+from metrics import dice
+from veloxseg import files, images, intensities, windows
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSegConfig
+
+LABEL = "label.nii.gz"
+MOST_CENTERS = 5000
+"""Voxels kept per label and case as possible patch centers."""
+VALIDATION_OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class CasesSettings:
+    """Which prepared dataset, how it is split, and how patches are taken from it."""
+
+    folder: Path = Path("data/prepared")
+    """Folder that prepare.py wrote."""
+    folds: int = 5
+    """Equal parts of the patients; ignored when the dataset has a fixed split."""
+    fold: int = 0
+    """The part that is kept for testing; the next one validates."""
+    split_seed: int = 2026
+    patch_size: tuple[int, int, int] | None = None
+    """Voxels; the dataset's suggestion when not given."""
+    label_centered: float = 0.5
+    """Share of patches centered on a labelled voxel, every label equally often."""
+    augmentation: Literal["strong", "published"] = "strong"
+    drop_modality: float = 0.1
+    """Share of patches in which one image is missing (strong augmentation, two images or more)."""
+
+
+# ------------------------------------------------------------------------------------------------------------- split
+
+
+def split(patients: dict[str, str], folds: int, fold: int, seed: int) -> dict[str, list[str]]:
+    """Case ids for train, validation and test; `patients` names the patient of every case.
+
+    All cases of a patient go to one side. Raises DATASET when there are fewer patients than folds.
+    """
+    names = sorted(set(patients.values()))
+    if not 3 <= folds <= len(names) or not 0 <= fold < folds:
+        raise VeloxSegError(
+            "DATASET",
+            path="the split",
+            reason=f"{len(names)} patients can't be cut into {folds} folds with fold {fold} as test",
+            remedy="choose --data.folds between 3 and the number of patients, and --data.fold below it",
+        )
+    shuffled = np.random.default_rng(seed).permutation(names)
+    parts = [set(part) for part in np.array_split(shuffled, folds)]
+    held_out = {"test": parts[fold], "validation": parts[(fold + 1) % folds]}
+    sides = {side: sorted(c for c, p in patients.items() if p in part) for side, part in held_out.items()}
+    used = {*sides["test"], *sides["validation"]}
+    return {"train": sorted(set(patients) - used), **sides}
+
+
+def fixed_split(ids: list[str], given: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The dataset's own validation and test cases; everything else trains."""
+    missing = sorted({*given["validation"], *given["test"]} - set(ids))
+    if missing:
+        raise VeloxSegError("DATASET", path="the split", reason=f"case {missing[0]} is missing", remedy="run prepare.py again")
+    return {"train": sorted(set(ids) - {*given["validation"], *given["test"]}), **given}
+
+
+# ------------------------------------------------------------------------------------------------------- intensities
+
+
+def fit_intensity(spec: dict, values: np.ndarray) -> dict:
+    """`clip_zscore` with the numbers of the published recipe: 0.5 and 99.5 percentile, then mean and deviation of what is left.
+
+    values: image values over the labelled voxels of the training cases (specification section 7).
+    """
+    low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
+    clipped = np.clip(values.astype(np.float64), low, high)
+    numbers = {"low": low, "high": high, "mean": clipped.mean(), "std": max(clipped.std(), 1e-8)}
+    return {**spec, **{name: round(float(value), 4) for name, value in numbers.items()}}
+
+
+def needs_fit(spec: dict) -> bool:
+    return spec["kind"] == "clip_zscore" and "low" not in spec
+
+
+# -------------------------------------------------------------------------------------------------------------- task
+
+
+class Cases:
+    """Random patches of the training cases: image (C, x, y, z) float32 as at inference, label (1, x, y, z) int64."""
+
+    def __init__(self, settings: CasesSettings, total: int) -> None:
+        """`total` patches will be asked for. Raises DATASET for a folder that can't be trained on."""
+        self.settings, self.total = settings, total
+        description = read_description(settings.folder)
+        self.card, self.groups = description["card"], description["groups"]
+        self.synthetic = description["synthetic"]
+        self.size = settings.patch_size or tuple(description["patch_size"])
+        self.values = [label["value"] for label in self.card["labels"]]
+        patients = {path.parent.name: json.loads(path.read_text())["patient"]
+                    for path in sorted(settings.folder.glob("cases/*/case.json"))}
+        if not patients:
+            raise VeloxSegError("DATASET", path=settings.folder, reason="it holds no case", remedy="run prepare.py again")
+        given = description["split"]
+        self.split = (fixed_split(list(patients), given) if given
+                      else split(patients, settings.folds, settings.fold, settings.split_seed))
+        self._fit()
+        self.store = Store(settings.folder, self.card)
+        for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading cases", leave=False):
+            self.store.ensure(case)
+        self.augment = AUGMENTATIONS[settings.augmentation](self.size, self.store.empty(self.split["train"]),
+                                                            settings.drop_modality)
+
+    def _fit(self) -> None:
+        for role in self.card["roles"]:
+            if needs_fit(role["intensity"]):
+                values = [labelled_values(self.settings.folder, case, role["name"]) for case in self.split["train"]]
+                values = np.concatenate(values)
+                if not len(values):
+                    raise VeloxSegError("DATASET", path=self.settings.folder, reason="no training case has a label",
+                                        remedy="check the label files")
+                role["intensity"] = fit_intensity(role["intensity"], values)
+
+    def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
+        """The network's settings with the channels, classes and patch size of the data."""
+        return replace(network, input_size=self.size, in_ch=tuple(len(group) for group in self.groups),
+                       n_classes=len(self.values) + 1)
+
+    def describe(self) -> dict:
+        """data.json of a run: what evaluation and export need to know about the data."""
+        return {"card": self.card, "groups": self.groups, "split": self.split, "folder": str(self.settings.folder.resolve()),
+                "synthetic": self.synthetic}
+
+    def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """One random patch; a pure function of the generator's state."""
+        case = self.split["train"][rng.integers(len(self.split["train"]))]
+        image, label, centers = self.store.load(case)
+        region = [round(n * MARGIN) for n in self.size]
+        center = self._center(rng, centers, label.shape[1:])
+        data = {
+            "image": torch.from_numpy(read_region(image, center, region, self.store.empty([case])).astype(np.float32)),
+            "label": torch.from_numpy(read_region(label, center, region, [0]).astype(np.float32)),
+        }
+        self.augment.set_random_state(int(rng.integers(2**31)))
+        data = self.augment(data)
+        return data["image"].numpy(), data["label"].numpy().astype(np.int64)
+
+    def _center(self, rng, centers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        if len(centers) and rng.random() < self.settings.label_centered:
+            label = rng.choice(np.unique(centers[:, 3]))
+            of_label = centers[centers[:, 3] == label]
+            return of_label[rng.integers(len(of_label)), :3]
+        return np.array([rng.integers(n) for n in shape])
+
+    def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
+        """Mean Dice over the labels of each of `cases` by sliding window; NaN for a case that has no label and gets none."""
+        return {case: self._validate(network, case, device) for case in cases}
+
+    def _validate(self, network, case: str, device: torch.device) -> float:
+        image, label, _ = self.store.load(case)
+        logits = windows.sliding_window(
+            network, torch.from_numpy(image.astype(np.float32)), self.size, VALIDATION_OVERLAP, "gaussian",
+            self.store.empty([case]), len(self.values) + 1, device,
+        )  # fmt: skip
+        found = logits.argmax(0).numpy()
+        scores = [dice(found == k, label[0] == k) for k in range(1, len(self.values) + 1)]
+        return float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")
+
+
+class Store:
+    """Normalised cases as float16 .npy files beside the dataset, memory-mapped: workers share the pages, any size fits."""
+
+    def __init__(self, folder: Path, card: dict) -> None:
+        self.folder, self.card = folder, card
+        key = json.dumps([card["spacing_mm"], card["labels"], [role["intensity"] for role in card["roles"]]], sort_keys=True)
+        self.cache = folder / "cache" / hashlib.sha256(key.encode()).hexdigest()[:12]
+        self.cache.mkdir(parents=True, exist_ok=True)
+
+    def ensure(self, case: str) -> None:
+        """Normalises a case that isn't stored yet, or whose files have changed since."""
+        target = self.cache / f"{case}.npz"
+        if target.exists() and target.stat().st_mtime >= (self.folder / "cases" / case / "case.json").stat().st_mtime:
+            return
+        image, label, empty = self._normalised(case)
+        centers = label_centers(label[0])
+        with files.replacing(self.cache / f"{case}-image.npy") as path:
+            np.save(path, image.astype(np.float16))
+        with files.replacing(self.cache / f"{case}-label.npy") as path:
+            np.save(path, label)
+        with files.replacing(target) as path:
+            np.savez(path, centers=centers, empty=np.array(empty))
+
+    def _normalised(self, case: str) -> tuple[np.ndarray, np.ndarray, list[float]]:
+        folder = self.folder / "cases" / case
+        channels, empty = [], []
+        for role in self.card["roles"]:
+            array = images.array_of(images.read(folder / f"{role['name']}.nii.gz", role["name"]))
+            channels.append(intensities.apply(role["intensity"], array))
+            empty.append(intensities.padding_value(role["intensity"], channels[-1]))
+        values = images.array_of(images.read_volume(folder / LABEL, "label"))
+        known = [0, *(label["value"] for label in self.card["labels"])]
+        unknown = sorted(set(np.unique(values).tolist()) - set(known))
+        if unknown:
+            raise VeloxSegError("DATASET", path=folder / LABEL, reason=f"it has the value {unknown[0]:g}, which is no label",
+                                remedy=f"use {', '.join(str(v) for v in known)}")
+        if any(channel.shape != values.shape for channel in channels):
+            raise VeloxSegError("DATASET", path=folder, reason="its images and label differ in size", remedy="prepare it again")
+        classes = np.zeros(256, dtype=np.uint8)
+        classes[known] = range(len(known))
+        return np.stack(channels), classes[values.astype(np.uint8)][None], empty
+
+    def load(self, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Image (C, x, y, z) float16, classes (1, x, y, z) uint8, both memory-mapped; labelled voxels and class, (n, 4)."""
+        with np.load(self.cache / f"{case}.npz", allow_pickle=False) as stored:
+            centers = stored["centers"]
+        return (np.load(self.cache / f"{case}-image.npy", mmap_mode="r"),
+                np.load(self.cache / f"{case}-label.npy", mmap_mode="r"), centers)
+
+    def empty(self, cases: list[str]) -> list[float]:
+        """Network input value of empty space per channel, averaged over cases."""
+        values = []
+        for case in cases:
+            with np.load(self.cache / f"{case}.npz", allow_pickle=False) as stored:
+                values.append(stored["empty"])
+        return np.mean(values, axis=0).tolist()
+
+
+def label_centers(label: np.ndarray) -> np.ndarray:
+    """Voxels (x, y, z) and class of at most `MOST_CENTERS` voxels of every class of (x, y, z), int32 (n, 4)."""
+    rng = np.random.default_rng(0)
+    found = [np.zeros((0, 4), dtype=np.int32)]
+    for number in np.unique(label[label > 0]):
+        voxels = np.argwhere(label == number)
+        voxels = voxels[rng.permutation(len(voxels))[:MOST_CENTERS]]
+        found.append(np.c_[voxels, np.full(len(voxels), number)].astype(np.int32))
+    return np.concatenate(found)
+
+
+def read_description(folder: Path) -> dict:
+    """dataset.json of a prepared dataset. Raises DATASET when there is none."""
+    path = folder / "dataset.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise VeloxSegError("DATASET", path=folder, reason=f"dataset.json can't be read ({error})",
+                            remedy="make it with training/prepare.py") from error
+
+
+def labelled_values(folder: Path, case: str, role: str) -> np.ndarray:
+    label = images.array_of(images.read_volume(folder / "cases" / case / LABEL, "label"))
+    return images.array_of(images.read(folder / "cases" / case / f"{role}.nii.gz", role))[label > 0]

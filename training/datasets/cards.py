@@ -1,0 +1,127 @@
+"""The static part of model cards: files of training/cards, and cards made from what a data set says about itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from veloxseg.errors import VeloxSegError
+
+FOLDER = Path(__file__).resolve().parent.parent / "cards"
+# By modality: limits of a CT are measured on the training cases; 5 and 30 are the project's choice for FDG.
+INTENSITIES = {
+    "CT": {"kind": "clip_zscore"},
+    "PT": {"kind": "scale", "divide_by": 5.0, "clip": [0.0, 30.0]},
+    "MR": {"kind": "zscore_foreground"},
+}
+UNITS = {"CT": "HU", "PT": "SUVbw", "MR": None}
+MODALITY_NAMES = {"ct": "CT", "pt": "PT", "pet": "PT", "suv": "PT"}
+# Okabe and Ito's colors, which stay apart for color-blind readers
+COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+TISSUE = {
+    "category": ["SCT", "85756007", "Tissue"],
+    "type": ["SCT", "85756007", "Tissue"],
+    "type_modifier": None,
+    "region": None,
+}
+
+
+def load(path: Path, reference: str | None = None) -> dict:
+    """A card file with every role's intensity filled in by modality where the file leaves it open.
+
+    reference: name of the role whose grid the result lives on; None keeps the file's choice. Raises DATASET_FILE.
+    """
+    try:
+        card = json.loads(Path(path).read_text(encoding="utf-8"))
+        for role in card["roles"]:
+            role["intensity"] = role["intensity"] or copy.deepcopy(INTENSITIES[role["modality"]])
+            if reference is not None:
+                role["reference"] = role["name"] == reference
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VeloxSegError("DATASET_FILE", path=path, reason=f"it is no model card ({error})") from error
+    return card
+
+
+def modality(role: str) -> str:
+    """CT or PT by the role's name, and MR for everything else."""
+    return MODALITY_NAMES.get(role.lower(), "MR")
+
+
+def role_name(text: str) -> str:
+    """A name as cards allow it: letters, digits, dashes and underscores, 32 at most."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:32] or "image"
+
+
+def reference(wanted: str | None, roles: Iterable[str]) -> str:
+    """The wanted role, or the first one. Raises DATASET_REFERENCE."""
+    roles = list(roles)
+    if wanted is not None and wanted not in roles:
+        raise VeloxSegError("DATASET_REFERENCE", wanted=wanted, roles=", ".join(roles))
+    return wanted or roles[0]
+
+
+def groups(card: dict) -> list[list[str]]:
+    """Roles by modality, in channel order: every modality is one branch of the network."""
+    by_modality: dict[str, list[str]] = {}
+    for role in card["roles"]:
+        by_modality.setdefault(role["modality"], []).append(role["name"])
+    return list(by_modality.values())
+
+
+def made(
+    name: str, roles: Sequence[str], reference: str, labels: dict[int, str], spacing_mm: Sequence[float]
+) -> dict:
+    """A card for a data set that brings none.
+
+    roles: names; those of one modality are put together. labels: value -> name. spacing_mm: (x, y, z).
+    """
+    first = {modality(role): number for number, role in reversed(list(enumerate(roles)))}
+    ordered = sorted(roles, key=lambda role: first[modality(role)])
+    identifier = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-") or "model"
+    return {
+        "schema_version": 1,
+        "id": identifier,
+        "title": name,
+        "version": "1.0.0",
+        "task": {"id": identifier, "title": name},
+        "summary": f"{', '.join(labels.values())}: trained on {name}.",
+        "demo": False,
+        "engine_version": ">=0.1",
+        "architecture": {"name": "VeloxSeg", "arguments": {}},
+        "roles": [_role(role, role == reference) for role in ordered],
+        "spacing_mm": [float(step) for step in spacing_mm],
+        "window": {"overlap": 0.5, "blend": "gaussian"},
+        "smoothing_mm": 0.0,
+        "lesions": any(modality(role) == "PT" for role in roles),
+        "threshold": 0.5,
+        "labels": [
+            {"value": value, "name": title, "color": list(COLORS[number % len(COLORS)]), "terminology": TISSUE}
+            for number, (value, title) in enumerate(sorted(labels.items()))
+        ],
+        "training": {"data": name, "data_license": "Not stated"},
+        "scores": [],
+        "intended_use": "Research by the people who trained it.",
+        "not_for": "Diagnosis or treatment.",
+        "limits": ["Not tested on data from elsewhere."],
+        "license": "Not stated",
+        "citation": ["VeloxSeg (ICLR 2026), the network; written anew from a description."],
+        "weights_sha256": "",
+    }
+
+
+def _role(name: str, is_reference: bool) -> dict:
+    kind = modality(name)
+    return {
+        "name": name,
+        "title": name,
+        "modality": kind,
+        "kind": "scalar",
+        "unit": UNITS[kind],
+        "reference": is_reference,
+        "description": "",
+        "patterns": [name.lower()],
+        "intensity": copy.deepcopy(INTENSITIES[kind]),
+    }

@@ -1,0 +1,236 @@
+"""One case onto its working grid, in physical units, cut to the foreground, as a folder that appears whole or not at all.
+
+Arrays are (x, y, z). Resampling is that of inference (`veloxseg.images`), so that training sees what the panel will compute.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from datasets.base import LABEL, Case
+from veloxseg import devices, files, images, intensities, pipeline, registration
+from veloxseg.errors import VeloxSegError
+
+FACTS = "case.json"
+PARTIAL = ".partial-"
+MARGIN_VOXELS = 3
+# Estimating the level of the foreground from more voxels takes long and changes nothing.
+ENOUGH_VOXELS = 1 << 21
+OUTSIDE = {"CT": -1024.0, "PT": 0.0}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process needs to prepare one case into `folder`/<id>."""
+
+    case: Case
+    card: dict
+    label_values: dict[int, int]
+    register: bool
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a case ended: error code and sentence, both empty for success."""
+
+    case: str
+    code: str = ""
+    text: str = ""
+
+
+def convert(job: Job) -> Result:
+    """Prepare and write one case. Expected failures are in the result, because their class does not cross processes."""
+    try:
+        _write(job)
+    except VeloxSegError as error:
+        return Result(job.case.id, error.code, error.text)
+    except (MemoryError, RuntimeError) as error:
+        if not devices.is_memory_error(error):
+            raise
+        return Result(job.case.id, "MEMORY_CPU", VeloxSegError("MEMORY_CPU").text)
+    return Result(job.case.id)
+
+
+def is_finished(folder: Path, case: str) -> bool:
+    """Whether the case is there, whole."""
+    return (folder / case / FACTS).is_file()
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what an interrupted run left half-written."""
+    for path in folder.glob(PARTIAL + "*"):
+        shutil.rmtree(path)
+
+
+def _write(job: Job) -> None:
+    case, card = job.case, job.card
+    loaded = case.load(card)
+    label = _card_label(loaded.label, case, job.label_values)
+    owner = _label_owner(label, loaded.images, card, case)
+    volumes, moved = loaded.images, None
+    if job.register:
+        volumes, label, moved = _registered(volumes, label, owner, card)
+    _check_places(volumes, label, card, case)
+
+    grid = images.working_grid(images.grid_of(volumes[pipeline.reference_role(card)]), card["spacing_mm"])
+    arrays = {role["name"]: _on_grid(volumes[role["name"]], role, grid) for role in card["roles"]}
+    mask = _label_on_grid(label, grid)
+    box = foreground_box(arrays, mask)
+    low = np.array([[side.start for side in box]], dtype=np.float64)
+    cut = images.Grid(tuple(s.stop - s.start for s in box), grid.spacing, tuple(grid.world(low)[0].tolist()), grid.direction)
+    facts = {
+        "id": case.id,
+        "patient": case.patient,
+        "sources": {role["name"]: _path(case.sources.get(role["name"])) for role in card["roles"]},
+        "label_source": None if loaded.parameters is not None else _path(case.label),
+        "moved": moved,
+        "size": list(cut.size),
+        "label_ml": {
+            entry["name"]: {"source": _volume(label, entry["value"]), "prepared": _ml(mask == entry["value"], grid)}
+            for entry in card["labels"]
+        },
+    }
+    if loaded.parameters is not None:
+        facts["parameters"] = loaded.parameters
+    pictures = {name: images.image_of(array[box], cut) for name, array in arrays.items()}
+    _write_folder(job.folder / case.id, pictures | {LABEL: images.image_of(mask[box], cut)}, facts)
+
+
+def _write_folder(folder: Path, pictures: Mapping[str, sitk.Image], facts: dict) -> None:
+    """All files under a temporary name beside, then one renaming. Raises DISK_FULL or OUTPUT_UNWRITABLE."""
+    partial = folder.with_name(PARTIAL + folder.name)
+    with files.typed_output_errors(folder):
+        try:
+            partial.mkdir(parents=True)
+            for name, image in pictures.items():
+                images.write(image, partial / f"{name}.nii.gz", compress=True)
+            files.write_json(partial / FACTS, facts)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _card_label(label: sitk.Image, case: Case, values: Mapping[int, int]) -> sitk.Image:
+    """The label as uint8 with the card's values. Raises LABEL_VALUES."""
+    array = images.array_of(label)
+    known = {0: 0, **values}
+    found = np.unique(array)
+    strange = [f"{value:g}" for value in found if value not in known]
+    if strange:
+        raise VeloxSegError(
+            "LABEL_VALUES", path=case.label, found=", ".join(strange[:5]), known=", ".join(str(v) for v in sorted(known))
+        )
+    result = np.zeros(array.shape, dtype=np.uint8)
+    for value, target in known.items():
+        result[array == value] = target
+    return images.image_of(result, images.grid_of(label))
+
+
+def _label_owner(label: sitk.Image, volumes: Mapping[str, sitk.Image], card: dict, case: Case) -> str:
+    """The role that the label was drawn on: the one with its grid, else the reference. Raises LABEL_PLACE.
+
+    A label of an image's very size that lies elsewhere has lost its header; a size of its own is taken by position.
+    """
+    reference = pipeline.reference_role(card)
+    grid = images.grid_of(label)
+    grids = {name: images.grid_of(volumes[name]) for name in (reference, *volumes)}
+    for name, other in grids.items():
+        if images.same_grid(grid, other):
+            return name
+    for name, other in grids.items():
+        if grid.size == other.size:
+            away = float(np.abs(grid.corners() - other.corners()).max())
+            raise VeloxSegError("LABEL_PLACE", path=case.label, role=name, distance=away)
+    return reference
+
+
+def _registered(
+    volumes: Mapping[str, sitk.Image], label: sitk.Image, owner: str, card: dict
+) -> tuple[dict[str, sitk.Image], sitk.Image, dict]:
+    """Every role moved onto the reference, the label with the image it was drawn on, and the report's numbers."""
+    reference = pipeline.reference_role(card)
+    result, report = dict(volumes), {}
+    for name, image in volumes.items():
+        if name == reference:
+            continue
+        rigid = registration.register(volumes[reference], image)
+        result[name] = registration.moved(image, rigid)
+        report[name] = rigid.report()
+        if name == owner:
+            label = registration.moved(label, rigid)
+    return result, label, report
+
+
+def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: dict, case: Case) -> None:
+    """Raises INPUT_OVERLAP with the file's name for an image or label elsewhere than the reference image."""
+    reference = pipeline.reference_role(card)
+    paths = {name: case.sources.get(name) for name in volumes} | {LABEL: case.label}
+    for name, image in (*volumes.items(), (LABEL, label)):
+        shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
+        if shared < pipeline.LEAST_OVERLAP:
+            raise VeloxSegError("INPUT_OVERLAP", role=f"{name} ({paths[name]})", reference=reference, percent=100 * shared)
+
+
+def _on_grid(image: sitk.Image, role: dict, grid: images.Grid) -> np.ndarray:
+    """The role's image on the grid: CT as int16, everything else as float32."""
+    outside = OUTSIDE.get(role["modality"])
+    if outside is None:
+        outside = intensities.air_value(sitk.GetArrayViewFromImage(image))
+    array = images.array_of(images.resample(image, grid, background=outside))
+    if role["modality"] == "CT":
+        limits = np.iinfo(np.int16)
+        return np.clip(np.rint(array), limits.min, limits.max).astype(np.int16)
+    return array
+
+
+def _label_on_grid(label: sitk.Image, grid: images.Grid) -> np.ndarray:
+    """Each voxel gets the class that fills most of it: on a coarser grid the nearest voxel would be a matter of chance."""
+    source = images.grid_of(label)
+    array = images.array_of(label)
+    if images.same_grid(source, grid):
+        return array
+    present = [int(value) for value in np.unique(array)]
+    values = present if 0 in present else [0, *present]
+    maps = ((array == value).astype(np.float32) for value in values)
+    return images.labels_on_grid(maps, source, grid, values)
+
+
+def foreground_box(arrays: Mapping[str, np.ndarray], label: np.ndarray) -> tuple[slice, slice, slice]:
+    """Box (x, y, z) of all voxels that are foreground in some image or labelled, with a small margin.
+
+    A foreground voxel counts where most of its neighbourhood is foreground too: noise in air holds no box open.
+    """
+    filled = label > 0
+    for array in arrays.values():
+        step = max(1, int(np.ceil((array.size / ENOUGH_VOXELS) ** (1 / 3))))
+        above = array > intensities.foreground_threshold(array[::step, ::step, ::step])[1]
+        median = sitk.BinaryMedian(sitk.GetImageFromArray(above.astype(np.uint8)), [1, 1, 1], 1.0)
+        filled |= sitk.GetArrayViewFromImage(median) > 0
+    sides = []
+    for axis, length in enumerate(filled.shape):
+        used = np.flatnonzero(filled.any(axis=tuple(a for a in range(3) if a != axis)))
+        low, high = (used[0], used[-1] + 1) if len(used) else (0, length)
+        sides.append(slice(max(0, int(low) - MARGIN_VOXELS), min(length, int(high) + MARGIN_VOXELS)))
+    return tuple(sides)
+
+
+def _volume(label: sitk.Image, value: int) -> float:
+    return _ml(sitk.GetArrayViewFromImage(label) == value, images.grid_of(label))
+
+
+def _ml(voxels: np.ndarray, grid: images.Grid) -> float:
+    return round(int(np.count_nonzero(voxels)) * grid.voxel_ml, 3)
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

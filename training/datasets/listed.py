@@ -1,0 +1,71 @@
+"""A list of cases in a JSON or CSV file, wherever their images lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import cards
+from datasets.base import LABEL, DataSet, Found, Options, pair
+from datasets.description import read_rows
+from veloxseg.errors import VeloxSegError
+
+PATCH_SIZE = (96, 96, 96)
+OTHER_COLUMNS = ("id", "patient", LABEL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed(Options):
+    """A list, JSON or CSV: columns id, patient (optional), one for each image, named CT, PET, T1 ..., and label.
+
+    Images are files (NIfTI, NRRD, MetaImage) or folders with one DICOM series; paths may be relative to the list.
+    """
+
+    source: Path
+    """The list, a .json or .csv file."""
+    labels: tuple[str, ...]
+    """Names of the label values 1, 2, 3 and so on."""
+    spacing_mm: tuple[float, float, float]
+    """Voxel size that the network works on, x y z in mm."""
+    reference: str | None = None
+    """Column of the image whose grid results have; the first one if not given."""
+
+    def listing(self) -> DataSet:
+        """Raises DATASET_FILE for a list that cannot be used and DATASET_* as `pair`."""
+        rows = read_rows(self.source)
+        roles = [column for column in dict.fromkeys(key for row in rows for key in row) if column not in OTHER_COLUMNS]
+        if not roles or not all("id" in row for row in rows):
+            raise VeloxSegError(
+                "DATASET_FILE", path=self.source, reason="every row needs an id, and there must be a column for each image"
+            )
+        wrong = [role for role in roles if cards.role_name(role) != role]
+        if wrong:
+            reason = f"the column {wrong[0]!r} has other characters than letters, digits, dashes and underscores"
+            raise VeloxSegError("DATASET_FILE", path=self.source, reason=reason)
+        patients = {row["id"]: row.get("patient", row["id"]) for row in rows}
+        names = dict(enumerate(self.labels, start=1))
+        card = cards.made(self.source.stem, roles, cards.reference(self.reference, roles), names, self.spacing_mm)
+        expected = dict.fromkeys([*roles, LABEL], f"in the list {self.source.name}")
+        cases = pair(self._files(rows, roles), expected, self.source, patients.get)
+        return DataSet(card, cards.groups(card), PATCH_SIZE, {value: value for value in names}, cases)
+
+    def _files(self, rows: list[dict[str, str]], roles: list[str]) -> Iterable[Found]:
+        """Raises an ExceptionGroup with DATASET_FILE for every file that is not there or stands in the list twice."""
+        found = [
+            Found(row["id"], part, self.source.parent / row[part]) for row in rows for part in (*roles, LABEL) if part in row
+        ]
+        times = Counter(file.path.resolve() for file in found)
+        problems = [
+            VeloxSegError("DATASET_FILE", path=self.source, reason=f"the {file.part} of {file.case} ({file.path}) {what}")
+            for file in found
+            for what, wrong in (
+                ("does not exist", not file.path.exists()),
+                ("stands in it more than once", times[file.path.resolve()] > 1),
+            )
+            if wrong
+        ]
+        if problems:
+            raise ExceptionGroup(f"{self.source} is not usable", problems)
+        return found

@@ -1,0 +1,38 @@
+"""What follows a training: evaluation, model package, report sheet. And the data of the smoke test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import evaluate
+import evaluate_heads
+import export
+import prepare
+import report
+from datasets.phantom import Phantom
+
+SMOKE_CARD = Path(__file__).parent / "cards" / "smoke.json"
+
+
+def finish(run: Path, card: Path | None = None) -> None:
+    """Scores a finished run on its test cases, writes its package (VeloxSeg only) and report.png.
+
+    card: static part of the model card, to be used instead of the dataset's own.
+    """
+    on_cases = json.loads((run / "data.json").read_text())["folder"] is not None
+    model = export.load_run(run, card)
+    if on_cases:
+        evaluate.evaluate(model, evaluate.cases_of_run(run, "test"), run / "evaluation")
+        print((run / "evaluation" / "summary.txt").read_text())
+    else:
+        evaluate_heads.main(run)
+    if model.name == "veloxseg":
+        export.export(run, card)
+    report.draw(run)
+
+
+def smoke_dataset(folder: Path) -> None:
+    """Ten coarse PET/CT phantoms (synthetic)."""
+    seeds = {"train": (1, 7), "validation": (50, 52), "test": (60, 62)}
+    prepare.prepare(Phantom(output=folder, kind="petct", card=SMOKE_CARD, workers=2, **seeds))

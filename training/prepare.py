@@ -1,0 +1,199 @@
+"""Prepare a data set for training: one folder of images anybody can open, whatever the data came as.
+
+    python training/prepare.py autopet --source /data/FDG-PET-CT-Lesions --output prepared/autopet --workers 4
+    python training/prepare.py --help
+
+Every image is brought onto the working grid of its case's reference image by position, in physical units, and cut to the
+foreground; nothing is normalised. What is wrong with the list of files stops the run before anything is written. What is
+wrong with a case's content is named at the end, and the other cases stay. Starting again goes on with the missing cases; to
+prepare a case anew, delete its folder. `prepare.json` says how the cases were made; `dataset.json` is written last.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import multiprocessing
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import SimpleITK as sitk
+import tyro
+from tqdm import tqdm
+
+from datasets import conversion
+from datasets.autopet import AutoPet
+from datasets.base import DataSet, Options
+from datasets.brats import Brats
+from datasets.hecktor import Hecktor
+from datasets.listed import Listed
+from datasets.msd import MsdBrainTumor
+from datasets.nnunet import NnUnet
+from datasets.phantom import Phantom
+from veloxseg import files
+from veloxseg.errors import VeloxSegError
+
+CASES, HOW, DATASET, REPORT = "cases", "prepare.json", "dataset.json", "report.csv"
+# These concern every further case as well.
+FATAL = {"DISK_FULL", "OUTPUT_UNWRITABLE", "MEMORY_CPU", "SUV_PYDICOM"}
+LAYOUTS = {
+    "autopet": AutoPet,
+    "hecktor": Hecktor,
+    "brats": Brats,
+    "msd-brain-tumor": MsdBrainTumor,
+    "nnunet": NnUnet,
+    "list": Listed,
+    "phantom": Phantom,
+}
+
+
+def prepare(options: Options) -> list[conversion.Result]:
+    """Prepare what `options` lists; returns the cases that could not be prepared.
+
+    Raises VeloxSegError, or an ExceptionGroup of them, for problems of the listing before anything is written, and
+    SystemExit with a sentence when going on with further cases makes no sense; finished cases stay.
+    """
+    data = options.listing()
+    folder = options.output / CASES
+    how = decisive(options, data)
+    check_output(options.output, how, data)
+    with files.typed_output_errors(options.output):
+        folder.mkdir(parents=True, exist_ok=True)
+        conversion.remove_partial(folder)
+    write_if_changed(options.output / HOW, as_json(how))
+    todo = [
+        conversion.Job(case, data.card, data.label_values, options.register, folder)
+        for case in data.cases
+        if not conversion.is_finished(folder, case.id)
+    ]
+    failed = []
+    for result in tqdm(results(todo, options.workers), total=len(todo), desc="cases", disable=not todo):
+        if result.code in FATAL:
+            raise SystemExit(result.text)
+        if result.code:
+            failed.append(result)
+    failed.sort(key=lambda result: result.case)
+    write_if_changed(options.output / REPORT, report(folder, data, failed))
+    write_dataset(options.output, data)
+    return failed
+
+
+def decisive(options: Options, data: DataSet) -> dict:
+    """What all cases of a folder must have in common; wording and colors of a card may change."""
+    roles = [{key: role[key] for key in ("name", "modality", "reference")} for role in data.card["roles"]]
+    return {
+        "layout": type(options).__name__,
+        "registration": options.register,
+        "roles": roles,
+        "spacing_mm": data.card["spacing_mm"],
+        "labels": [label["value"] for label in data.card["labels"]],
+        "label_values": [list(pair) for pair in data.label_values.items()],
+    }
+
+
+def check_output(output: Path, how: dict, data: DataSet) -> None:
+    """Raises DATASET_CHANGED or DATASET_STRAY for an output folder that holds something else."""
+    if (output / HOW).is_file():
+        before = json.loads((output / HOW).read_text(encoding="utf-8"))
+        for setting, value in how.items():
+            if before.get(setting) != value:
+                raise VeloxSegError("DATASET_CHANGED", path=output, setting=setting)
+    known = {case.id for case in data.cases}
+    for path in sorted((output / CASES).glob("*/" + conversion.FACTS)):
+        if path.parent.name not in known:
+            raise VeloxSegError("DATASET_STRAY", path=output, case=path.parent.name)
+
+
+def results(jobs: list[conversion.Job], workers: int) -> Iterator[conversion.Result]:
+    """Results as they come. Raises MEMORY_CPU when the system ended a process."""
+    if workers <= 1 or len(jobs) <= 1:
+        yield from map(conversion.convert, jobs)
+        return
+    # forked processes may hang in locks that SimpleITK's and torch's threads held
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=one_thread) as pool:
+        try:
+            for future in as_completed([pool.submit(conversion.convert, job) for job in jobs]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise VeloxSegError("MEMORY_CPU", detail=str(error)) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def one_thread() -> None:
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> str:
+    """Table with one row per case: size, volumes of the labels before and after, motions, or what is wrong."""
+    problems = {result.case: result.text for result in failed}
+    rows = []
+    for case in data.cases:
+        row = {"id": case.id, "patient": case.patient}
+        if conversion.is_finished(folder, case.id):
+            facts = json.loads((folder / case.id / conversion.FACTS).read_text(encoding="utf-8"))
+            row |= {f"size_{axis}": n for axis, n in zip("xyz", facts["size"], strict=True)}
+            for name, volumes in facts["label_ml"].items():
+                row |= {f"{name} source ml": volumes["source"], f"{name} prepared ml": volumes["prepared"]}
+            for role, motion in (facts["moved"] or {}).items():
+                row |= {f"{role} {key}": value for key, value in motion.items()}
+        rows.append(row | {"problem": problems.get(case.id, "")})
+    columns = list(dict.fromkeys(itertools.chain(*rows)))
+    columns.append(columns.pop(columns.index("problem")))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_dataset(output: Path, data: DataSet) -> None:
+    """dataset.json of the cases that are there; a card that somebody has edited since stays as it is."""
+    path = output / DATASET
+    content = {
+        "card": data.card,
+        "groups": data.groups,
+        "patch_size": list(data.patch_size),
+        "synthetic": data.synthetic,
+        "split": None,
+    }
+    if path.is_file():
+        content = json.loads(path.read_text(encoding="utf-8"))
+    if data.split is not None:
+        content["split"] = {
+            part: [case for case in cases if conversion.is_finished(output / CASES, case)]
+            for part, cases in data.split.items()
+        }
+    write_if_changed(path, as_json(content))
+
+
+def as_json(content: object) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """A second run leaves no trace in the times of files."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        files.write_text(path, text)
+
+
+def main() -> None:
+    options = tyro.extras.subcommand_cli_from_dict(LAYOUTS, description=__doc__)
+    try:
+        failed = prepare(options)
+    except* VeloxSegError as group:
+        sys.exit("\n".join(error.text for error in group.exceptions))
+    for result in failed:
+        print(f"{result.case}: {result.text}", file=sys.stderr)
+    if failed:
+        sys.exit(f"{len(failed)} case(s) could not be prepared; the others are in {options.output}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+#!/bin/bash
+# Makes the shipped models and the baselines beside them: all data synthetic but brain-regions. Hours on two CPU cores.
+#   bash training/shipped.sh data|train|export
+# Every run starts again where it was; steps are chosen so that the runs of a task take the same CPU minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+models=VeloxSegSlicer/Resources/Models
+# CPU recipe: without teachers and deep supervision, which would take half of the time
+light="--veloxseg.no-teachers --veloxseg.no-deep-supervision"
+export OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=100000000
+
+phantoms() {  # kind, card, folder, training cases, validation cases, test cases
+  $python training/prepare.py phantom --kind "$1" --card "training/cards/$2.json" --output "data/$3" --workers 2 \
+    --train 10000 $((10000 + $4)) --validation 20000 $((20000 + $5)) --test 30000 $((30000 + $6))
+}
+
+runs() {  # folder, steps of veloxseg, unet and segresnet, options of all
+  local folder=$1 veloxseg=$2 unet=$3 segresnet=$4; shift 4
+  local common=(--device cpu --data.folder "data/$folder" --learning-rate 8e-4 "$@")
+  $python training/train.py cases --run "runs/$folder" "${common[@]}" --steps "$veloxseg" $light
+  $python training/train.py cases --run "runs/$folder-unet" "${common[@]}" --steps "$unet" --network unet
+  $python training/train.py cases --run "runs/$folder-segresnet" "${common[@]}" --steps "$segresnet" --network segresnet
+}
+
+case "${1:-}" in
+  data)
+    phantoms petct petct-lesions-demo petct 90 8 30
+    phantoms head-neck-petct head-neck-petct-demo head-neck 60 6 24
+    phantoms brain-tumor-mri brain-tumor-mri-demo brain-tumor 60 6 24 ;;
+  train)
+    runs petct 1000 800 290 --data.drop-modality 0 --validate-every 200
+    runs brain-tumor 680 500 180 --data.drop-modality 0 --validate-every 170
+    runs head-neck 600 450 160 --data.drop-modality 0 --validate-every 150 --data.patch-size 128 128 64
+    $python training/train.py brain-regions --run runs/brain-regions --device cpu ;;
+  export)
+    for folder in petct brain-tumor head-neck brain-regions; do
+      $python training/export.py --run "runs/$folder" --output "$models"
+    done ;;
+  *) sed -n '2,4p' "$0"; exit 2 ;;
+esac
