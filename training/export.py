@@ -98,13 +98,17 @@ def _git(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def example_inputs(data: dict) -> dict[str, sitk.Image]:
-    """A coarse case for the package's self-test: Colin27, a phantom, or a drawn solid: never an image of a patient."""
+def example_inputs(data: dict, size: tuple[int, ...]) -> dict[str, sitk.Image]:
+    """A coarse case for the package's self-test: Colin27, a phantom, or a drawn solid: never an image of a patient.
+
+    size: voxels of the network's window, which a drawn solid fills.
+    """
     spacing = [EXAMPLE_COARSER * step for step in data["card"]["spacing_mm"]]
     if data["folder"] is None:
         return {"T1": sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
     if not data["synthetic"]:
-        return {role["name"]: drawn(role["intensity"], spacing, number) for number, role in enumerate(data["card"]["roles"])}
+        size = [round(n / EXAMPLE_COARSER) for n in size]
+        return {role["name"]: drawn(role["intensity"], spacing, size, number) for number, role in enumerate(data["card"]["roles"])}
     folder = Path(data["folder"]) / "cases" / data["split"]["test"][0]
     inputs = {}
     for role in data["card"]["roles"]:
@@ -125,10 +129,10 @@ def rounded(image: sitk.Image) -> sitk.Image:
     return images.image_of((np.round(array / step) * step).astype(np.float32), images.grid_of(image))
 
 
-def drawn(intensity: dict, spacing: list[float], seed: int) -> sitk.Image:
+def drawn(intensity: dict, spacing: list[float], size: list[int], seed: int) -> sitk.Image:
     """A solid with noise, between the limits of the role's intensities."""
     low, high = intensity.get("low", intensity.get("clip", [0.0])[0]), intensity.get("high", intensity.get("clip", [0, 100.0])[1])
-    case = shapes.sample_shape(spacing, (48, 48, 48), background=low, foreground=high)
+    case = shapes.sample_shape(spacing, size, background=low, foreground=high)
     array = images.array_of(case.image)
     noise = np.random.default_rng(seed).normal(0, 0.02 * (high - low), array.shape)
     return rounded(images.image_of((array + noise).astype(np.float32), images.grid_of(case.image)))
@@ -148,7 +152,7 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
                             remedy="export a run of --network veloxseg")
     scores = run / "evaluation" / "scores.json"
     model.card["scores"] = json.loads(scores.read_text()) if scores.exists() else []
-    inputs = example_inputs(data)
+    inputs = example_inputs(data, pipeline.window_size(model.card))
     folder = run / "example"
     folder.mkdir(exist_ok=True)
     paths = {role: folder / f"{role}.nii.gz" for role in inputs}

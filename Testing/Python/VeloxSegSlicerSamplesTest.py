@@ -78,9 +78,9 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertEqual(Samples.phantomFor(other).kind, "brain-t1")
 
     def test_phantomOnBrainMapsWhereNilearnIsMissing(self):
-        with mock.patch.object(Samples.importlib.util, "find_spec", return_value=None):
-            with self.assertRaises(VeloxSegError) as caught:
-                self.maker.startPhantom(Samples.TUMOR)
+        missing = mock.patch.object(Samples.importlib.util, "find_spec", return_value=None)
+        with missing, self.assertRaises(VeloxSegError) as caught:
+            self.maker.startPhantom(Samples.TUMOR)
         self.assertEqual(caught.exception.code, "SAMPLE_NILEARN")
         self.assertIn("pip_install('nilearn')", caught.exception.text)
         self.assertFalse(self.maker.isBusy)

@@ -122,7 +122,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (),
         ),
         "SAMPLE_NILEARN": (
-            _("This sample is drawn on brain maps of nilearn. Install nilearn in Slicer's Python console: pip_install('nilearn')."),
+            _("This sample is drawn on brain maps of nilearn. Type in Slicer's Python console: pip_install('nilearn')."),
             (),
         ),
         "SAMPLE_FAILED": (_("The sample data could not be prepared. The log says why."), (SHOW_LOG,)),
