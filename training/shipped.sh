@@ -30,8 +30,8 @@ case "${1:-}" in
     phantoms brain-tumor-mri brain-tumor-mri-demo brain-tumor 60 6 24 ;;
   train)
     runs petct 1000 800 290 --data.drop-modality 0 --validate-every 200
-    runs brain-tumor 680 500 180 --data.drop-modality 0 --validate-every 170
-    runs head-neck 600 450 160 --data.drop-modality 0 --validate-every 150 --data.patch-size 128 128 64
+    runs brain-tumor 520 390 140 --data.drop-modality 0 --validate-every 130
+    runs head-neck 440 325 118 --data.drop-modality 0 --validate-every 110 --data.patch-size 128 128 64
     $python training/train.py brain-regions --run runs/brain-regions --device cpu ;;
   export)
     for folder in petct brain-tumor head-neck brain-regions; do

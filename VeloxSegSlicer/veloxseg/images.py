@@ -127,7 +127,7 @@ def image_of(array: np.ndarray, grid: Grid) -> sitk.Image:
 def read(path: Path, role: str = "input") -> sitk.Image:
     """`read_volume` for a network input: also raises INPUT_NAN or INPUT_CONSTANT."""
     image = read_volume(path, role)
-    _check_values(image, role)
+    check_values(image, role)
     return image
 
 
@@ -183,7 +183,8 @@ def _check_geometry(image: sitk.Image, role: str) -> None:
         raise VeloxSegError("INPUT_GEOMETRY", role=role, reason="its direction matrix is singular")
 
 
-def _check_values(image: sitk.Image, role: str) -> None:
+def check_values(image: sitk.Image, role: str) -> None:
+    """Raises INPUT_NAN or INPUT_CONSTANT."""
     voxels = sitk.GetArrayViewFromImage(image)
     if np.issubdtype(voxels.dtype, np.floating):
         wrong = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))

@@ -50,7 +50,7 @@ def read_channels(path: Path, roles: Sequence[str]) -> dict[str, sitk.Image]:
     size = [*whole.GetSize()[:3], 0]
     channels = {role: sitk.Extract(whole, size, [0, 0, 0, number]) for number, role in enumerate(roles)}
     for role, image in channels.items():
-        images._check_values(image, f"{role} ({path})")
+        images.check_values(image, f"{role} ({path})")
     return channels
 
 
