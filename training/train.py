@@ -326,10 +326,10 @@ def command_line(settings: dict) -> str:
     """The command that gives these settings (those of `plain`), without the run folder and where things lie."""
     task = "cases" if "folder" in settings["data"] else "brain-regions"
     default = flat(plain(CONFIGS[task][1]))
-    ignored = {"run", "card", "data.folder", "veloxseg.input_size", "veloxseg.in_ch", "veloxseg.n_classes"}
+    ignored = {"run", "card", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
     words = ["python training/train.py", task]
     for name, value in flat(settings).items():
-        if name in ignored or value == default[name]:
+        if name in ignored or value == default.get(name):
             continue
         section, _, last = name.rpartition(".")
         option = f"--{section + '.' if section else ''}{'no-' if value is False else ''}{last}".replace("_", "-")
@@ -338,9 +338,11 @@ def command_line(settings: dict) -> str:
 
 
 def flat(settings: dict) -> dict:
-    """Nested settings as one dictionary with dotted names."""
+    """Nested settings as one dictionary with dotted names, those of the command line."""
     found = {}
     for name, value in settings.items():
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            value = {str(number): entry for number, entry in enumerate(value)}
         inner = flat(value) if isinstance(value, dict) else None
         found |= {name: value} if inner is None else {f"{name}.{key}": entry for key, entry in inner.items()}
     return found

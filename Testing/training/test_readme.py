@@ -14,9 +14,8 @@ import tiny
 import export
 from veloxseg import images, packages
 
-TINY_NETWORK = """--steps 4 --validate-every 4 --workers 0 --device cpu --data.folds 3 --data.patch-size 32 32 32 --veloxseg.patch-size 2
-    --veloxseg.base-ch 8 --veloxseg.attn-base-ch 4 --veloxseg.min-dim-head 4 4 8 8
-    --veloxseg.min-big-window-sizes 2 2 2 2 2 2 2 2 2 2 2 2"""
+TINY_NETWORK = """--steps 4 --validate-every 4 --workers 0 --device cpu --data.folds 3 --data.patch-size 48 48 48
+    --veloxseg.patch-size 2 --veloxseg.base-ch 8 --veloxseg.attn-base-ch 4 --veloxseg.min-dim-head 4 4 8 8"""
 
 
 def commands() -> list[list[str]]:

@@ -251,6 +251,15 @@ def test_smoke_ends_with_a_package_that_the_module_accepts(tmp_path):
     assert card["scores"] and all(score["synthetic"] for score in card["scores"])
 
 
+def test_command_in_the_card_gives_the_settings_again(folder, tmp_path):
+    """What differs from the defaults, and nothing about where things lie."""
+    settings = tiny.settings(folder, tmp_path, steps=7, learning_rate=3e-4, amp=False)
+    words = train.command_line(train.plain(settings)).split()
+    again = train.tyro.extras.overridable_config_cli(train.CONFIGS, args=[*words[2:], "--run", str(tmp_path)])
+    assert words[:3] == ["python", "training/train.py", "cases"] and "--no-amp" in words
+    assert replace(again, data=settings.data) == settings
+
+
 def test_help_explains_every_option():
     done = launched(str(TRAINING / "train.py"), "cases", "--help")
     assert done.returncode == 0
