@@ -1,6 +1,6 @@
 """The main job, as a person does it: open the panel, load a sample, press Segment, look at the result.
 
-    make demo        writes demo/ (real MNI152 head) and demo/petct/ (synthetic PET/CT phantom)
+    make demo        writes demo/ (real MNI152 head) and demo/petct/, head-neck/, brain-tumor/ (synthetic phantoms)
 
 Every step goes through the buttons of the unmodified module in the test host; numbers are printed as they are measured.
 """
@@ -22,14 +22,19 @@ PANEL_SIZE = (440, 960)
 
 @dataclass(frozen=True)
 class Task:
-    """What to choose in the panel and where its pictures go."""
+    """What to choose in the panel, where its pictures go, and the phantom that its sample is; None for the real head."""
 
     taskId: str
     folder: str
-    truth: str
+    phantom: str | None
 
 
-TASKS = (Task("brain-regions", ".", "atlas"), Task("petct-lesions", "petct", "phantom"))
+TASKS = (
+    Task("brain-regions", ".", None),
+    Task("petct-lesions", "petct", "petct"),
+    Task("head-neck-tumors", "head-neck", "head-neck-petct"),
+    Task("brain-tumor", "brain-tumor", "brain-tumor-mri"),
+)
 
 
 class DemoError(Exception):
@@ -126,7 +131,7 @@ def truthLine(task: Task, node) -> str:
     """Mean Dice over the labels with what is known of the sample, or why there is none."""
     import numpy as np
 
-    truth, source = petctTruth(node) if task.truth == "phantom" else atlasTruth(node)
+    truth, source = phantomTruth(task.phantom) if task.phantom else atlasTruth(node)
     if truth is None:
         return source
     found = labels(node, truth.shape)
@@ -149,13 +154,14 @@ def labels(node, shape):
     return array
 
 
-def petctTruth(_node):
+def phantomTruth(kind):
     import SimpleITK as sitk
 
-    from veloxseg.phantoms import petct
+    from veloxseg import phantoms
     from VeloxSegSlicerLib import Samples
 
-    return sitk.GetArrayFromImage(petct.generate(Samples.PHANTOM_SEED).label), "synthetic phantom, truth known exactly"
+    label = phantoms.generate_case(kind, Samples.PHANTOM_SEED).label
+    return sitk.GetArrayFromImage(label), "synthetic phantom, truth known exactly"
 
 
 def atlasTruth(node):

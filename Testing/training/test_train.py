@@ -223,6 +223,7 @@ def torchrun(*arguments: str, **environment: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_processes_one_killed_give_the_weights_of_one_process(folder, tmp_path):
     """Without dropout two processes of one patch each are one process of two patches; the kill costs nothing but time."""
     script, killed = str(Path(__file__).parent / "train_only.py"), tmp_path / "killed"
@@ -241,6 +242,7 @@ def test_two_processes_one_killed_give_the_weights_of_one_process(folder, tmp_pa
     assert (one - two).abs().median() < 1e-5
 
 
+@pytest.mark.slow
 def test_smoke_ends_with_a_package_that_the_module_accepts(tmp_path):
     places = ("--run", str(tmp_path / "run"), "--data.folder", str(tmp_path / "data"))
     done = launched(str(TRAINING / "train.py"), "--smoke", *places)
