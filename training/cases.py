@@ -136,9 +136,13 @@ class Cases:
                 role["intensity"] = fit_intensity(role["intensity"], values)
 
     def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
-        """The network's settings with the channels, classes and patch size of the data."""
-        return replace(network, input_size=self.size, in_ch=tuple(len(group) for group in self.groups),
-                       n_classes=len(self.values) + 1)
+        """The network's settings with the channels, classes and patch size of the data. Raises DATASET where they don't fit."""
+        channels = tuple(len(group) for group in self.groups)
+        try:
+            return replace(network, input_size=self.size, in_ch=channels, n_classes=len(self.values) + 1)
+        except ValueError as error:
+            raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
+                                remedy="choose another --data.patch-size or --veloxseg settings") from error
 
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""

@@ -108,7 +108,8 @@ def example_inputs(data: dict, size: tuple[int, ...]) -> dict[str, sitk.Image]:
         return {"T1": sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
     if not data["synthetic"]:
         size = [round(n / EXAMPLE_COARSER) for n in size]
-        return {role["name"]: drawn(role["intensity"], spacing, size, number) for number, role in enumerate(data["card"]["roles"])}
+        roles = enumerate(data["card"]["roles"])
+        return {role["name"]: drawn(role["intensity"], spacing, size, number) for number, role in roles}
     folder = Path(data["folder"]) / "cases" / data["split"]["test"][0]
     inputs = {}
     for role in data["card"]["roles"]:

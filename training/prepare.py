@@ -35,6 +35,7 @@ from datasets.listed import Listed
 from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
+from lock import only_one
 from veloxseg import files
 from veloxseg.errors import VeloxSegError
 
@@ -59,6 +60,11 @@ def prepare(options: Options) -> list[conversion.Result]:
     SystemExit with a sentence when going on with further cases makes no sense; finished cases stay.
     """
     data = options.listing()
+    with only_one(options.output):
+        return _prepare(options, data)
+
+
+def _prepare(options: Options, data: DataSet) -> list[conversion.Result]:
     folder = options.output / CASES
     how = decisive(options, data)
     check_output(options.output, how, data)

@@ -15,12 +15,12 @@ phantoms() {  # kind, card, folder, training cases, validation cases, test cases
     --train 10000 $((10000 + $4)) --validation 20000 $((20000 + $5)) --test 30000 $((30000 + $6))
 }
 
-runs() {  # folder, steps of veloxseg, unet and segresnet, options of all
-  local folder=$1 veloxseg=$2 unet=$3 segresnet=$4; shift 4
+runs() {  # kind of run, folder, steps of veloxseg, unet and segresnet, options of all
+  local kind=$1 folder=$2 veloxseg=$3 unet=$4 segresnet=$5; shift 5
   local common=(--device cpu --data.folder "data/$folder" --learning-rate 8e-4 "$@")
-  $python training/train.py cases --run "runs/$folder" "${common[@]}" --steps "$veloxseg" $light
-  $python training/train.py cases --run "runs/$folder-unet" "${common[@]}" --steps "$unet" --network unet
-  $python training/train.py cases --run "runs/$folder-segresnet" "${common[@]}" --steps "$segresnet" --network segresnet
+  $python training/train.py "$kind" --run "runs/$folder" "${common[@]}" --steps "$veloxseg" $light
+  $python training/train.py "$kind" --run "runs/$folder-unet" "${common[@]}" --steps "$unet" --network unet
+  $python training/train.py "$kind" --run "runs/$folder-segresnet" "${common[@]}" --steps "$segresnet" --network segresnet
 }
 
 case "${1:-}" in
@@ -29,9 +29,9 @@ case "${1:-}" in
     phantoms head-neck-petct head-neck-petct-demo head-neck 60 6 24
     phantoms brain-tumor-mri brain-tumor-mri-demo brain-tumor 60 6 24 ;;
   train)
-    runs petct 1000 800 290 --data.drop-modality 0 --validate-every 200
-    runs brain-tumor 520 390 140 --data.drop-modality 0 --validate-every 130
-    runs head-neck 440 325 118 --data.drop-modality 0 --validate-every 110 --data.patch-size 128 128 64
+    runs cases petct 1000 800 290 --data.drop-modality 0 --validate-every 200
+    runs cases brain-tumor 520 390 140 --data.drop-modality 0 --validate-every 130
+    runs flat-cases head-neck 440 325 118 --data.drop-modality 0 --validate-every 110
     $python training/train.py brain-regions --run runs/brain-regions --device cpu ;;
   export)
     for folder in petct brain-tumor head-neck brain-regions; do

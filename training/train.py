@@ -12,6 +12,7 @@ Several GPUs or machines: torchrun --nproc-per-node 4 -- training/train.py ...; 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -35,6 +36,7 @@ from tqdm import tqdm
 import networks
 from brain_regions import BrainRegions, BrainRegionsSettings
 from cases import Cases, CasesSettings
+from lock import only_one
 from losses import VeloxSegLoss
 from schedule import SCHEDULES
 from veloxseg import devices, files
@@ -84,11 +86,14 @@ class Settings:
     validate_every: int = 500
 
 
-# one residual block per stage and 4-voxel tokens, as published for 96^3 patches
+# as published for patches of 96^3 (AutoPET, BraTS) and of 128 x 128 x 64 (HECKTOR)
 PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
+FLAT = replace(PUBLISHED, input_size=(128, 128, 64), min_big_window_sizes=((4, 4, 2), (8, 8, 4), (4, 4, 2), (4, 4, 2)))
 CONFIGS = {
     "cases": ("A prepared dataset (see prepare.py), the published recipe",
               Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)),
+    "flat-cases": ("The same with patches of 128 x 128 x 64, the published HECKTOR configuration",
+                   Settings(Path("runs/cases"), CasesSettings(patch_size=(128, 128, 64)), FLAT)),
     # no teachers and no deep supervision: with 9 classes they cost more than the rest of a step on a CPU
     "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)",
                       Settings(Path("runs/brain-regions"), BrainRegionsSettings(),
@@ -200,7 +205,12 @@ def moving_average(average: torch.Tensor, current: torch.Tensor, count: torch.Te
 
 
 def train(settings: Settings) -> None:
-    """Trains to the last step. Raises DIVERGED when the loss stops being a number, and what data and checkpoint raise."""
+    """Trains to the last step. Raises BUSY, DIVERGED when the loss stops being a number, and what data and checkpoint raise."""
+    with only_one(settings.run) if int(os.environ.get("RANK", 0)) == 0 else contextlib.nullcontext():
+        _train(settings)
+
+
+def _train(settings: Settings) -> None:
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
@@ -211,7 +221,6 @@ def train(settings: Settings) -> None:
     if last.exists():
         state.load(last, settings)
     if rank == 0:
-        settings.run.mkdir(parents=True, exist_ok=True)
         files.write_json(settings.run / "config.json", plain(settings))
         files.write_json(settings.run / "data.json", task.describe())
 
@@ -323,8 +332,13 @@ def plain(settings: Settings) -> dict:
 
 
 def command_line(settings: dict) -> str:
-    """The command that gives these settings (those of `plain`), without the run folder and where things lie."""
-    task = "cases" if "folder" in settings["data"] else "brain-regions"
+    """The shortest command that gives these settings (those of `plain`), without the run folder and where things lie."""
+    tasks = ("cases", "flat-cases") if "folder" in settings["data"] else ("brain-regions",)
+    return min((options_of(settings, task) for task in tasks), key=len)
+
+
+def options_of(settings: dict, task: str) -> str:
+    """The command for a task of `CONFIGS` with every option that differs from its defaults."""
     default = flat(plain(CONFIGS[task][1]))
     ignored = {"run", "card", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
     words = ["python training/train.py", task]

@@ -115,6 +115,11 @@ def test_adapted_network_has_the_channels_and_classes_of_the_data(folder):
     assert (config.input_size, config.in_ch, config.n_classes) == ((32, 32, 32), (1, 1), 2)
 
 
+def test_patch_size_that_no_network_fits(folder):
+    text = refused(lambda: task(folder, patch_size=(32, 32, 40)).adapt(tiny.NETWORK))
+    assert "multiple of 16" in text and "--data.patch-size" in text
+
+
 def test_modalities_of_one_group_share_a_branch(tmp_path):
     tiny.write_dataset(tmp_path, groups=[["CT", "PET"]])
     assert task(tmp_path).adapt(tiny.NETWORK).in_ch == (2,)

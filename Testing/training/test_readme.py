@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-import tiny
 
 import export
+import tiny
 from veloxseg import images, packages
 
 TINY_NETWORK = """--steps 4 --validate-every 4 --workers 0 --device cpu --data.folds 3 --data.patch-size 48 48 48

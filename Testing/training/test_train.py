@@ -141,6 +141,13 @@ def test_full_disk_keeps_the_last_good_checkpoint(folder, tmp_path, monkeypatch)
     assert not list(tmp_path.glob(".partial*"))
 
 
+def test_second_process_in_a_run_folder_is_refused(folder, tmp_path):
+    with train.only_one(tmp_path):
+        error = refused(tiny.settings(folder, tmp_path))
+    assert error.code == "BUSY" and str(tmp_path) in error.text
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_patches_depend_on_seed_and_number_only(folder):
     task = train.Cases(tiny.settings(folder, folder).data, 10)
     first, again, other = train.Patches(task, 1)[3], train.Patches(task, 1)[3], train.Patches(task, 2)[3]

@@ -75,6 +75,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "DISK_FULL": (EXIT_INPUT, "The disk with {path} is full; free some space or choose another folder."),
     "DATASET": (EXIT_INPUT, "{path} can't be used because {reason}; {remedy}."),
     "CHECKPOINT": (EXIT_MODEL, "The checkpoint {path} can't be continued because {reason}; {remedy}."),
+    "BUSY": (EXIT_INPUT, "Another process works in {path}; wait for its end or choose another folder."),
     "DIVERGED": (
         EXIT_UNEXPECTED,
         "The loss is {value} at step {step}; {path} is the last good state: lower --learning-rate and start again.",
