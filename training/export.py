@@ -66,7 +66,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
         content = with_static_part(content, json.loads(card.read_text()))
     content["architecture"]["arguments"] = settings["veloxseg"]
     content["training"] |= {
-        "command": train.command_line(settings),
+        "command": command_line(settings),
         "network": settings["network"],
         "seed": settings["seed"],
         "steps": best["step"],
@@ -76,6 +76,37 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     }
     state = {k: v.half().float() if v.is_floating_point() else v for k, v in best["network"].items()}
     return TrainedModel(content, settings["network"], state)
+
+
+def command_line(settings: dict) -> str:
+    """The shortest command that gives these settings (those of `train.plain`), without the run folder and where things lie."""
+    tasks = ("cases", "flat-cases") if "folder" in settings["data"] else ("brain-regions",)
+    return min((options_of(settings, task) for task in tasks), key=len)
+
+
+def options_of(settings: dict, task: str) -> str:
+    """The command for a task of `CONFIGS` with every option that differs from its defaults."""
+    default = flat(train.plain(train.CONFIGS[task][1]))
+    ignored = {"run", "card", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
+    words = ["python training/train.py", task]
+    for name, value in flat(settings).items():
+        if name in ignored or value == default.get(name):
+            continue
+        section, _, last = name.rpartition(".")
+        option = f"--{section + '.' if section else ''}{'no-' if value is False else ''}{last}".replace("_", "-")
+        words.append(option if isinstance(value, bool) else f"{option} {' '.join(map(str, np.ravel(value)))}")
+    return " ".join(words)
+
+
+def flat(settings: dict) -> dict:
+    """Nested settings as one dictionary with dotted names, those of the command line."""
+    found = {}
+    for name, value in settings.items():
+        if isinstance(value, list) and value and isinstance(value[0], list):
+            value = {str(number): entry for number, entry in enumerate(value)}
+        inner = flat(value) if isinstance(value, dict) else None
+        found |= {name: value} if inner is None else {f"{name}.{key}": entry for key, entry in inner.items()}
+    return found
 
 
 def with_static_part(trained: dict, static: dict) -> dict:

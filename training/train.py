@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -149,6 +149,7 @@ class Batches:
 class State:
     """What a checkpoint holds."""
 
+    PARTS: ClassVar = ("network", "average", "optimizer", "scheduler", "scaler")
     network: nn.Module
     average: AveragedModel
     optimizer: torch.optim.Optimizer
@@ -164,21 +165,19 @@ class State:
         save(path, content)
 
     def load(self, path: Path, settings: Settings) -> None:
-        """Raises CHECKPOINT for a file that can't be read or belongs to another network."""
+        """Raises CHECKPOINT for a file that can't be read or belongs to another network or other data."""
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise VeloxSegError("CHECKPOINT", path=path, reason="it can't be read", detail=str(error),
                                 remedy="delete it to start again from the beginning") from error
-        for name in ("network", "veloxseg"):
+        for name, what in (("network", "another network"), ("veloxseg", "another network"), ("data", "other data")):
             if saved["settings"][name] != plain(settings)[name]:
-                raise VeloxSegError("CHECKPOINT", path=path, reason="it belongs to another network than the settings ask for",
+                raise VeloxSegError("CHECKPOINT", path=path, reason=f"it belongs to {what} than the settings ask for",
                                     remedy="choose another --run folder, or the settings in its config.json")
         for name in self.PARTS:
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.best, self.cpu_minutes = saved["step"], saved["best"], saved["cpu_minutes"]
-
-    PARTS = ("network", "average", "optimizer", "scheduler", "scaler")
 
 
 def build(settings: Settings, device: torch.device) -> State:
@@ -329,37 +328,6 @@ def save(path: Path, content: dict) -> None:
 def plain(settings: Settings) -> dict:
     """The settings as JSON data."""
     return json.loads(json.dumps(asdict(settings), default=str))
-
-
-def command_line(settings: dict) -> str:
-    """The shortest command that gives these settings (those of `plain`), without the run folder and where things lie."""
-    tasks = ("cases", "flat-cases") if "folder" in settings["data"] else ("brain-regions",)
-    return min((options_of(settings, task) for task in tasks), key=len)
-
-
-def options_of(settings: dict, task: str) -> str:
-    """The command for a task of `CONFIGS` with every option that differs from its defaults."""
-    default = flat(plain(CONFIGS[task][1]))
-    ignored = {"run", "card", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
-    words = ["python training/train.py", task]
-    for name, value in flat(settings).items():
-        if name in ignored or value == default.get(name):
-            continue
-        section, _, last = name.rpartition(".")
-        option = f"--{section + '.' if section else ''}{'no-' if value is False else ''}{last}".replace("_", "-")
-        words.append(option if isinstance(value, bool) else f"{option} {' '.join(map(str, np.ravel(value)))}")
-    return " ".join(words)
-
-
-def flat(settings: dict) -> dict:
-    """Nested settings as one dictionary with dotted names, those of the command line."""
-    found = {}
-    for name, value in settings.items():
-        if isinstance(value, list) and value and isinstance(value[0], list):
-            value = {str(number): entry for number, entry in enumerate(value)}
-        inner = flat(value) if isinstance(value, dict) else None
-        found |= {name: value} if inner is None else {f"{name}.{key}": entry for key, entry in inner.items()}
-    return found
 
 
 def main() -> None:

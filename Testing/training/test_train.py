@@ -116,6 +116,9 @@ def test_checkpoint_of_another_network_is_refused_and_kept(folder, tmp_path):
     assert error.code == "CHECKPOINT" and "another network" in error.text and "--run" in error.text
     error = refused(tiny.settings(folder, tmp_path, veloxseg=replace(tiny.NETWORK, base_ch=16)))
     assert error.code == "CHECKPOINT"
+    other = tiny.settings(folder, tmp_path)
+    error = refused(replace(other, data=replace(other.data, fold=1)))
+    assert error.code == "CHECKPOINT" and "other data" in error.text
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
@@ -263,7 +266,7 @@ def test_smoke_ends_with_a_package_that_the_module_accepts(tmp_path):
 def test_command_in_the_card_gives_the_settings_again(folder, tmp_path):
     """What differs from the defaults, and nothing about where things lie."""
     settings = tiny.settings(folder, tmp_path, steps=7, learning_rate=3e-4, amp=False)
-    words = train.command_line(train.plain(settings)).split()
+    words = export.command_line(train.plain(settings)).split()
     again = train.tyro.extras.overridable_config_cli(train.CONFIGS, args=[*words[2:], "--run", str(tmp_path)])
     assert words[:3] == ["python", "training/train.py", "cases"] and "--no-amp" in words
     assert replace(again, data=settings.data) == settings
