@@ -16,7 +16,7 @@ import pandas as pd
 import tyro
 
 from confidence import paired
-from scores import LESION_COLUMNS, NETWORK, OVERLAP_COLUMNS, PUBLISHED, per_case, read_cases
+from scores import LESION_COLUMNS, NETWORK, OVERLAP_COLUMNS, PUBLISHED, labels_apart, per_case, read_cases
 
 COLUMNS = (*OVERLAP_COLUMNS, *LESION_COLUMNS, PUBLISHED)
 SEED = 2026
@@ -27,7 +27,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError when the tables are not of the same cases, references and tolerance.
     """
-    first, second = (table[table.method == NETWORK].set_index(["case", "region"]).sort_index() for table in (first, second))
+    tables = (labels_apart(table[table.method == NETWORK]) for table in (first, second))
+    first, second = (table.set_index(["case", "region"]).sort_index() for table in tables)
     _check(first, second)
     # what decides is the reference alone, so that both lose the same rows
     empty, present = first.reference_ml == 0, first.reference_ml > 0

@@ -80,8 +80,15 @@ def regions(card: dict) -> dict[str, tuple[int, ...]]:
 
 
 def rules(card: dict) -> dict[str, Callable[[sitk.Image], np.ndarray]]:
-    """The SUV rules where there is a PET in SUV and one label; a threshold cannot tell labels apart."""
-    return RULES if _pet_role(card) and len(card["labels"]) == 1 else {}
+    """The SUV rules where there is a PET in SUV."""
+    return RULES if _pet_role(card) else {}
+
+
+def scored_with_rules(card: dict) -> dict[str, tuple[int, ...]]:
+    """Where rules are scored: a threshold cannot tell labels apart, so several count as one."""
+    if not rules(card) or len(card["labels"]) == 1:
+        return regions(card)
+    return {scores.POOLED: tuple(label["value"] for label in card["labels"])}
 
 
 def _pet_role(card: dict) -> str | None:
@@ -125,18 +132,20 @@ def _evaluate_case(model: pipeline.Package, cases: Cases, case: str, output: Pat
     if not images.same_grid(outcome.grid, grid):
         raise _problem(cases.path(case, LABEL), "it does not lie on the grid of its image", "prepare the dataset again")
     images.write(images.image_of(outcome.mask, grid), output / "masks" / f"{case}.nii.gz", compress=True)
-    found = _rows(case, scores.NETWORK, outcome.mask, truth, cases.card, seconds)
+    parts = regions(cases.card) | scored_with_rules(cases.card)
+    found = _rows(case, scores.NETWORK, outcome.mask, truth, cases.card, parts, seconds)
     for name, rule in rules(cases.card).items():
         begun = time.perf_counter()
         mask = rule(images.read(paths[_pet_role(cases.card)], "PET")) * cases.card["labels"][0]["value"]
-        found += _rows(case, name, mask, truth, cases.card, time.perf_counter() - begun)
+        parts = scored_with_rules(cases.card)
+        found += _rows(case, name, mask, truth, cases.card, parts, time.perf_counter() - begun)
     return found
 
 
-def _rows(case: str, method: str, mask: np.ndarray, truth: np.ndarray, card: dict, seconds: float) -> list[dict]:
+def _rows(case: str, method: str, mask: np.ndarray, truth: np.ndarray, card: dict, parts: dict, seconds: float) -> list[dict]:
     """One row per region; the tolerance of the surface Dice is one voxel edge, since nobody can draw a border more finely."""
     found = []
-    for region, values in regions(card).items():
+    for region, values in parts.items():
         pair = np.isin(mask, values), np.isin(truth, values)
         row = {"case": case, "method": method, "region": region,
                **case_metrics(*pair, tuple(card["spacing_mm"]), max(card["spacing_mm"]))}

@@ -144,8 +144,9 @@ def draw_cases(axes: Axes, cases: pd.DataFrame) -> None:
     present = cases[cases.reference_ml > 0]
     axes.set(title="Dice of each test case", xlabel="reference, ml", ylim=(-0.03, 1.03), xscale="log")
     for (method, rows), color in zip(present.groupby("method", sort=False), METHOD_COLORS, strict=False):
-        size, dice = rows.groupby("case").reference_ml.max(), scores.per_case(rows, "dice")
         own = method == scores.NETWORK
+        rows = scores.labels_apart(rows) if own else rows
+        size, dice = rows.groupby("case").reference_ml.max(), scores.per_case(rows, "dice")
         axes.scatter(size[dice.index], dice, s=26 if own else 14, color=color, alpha=0.8, label=method, zorder=3 if own else 2,
                      marker="o" if own else "x", linewidths=0 if own else 1)  # fmt: skip
     axes.legend(fontsize=8)
@@ -156,7 +157,7 @@ def draw_cases(axes: Axes, cases: pd.DataFrame) -> None:
 
 def worst_and_best(cases: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Dice of the network by case, worst first and best first; no case is in both."""
-    network = cases[(cases.method == scores.NETWORK) & (cases.reference_ml > 0)]
+    network = scores.labels_apart(cases[(cases.method == scores.NETWORK) & (cases.reference_ml > 0)])
     ranked = scores.per_case(network, "dice").sort_values(kind="stable")
     worst = ranked[:CASES_OF_A_KIND]
     return worst, ranked[len(worst):][::-1][:CASES_OF_A_KIND]

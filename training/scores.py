@@ -15,6 +15,8 @@ import pandas as pd
 from confidence import interval
 
 NETWORK = "network"
+POOLED = "all labels as one"
+"""The region in which rules that can't tell labels apart stand beside the network."""
 LEAST_CASES_OF_A_STRATUM = 3
 PUBLISHED = "dice_published_per_slice"
 SCORES = {
@@ -50,6 +52,7 @@ def entries(cases: pd.DataFrame, data: str, seed: int, synthetic: bool, lesions:
 
     lesions: whether the labels are lesions, so that lesion-wise numbers and strata by size mean something.
     """
+    pooled, cases = cases[(cases.region == POOLED) & (cases.reference_ml > 0)], labels_apart(cases)
     present, absent = cases[cases.reference_ml > 0], cases[cases.reference_ml == 0]
     where = ", label present" if len(absent) else ""
     best = best_rule(present)
@@ -65,7 +68,14 @@ def entries(cases: pd.DataFrame, data: str, seed: int, synthetic: bool, lesions:
     if len(absent):
         name = "False positive volume in ml, label absent"
         found.append(_entry(name, data, absent, "predicted_ml", best, seed, synthetic))
+    if len(pooled):
+        found.append(_entry(f"Dice, {POOLED}", data, pooled, "dice", best_rule(pooled), seed, synthetic))
     return [entry for entry in found if entry]
+
+
+def labels_apart(cases: pd.DataFrame) -> pd.DataFrame:
+    """The rows of single labels and regions."""
+    return cases[cases.region != POOLED]
 
 
 def best_rule(present: pd.DataFrame) -> str | None:

@@ -2,9 +2,11 @@
 
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 import compare
 import confidence
@@ -112,6 +114,35 @@ def test_brats_has_nested_regions_and_the_published_number_apart(tmp_path):
     assert by_name["Dice"]["value"] == pytest.approx(rows.dice.mean(), abs=1e-4)
     assert by_name["Dice"]["baseline"] is None
     assert by_name[scores.SCORES[scores.PUBLISHED]]["value"] > by_name["Dice"]["value"]
+
+
+@dataclass
+class Two:
+    """Finds SUV 2 to 5 as label 1 and more as label 2."""
+
+    card: dict
+
+    def network(self, _device):
+        return lambda x: torch.cat([2 - x[:, 1:], 0.5 - (x[:, 1:] - 3.5).abs() / 3, x[:, 1:] - 5], dim=1) * 10
+
+
+def test_rules_count_several_labels_as_one(tmp_path):
+    content = {**PET_CT, "labels": [{"name": "tumor", "value": 1}, {"name": "node", "value": 2}]}
+    r = distance((12, 12, 10))
+    label = np.select([r < 16, r < 28], [2, 1], 0)
+    pet = np.select([label == 2, label == 1], [8.0, 4.5], 0.5)
+    pet = pet.astype(np.float32)
+    write_case(tmp_path / "data", "a", {"CT": pet, "PET": pet, "label": label.astype(np.uint8)})
+    write_run(tmp_path / "run", tmp_path / "data", content, ["a"])
+    found = evaluate.evaluate(Two(content), evaluate.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
+    by_name = {entry["name"]: entry for entry in found}
+    assert set(by_name["Dice"]["per_label"]) == {"tumor", "node"} and by_name["Dice"]["baseline"] is None
+    pooled = by_name[f"Dice, {scores.POOLED}"]
+    assert set(pooled["rules"]) == set(suv_rules.RULES) and pooled["baseline"]["value"] > 0.95 and pooled["value"] > 0.9
+    rows = scores.read_cases(tmp_path / "out" / "cases.csv")
+    both = scores.labels_apart(rows)
+    assert set(both.method) == {scores.NETWORK}
+    assert by_name["Dice"]["value"] == pytest.approx(both.dice.mean(), abs=1e-4)
 
 
 def test_a_package_on_a_dataset_without_split_takes_all_cases(petct_run):

@@ -36,7 +36,7 @@ def test_a_sheet_with_and_without_evaluation(finished_run):
 
 
 def test_worst_and_best_do_not_overlap():
-    cases = pd.DataFrame({"case": list("abcde"), "method": "network", "reference_ml": [1, 1, 0, 1, 1],
+    cases = pd.DataFrame({"case": list("abcde"), "method": "network", "region": "Lesion", "reference_ml": [1, 1, 0, 1, 1],
                           "dice": [0.9, 0.2, float("nan"), 0.5, 0.7]})  # fmt: skip
     worst, best = report.worst_and_best(cases)
     assert (list(worst.index), list(best.index)) == (["b", "d", "e"], ["a"])
