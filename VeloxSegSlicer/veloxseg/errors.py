@@ -68,6 +68,19 @@ TABLE: dict[str, tuple[int, str]] = {
         "The {role} image covers only {percent:.0f} % of the same space as the {reference} image; "
         "choose images of one patient and visit or register them first.",
     ),
+    "PHOTO_UNREADABLE": (
+        EXIT_INPUT,
+        "The photo {photo} cannot be read as PNG, JPEG or TIFF; save it again in one of these formats or choose another file.",
+    ),
+    "PHOTO_KIND": (EXIT_INPUT, "The photo {photo} is {found}, but one photo with red, green and blue is needed; {remedy}."),
+    "PHOTO_SIZE": (
+        EXIT_INPUT,
+        "The photo {photo} is {found}, but each side must have {shortest} to {longest} pixels; {remedy}.",
+    ),
+    "PHOTO_EMPTY": (
+        EXIT_INPUT,
+        "The photo {photo} has the same color everywhere; choose the photo that shows the skin.",
+    ),
     "OUTPUT_UNWRITABLE": (
         EXIT_INPUT,
         "The results cannot be written to {path} ({reason}); choose another folder.",

@@ -29,6 +29,7 @@ PHANTOMS = {
     "petct-torso": Phantom("FDG PET/CT with lesions, neck to thigh", "petct", _PETCT_FILES, "WHOLE_TORSO"),
     "brain-tumor-mri": Phantom("Four MRI sequences of a head with a growing tumor", "tumor", _TUMOR_FILES),
     "head-neck-petct": Phantom("FDG PET/CT of the head and neck with a primary tumor and nodes", "headneck", _PETCT_FILES),
+    "dermoscopy": Phantom("Dermoscopy photo of a skin lesion", "dermoscopy", {"photo.png": "photo", "mask.png": "mask"}),
     "brain-t1": Phantom("T1-weighted head", "brain", {"T1.nrrd": "t1", "label.nrrd": "label"}),
 }
 
@@ -43,7 +44,7 @@ def generate_case(kind: str, seed: int):
 
 
 def write_case(kind: str, seed: int, folder) -> dict:
-    """Write one case as NRRD files plus parameters.json and return {file name: path}.
+    """Write one case as NRRD or PNG files plus parameters.json and return {file name: path}.
 
     Every file appears under its name only when complete; parameters.json is written last, so a folder that has it
     is a whole case. Raises KeyError for an unknown kind and OSError when the folder cannot be written.

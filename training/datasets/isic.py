@@ -1,0 +1,48 @@
+"""The layout of ISIC 2018 task 1: photos of skin lesions and their masks."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datasets.base import LABEL, Case, find, pair
+from veloxseg.errors import VeloxSegError
+
+PHOTO = "photo"
+
+
+def cases(images: Path, masks: Path) -> list[Case]:
+    """Photos and masks paired by id: `sources["photo"]` and `label` of each case; every lesion is a patient of its own.
+
+    images: folder with <id>.jpg, for example ISIC2018_Task1-2_Training_Input. masks: its sibling with <id>_segmentation.png,
+    for example ISIC2018_Task1_Training_GroundTruth. Other files are passed over. Raises DATASET_FOLDER, DATASET_EMPTY, or an
+    ExceptionGroup with DATASET_ID, DATASET_MISSING and DATASET_DOUBLE.
+    """
+    found = chain(
+        find(images, r"(?P<id>.+)(?P<part>)\.jpe?g", {"": PHOTO}),
+        find(masks, r"(?P<id>.+)_segmentation\.png", {}),
+    )
+    expected = {PHOTO: f"{images.name}/{{id}}.jpg", LABEL: f"{masks.name}/{{id}}_segmentation.png"}
+    return pair(found, expected, images.parent)
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """A mask as bool (y, x), true inside the lesion. shape: (rows, columns) of its photo.
+
+    Raises DATASET_FILE or LABEL_VALUES.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as file:
+            values = np.array(file.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise VeloxSegError("DATASET_FILE", path=path, reason="it cannot be read as PNG", detail=str(error)) from error
+    if values.shape != tuple(shape):
+        sizes = [f"{columns} x {rows}" for rows, columns in (values.shape, shape)]
+        raise VeloxSegError("DATASET_FILE", path=path, reason=f"it has {sizes[0]} pixels and its photo {sizes[1]}")
+    strange = set(np.unique(values).tolist()) - {0, 255}
+    if strange:
+        raise VeloxSegError("LABEL_VALUES", path=path, found=", ".join(map(str, sorted(strange)[:5])), known="0 and 255")
+    return values > 0
