@@ -1,4 +1,4 @@
-"""`veloxseg bench params`: parameters and arithmetic of the network, counted two ways.
+"""`veloxseg bench params`: parameters and arithmetic of the networks; those of VeloxSeg are counted two ways.
 
 The honest count (torch's flop counter, two operations per multiply-add) stands beside the one behind the
 published 1.66 M and 1.79 G, which came from the profiler thop in eval mode at batch 1. What thop counts is
@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from veloxseg.networks import VeloxSeg
+from veloxseg.networks.nca import NCA, PRESETS, NCAConfig
 
 AUTOPET = {
     "input_size": (96, 96, 96),
@@ -34,6 +35,7 @@ TRAINING_HEADS = ("decoder.out_conv2.", "decoder.out_conv3.", "decoder.out_conv4
 # The operators under which the layers appear; the names differ between versions of torch.
 SOFTMAX = ("_softmax", "_safe_softmax")
 INSTANCE_NORM = ("native_batch_norm", "_native_batch_norm_legit")
+NCA_SIDES = {2: 256, 3: 128}
 
 
 class ThopCount(TorchDispatchMode):
@@ -125,6 +127,24 @@ def _window(network: VeloxSeg) -> torch.Tensor:
     return torch.zeros(1, sum(network.config.in_ch), *network.config.input_size)
 
 
+def nca_table() -> list[tuple[str, int, str, int]]:
+    """(preset, parameters, image size, multiply-adds of one call with every cell computed) of the cellular automata.
+
+    The sparse path, which computes firing cells only, skips half of the part behind the perception.
+    """
+    rows = []
+    for name, arguments in PRESETS.items():
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            # All arithmetic is in the steps, which are alike.
+            network = NCA(**arguments | {"steps": 1})
+            size = (NCA_SIDES[network.config.spatial_dim],) * network.config.spatial_dim
+            image = torch.zeros(1, network.config.in_ch, *size)
+            network(image, image[:, :1], torch.zeros(1, dtype=torch.long))
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        rows.append((name, parameters, "x".join(map(str, size)), counter.get_total_flops() // 2 * NCAConfig(**arguments).steps))
+    return rows
+
+
 def parameters_report(arguments: dict = AUTOPET) -> str:
     """The whole table as text."""
     network = inference_network(arguments)
@@ -151,5 +171,11 @@ def parameters_report(arguments: dict = AUTOPET) -> str:
     lines += [
         f"  {'sum, reported as FLOPs':<34}{sum(counted.values()) / 1e9:>12.6f} G",
         "  (these are MACs, transposed convolutions are counted 8 times, attention products not at all)",
+        "",
+        f"{'Cellular automata (NCA)':<24}{'parameters':>12}{'image':>14}{'MACs of one call':>20}",
+    ]
+    lines += [
+        f"  {name:<22}{parameters:>12,}{size:>14}{operations / 1e9:>18.1f} G"
+        for name, parameters, size, operations in nca_table()
     ]
     return "\n".join(lines)

@@ -1,0 +1,183 @@
+"""Several runs of one network on one image: their mean, their spread, and one mask (specification section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks.nca import NCA
+
+from .samplers import Method, gaussian, sample
+from .schedule import Schedule
+
+Fusion = Literal["mean", "majority", "staple"]
+ENOUGH_CALLS = {"direct": 1, "v": 2, "noise": 4}
+"""Calls per member after which more were no gain in a first trial (specification section 9)."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an ensemble is drawn and joined. Raises ValueError with one sentence for values that make no sense."""
+
+    members: int = 10
+    calls: int = 2
+    """Calls of the network per member; the direct prediction always takes one."""
+    method: Method = "ddim"
+    fusion: Fusion = "mean"
+    """mean: the mean probability above the threshold. majority: more than half of the members above it. staple: the truth
+    that STAPLE (Warfield et al. 2004) finds behind the members, each cut at the threshold."""
+    threshold: float = 0.5
+    seed: int = 0
+    tile: int | None = None
+    """Cells per axis of the pieces in which the finest level is computed, for volumes; None: all at once."""
+
+    def __post_init__(self) -> None:
+        for name in ("members", "calls"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, known in (("method", get_args(Method)), ("fusion", get_args(Fusion))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(f"threshold must be at least 0 and below 1, got {self.threshold}")
+        if self.tile is not None and self.tile < 1:
+            raise ValueError(f"tile must be at least 1, got {self.tile}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+
+    @classmethod
+    def preset(cls, name: Literal["draft", "normal", "paper"], network: NCA) -> Sampling:
+        """draft: 4 members; normal: 10 members; paper: 10 members through every step of the diffusion, which takes hours
+        on a CPU. The number of calls follows from what the network predicts."""
+        config = network.config
+        if name == "paper":
+            return cls(members=10, calls=config.diffusion_steps, method="ddpm")
+        return cls(members={"draft": 4, "normal": 10}[name], calls=ENOUGH_CALLS[config.prediction])
+
+
+class Ensemble(NamedTuple):
+    """All on the CPU, of the image's spatial shape."""
+
+    mask: Tensor
+    """bool, by the chosen fusion."""
+    probability: Tensor
+    """float32: mean of the members' masks before any threshold, from 0 to 1."""
+    variance: Tensor
+    """float32: variance over the members, from 0 (all the same) to 0.25: the uncertainty map."""
+    agreement: float | None
+    """Dice of two members cut at the threshold, all pairs pooled: the sum of their overlaps over the sum of their mean
+    sizes. 1 when all are the same (all empty included), None for a single member. It equals 1 - (unbiased variance of
+    the cut members, summed over the image) / (their mean area)."""
+
+
+def member_generator(seed: int, member: int, call: int) -> torch.Generator:
+    """A CPU generator that depends on these three numbers only; call 0 is the starting noise."""
+    state = np.random.SeedSequence((seed, member, call)).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+def draw_member(
+    network: NCA, image: Tensor, sampling: Sampling, member: int, after_call: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Probability (*spatial), float32 on the CPU, of one member: a pure function of the image, the seed and the number.
+
+    image: (1, in_ch, *spatial) on the network's device. Noise and firing cells are drawn on the CPU, so that another
+    device gives the same member up to rounding. after_call: called after every call of the network; may raise.
+    """
+    config = network.config
+
+    def predict(noisy: Tensor | None, t: int | None, generator: torch.Generator) -> Tensor:
+        time = None if t is None else torch.full((1,), t, device=image.device)
+        output = network(image, noisy, time, generator, sampling.tile).prediction
+        after_call()
+        return output
+
+    def generator_at(call: int) -> torch.Generator:
+        return member_generator(sampling.seed, member, call + 1)
+
+    if config.prediction == "direct":
+        mask = predict(None, None, generator_at(0)).clamp(*config.mask_range)
+    else:
+        schedule = Schedule(config.diffusion_steps)
+        start = gaussian(image[:, :1].shape, member_generator(sampling.seed, member, 0), image)
+        mask = sample(
+            predict, start, schedule, schedule.grid(sampling.calls), config.prediction, config.mask_range,
+            sampling.method, generator_at,
+        )  # fmt: skip
+    low, high = config.mask_range
+    return ((mask[0, 0] - low) / (high - low)).float().cpu()
+
+
+def segment(
+    network: NCA,
+    image: Tensor,
+    sampling: Sampling,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Ensemble:
+    """The ensemble of an image (in_ch, *spatial), which is moved to the network's device.
+
+    `progress(done, total)` counts calls of the network: it is called before the first and after every one. Raises
+    CANCELLED as soon as `cancelled()` is true before a call, and NUMERIC when a member is not a number. Members are drawn
+    one after the other and not kept; only STAPLE needs their masks, one byte per pixel and member.
+    """
+    calls = 1 if network.config.prediction == "direct" else sampling.calls
+    total, done = sampling.members * calls, 0
+
+    def report() -> None:
+        progress(done, total)
+        if done < total and cancelled():
+            raise VeloxSegError("CANCELLED")
+
+    def after_call() -> None:
+        nonlocal done
+        done += 1
+        report()
+
+    report()
+    image = image.unsqueeze(0).to(next(network.parameters()))
+    mean, squares, votes = (torch.zeros(image.shape[2:]) for _ in range(3))
+    kept = []
+    with torch.inference_mode():
+        for member in range(sampling.members):
+            probability = draw_member(network, image, sampling, member, after_call)
+            if not probability.isfinite().all():
+                raise VeloxSegError("NUMERIC")
+            # Welford's update: stable, and one pass.
+            away = probability - mean
+            mean += away / (member + 1)
+            squares += away * (probability - mean)
+            cut = probability > sampling.threshold
+            votes += cut
+            if sampling.fusion == "staple":
+                kept.append(cut.numpy().astype(np.uint8))
+    if sampling.fusion == "majority":
+        mask = votes > sampling.members / 2
+    elif sampling.fusion == "staple":
+        mask = _staple(kept)
+    else:
+        mask = mean > sampling.threshold
+    return Ensemble(mask, mean, squares / sampling.members, _agreement(votes, sampling.members))
+
+
+def _agreement(votes: Tensor, members: int) -> float | None:
+    if members == 1:
+        return None
+    votes = votes.double()
+    area = float(votes.sum())
+    return float((votes * (votes - 1)).sum()) / ((members - 1) * area) if area else 1.0
+
+
+def _staple(masks: list[np.ndarray]) -> Tensor:
+    if not any(mask.any() for mask in masks) or all(mask.all() for mask in masks):
+        # Without both classes the filter divides by nothing.
+        return torch.from_numpy(masks[0] > 0)
+    truth = sitk.STAPLE([sitk.GetImageFromArray(mask) for mask in masks], 1.0)
+    return torch.from_numpy(sitk.GetArrayFromImage(truth) > 0.5)
