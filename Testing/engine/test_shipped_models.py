@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 import heads
 from veloxseg import devices, images, measures, packages, pipeline
-from veloxseg.phantoms import petct
+from veloxseg.phantoms import headneck, petct, tumor
 
 needs_head = pytest.mark.skipif(
     not (heads.TEMPLATES / "aal.nii.gz").exists(), reason="Colin27 is absent: apt-get install mricron-data"
@@ -116,10 +116,26 @@ def test_brain_regions_on_an_oblique_grid(head, tmp_path):
 
 @pytest.mark.parametrize(("order", "flips"), STORAGES[:2])
 def test_lesions_do_not_depend_on_storage(phantom, order, flips, tmp_path):
-    plain = segment("petct-lesions-demo", phantom, tmp_path)
-    turned = {role: stored_otherwise(image, order, flips) for role, image in phantom.items()}
+    check_storage("petct-lesions-demo", phantom, order, flips, tmp_path)
+
+
+def test_head_and_neck_tumors_do_not_depend_on_storage(tmp_path):
+    case = headneck.generate(PHANTOM_SEED)
+    check_storage("head-neck-petct-demo", {"CT": case.ct, "PET": case.pet}, *STORAGES[0], tmp_path)
+
+
+def test_brain_tumors_do_not_depend_on_storage(tmp_path):
+    pytest.importorskip("nilearn", reason="the phantom is drawn on maps of nilearn")
+    case = tumor.generate(PHANTOM_SEED)
+    roles = {"FLAIR": case.flair, "T1": case.t1, "T1ce": case.t1ce, "T2": case.t2}
+    check_storage("brain-tumor-mri-demo", roles, *STORAGES[0], tmp_path)
+
+
+def check_storage(model, inputs, order, flips, folder):
+    plain = segment(model, inputs, folder)
+    turned = {role: stored_otherwise(image, order, flips) for role, image in inputs.items()}
     assert images.array_of(plain).any()
-    assert dice_between(plain, segment("petct-lesions-demo", turned, tmp_path)) > 0.999
+    assert dice_between(plain, segment(model, turned, folder)) > 0.999
 
 
 def test_lesions_are_found_as_well_on_an_oblique_grid(tmp_path):
