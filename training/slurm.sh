@@ -12,7 +12,7 @@ set -euo pipefail
 
 head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun .venv/bin/torchrun \
-  --nnodes "$SLURM_NNODES" --nproc-per-node 4 --max-restarts 3 \
+  --nnodes "$SLURM_NNODES" --nproc-per-node 4 \
   --rdzv-id "$SLURM_JOB_ID" --rdzv-backend c10d --rdzv-endpoint "$head_node:29500" \
   -- training/train.py cases --data.folder data/autopet --run runs/autopet --device cuda \
   --batch-size 2 --workers 7 --steps 75000 --validate-every 2500

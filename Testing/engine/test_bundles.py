@@ -81,7 +81,7 @@ def test_the_example_gives_our_mask_and_leaves_the_package_alone(package):
 
 @each_package
 def test_own_images_on_oblique_grids_give_our_mask(package, tmp_path):
-    angles = [(3.0 + 2 * number, -4.0, 5.0) for number in range(2)]
+    angles = [(3.0 + 2 * number, -4.0, 5.0) for number in range(4)]
     paths = {role: oblique(path, tmp_path, turn) for (role, path), turn in zip(examples(package).items(), angles)}
     mask = monai_bundle(package, "--datalist", str([{"image": [str(path) for path in paths.values()]}]))
     assert_is_ours(mask, package, paths)

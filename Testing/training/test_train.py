@@ -227,20 +227,23 @@ def launched(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, text=True, timeout=600)
 
 
-def torchrun(*arguments: str, **environment: str) -> None:
-    options = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "--"]
-    done = launched(*options, *arguments, **environment)
-    assert done.returncode == 0, done.stderr[-3000:]
+def torchrun(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    options = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+    return launched(*options, *arguments, **environment)
 
 
 @pytest.mark.slow
 def test_two_processes_one_killed_give_the_weights_of_one_process(folder, tmp_path):
-    """Without dropout two processes of one patch each are one process of two patches; the kill costs nothing but time."""
+    """Without dropout two processes of one patch each are one process of two patches, also when one is killed and torchrun
+    started again."""
     script, killed = str(Path(__file__).parent / "train_only.py"), tmp_path / "killed"
     settings = ("--steps", "4", "--learning-rate", "1e-3", "--warmup", "0", "--veloxseg.attn-drop", "0",
                 "--veloxseg.proj-drop", "0")  # fmt: skip
-    torchrun(*command(script, folder, tmp_path / "two", *settings, "--batch-size", "1"), KILL_ONCE=str(killed))
+    two = command(script, folder, tmp_path / "two", *settings, "--batch-size", "1")
+    assert torchrun(*two, KILL_ONCE=str(killed)).returncode != 0
     assert killed.exists()
+    done = torchrun(*two, KILL_ONCE=str(killed))
+    assert done.returncode == 0, done.stderr[-3000:]
     steps = [row["step"] for row in rows(tmp_path / "two")]
     assert steps[-2:] == [3, 4] and len(steps) > 4, "rank 0 went on from the checkpoint of step 2"
     done = launched(*command(script, folder, tmp_path / "one", *settings, "--batch-size", "2"))
