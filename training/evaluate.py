@@ -3,9 +3,9 @@
     python training/evaluate.py --run runs/petct
     python training/evaluate.py --package VeloxSegSlicer/Resources/Models/petct-lesions-demo --data data/petct
 
-Every case goes through `pipeline.segment`, as in the panel. On PET the SUV rules of `suv_rules.py` are scored on the same cases.
-The folder of the results holds cases.csv (one row per case, method and region), scores.json (entries of the model card),
-summary.txt and masks/<case>.nii.gz. `compare.py` puts two such folders side by side.
+Every case goes through `pipeline.segment`, as in the panel; for photos `evaluate_photos.py` takes over. On PET the SUV rules of
+`suv_rules.py` are scored on the same cases. The folder of the results holds cases.csv (one row per case, method and region),
+scores.json (entries of the model card), summary.txt and masks/<case>.nii.gz. `compare.py` puts two such folders side by side.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cases import LABEL, read_description
 from export import load_run
 from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
 from suv_rules import RULES
-from veloxseg import devices, images, packages, pipeline
+from veloxseg import devices, images, packages, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 
 BRATS_TASK = "brain-tumor"
@@ -101,6 +101,10 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     Raises DATASET for no cases, labels that differ or a label off its image's grid, and what `pipeline.segment` raises.
     """
     _check(model, cases)
+    if photo_pipeline.takes_photo(cases.card):
+        import evaluate_photos  # which takes `Cases` from here
+
+        return evaluate_photos.evaluate(model, cases, output, device)
     rows = []
     (output / "masks").mkdir(parents=True, exist_ok=True)
     for case in tqdm(cases.ids, desc=f"{cases.which} cases"):

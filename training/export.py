@@ -12,26 +12,30 @@ import datetime
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 import tyro
+from PIL import Image
 from torch import nn
 
 import heads
 import networks
 import train
-from veloxseg import devices, images, package_writer, packages, pipeline
+from veloxseg import devices, diffusion, images, package_writer, packages, phantoms, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig, load_weights
+from veloxseg.networks.nca import NCA
 from veloxseg.phantoms import shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE_COARSER = 2.0
 """Voxel size of the example in voxels of the working grid: packages are kept in git and downloaded."""
+EXAMPLE_SEED = 40000
+"""Of the phantom that is the example of photo models; beside the seeds that trainings use."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class TrainedModel:
     state: dict[str, torch.Tensor]
 
     def network(self, device: torch.device | str = "cpu") -> nn.Module:
-        if self.name == "veloxseg":
+        if self.name in networks.PACKAGED:
             network = packages.build_network(self.card)
             load_weights(network, self.state)
         else:
@@ -64,7 +68,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     settings, content = best["settings"], json.loads((run / "data.json").read_text())["card"]
     if card:
         content = with_static_part(content, json.loads(card.read_text()))
-    content["architecture"]["arguments"] = settings["veloxseg"]
+    content |= architecture(settings)
     content["training"] |= {
         "command": command_line(settings),
         "network": settings["network"],
@@ -78,9 +82,19 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     return TrainedModel(content, settings["network"], state)
 
 
+def architecture(settings: dict) -> dict:
+    """What the card says about the network, and for a cellular automaton how its ensemble is drawn."""
+    if settings["network"] != "nca":
+        return {"architecture": {"name": "VeloxSeg", "arguments": settings["veloxseg"]}}
+    normal = diffusion.Sampling.preset("normal", NCA(**settings["nca"]))
+    return {"architecture": {"name": "NCA", "arguments": settings["nca"]},
+            "sampling": {name: getattr(normal, name) for name in ("members", "calls", "method", "fusion")}}  # fmt: skip
+
+
 def command_line(settings: dict) -> str:
     """The shortest command that gives these settings (those of `train.plain`), without the run folder and where things lie."""
-    tasks = ("cases", "flat-cases") if "folder" in settings["data"] else ("brain-regions",)
+    tasks = [task for task, (_, default) in train.CONFIGS.items()
+             if task != "smoke" and settings["data"].keys() <= asdict(default.data).keys()]
     return min((options_of(settings, task) for task in tasks), key=len)
 
 
@@ -110,11 +124,13 @@ def flat(settings: dict) -> dict:
 
 
 def with_static_part(trained: dict, static: dict) -> dict:
-    """The card `static` with the intensities that `trained` was fitted with."""
+    """The card `static` with the intensities that `trained` was fitted with, and the size at which it saw photos."""
     fitted = {role["name"]: role["intensity"] for role in trained["roles"]}
     if set(fitted) != {role["name"] for role in static["roles"]}:
         raise VeloxSegError("DATASET", path="The card", reason=f"its images aren't {', '.join(fitted)}",
                             remedy="choose a card of the task")
+    if "working_size" in trained:
+        static = {**static, "working_size": trained["working_size"]}
     return {**static, "roles": [{**role, "intensity": fitted[role["name"]]} for role in static["roles"]]}
 
 
@@ -170,28 +186,42 @@ def drawn(intensity: dict, spacing: list[float], size: list[int], seed: int) -> 
     return rounded(images.image_of((array + noise).astype(np.float32), images.grid_of(case.image)))
 
 
-def export(run: Path, card: Path | None = None, output: Path | None = None) -> Path:
-    """Writes the package of a run and returns its folder.
-
-    Args:
-        run: folder of a run of VeloxSeg with best.pt, and the evaluation of evaluate.py where there is one.
-        card: static part of the card, instead of the dataset's own.
-        output: folder of packages; `package` in the run folder when not given.
-    """
-    model, data = load_run(run, card), json.loads((run / "data.json").read_text())
-    if model.name != "veloxseg":
-        raise VeloxSegError("CHECKPOINT", path=run, reason=f"{model.name} is a baseline and not a model that packages can hold",
-                            remedy="export a run of --network veloxseg")
-    scores = run / "evaluation" / "scores.json"
-    model.card["scores"] = json.loads(scores.read_text()) if scores.exists() else []
+def volume_example(model: TrainedModel, data: dict, folder: Path) -> package_writer.Example:
+    """The inputs, which are also written into `folder`, with the mask that the model gives them."""
     inputs = example_inputs(data, pipeline.window_size(model.card))
-    folder = run / "example"
-    folder.mkdir(exist_ok=True)
     paths = {role: folder / f"{role}.nii.gz" for role in inputs}
     for role, image in inputs.items():
         images.write(image, paths[role], compress=True)
     outcome = pipeline.segment(model, paths, pipeline.Settings(device="cpu"), devices.choose("cpu"))
-    example = package_writer.Example(inputs, images.image_of(outcome.mask, outcome.grid))
+    return package_writer.Example(inputs, images.image_of(outcome.mask, outcome.grid))
+
+
+def photo_example(model: TrainedModel, folder: Path) -> package_writer.Example:
+    """The same of a photo: a phantom, never a photo of a patient."""
+    pixels, path = phantoms.generate_case("dermoscopy", EXAMPLE_SEED).rgb, folder / "Photo.png"
+    Image.fromarray(pixels).save(path)
+    settings = photo_pipeline.Settings(device="cpu")
+    outcome = photo_pipeline.segment(model, {"Photo": path}, settings, devices.choose("cpu"), measure=False)
+    return package_writer.Example({"Photo": pixels}, outcome.mask[..., 0].T > 0)
+
+
+def export(run: Path, card: Path | None = None, output: Path | None = None) -> Path:
+    """Writes the package of a run and returns its folder.
+
+    Args:
+        run: folder of a run of VeloxSeg or NCA with best.pt, and the evaluation of evaluate.py where there is one.
+        card: static part of the card, instead of the dataset's own.
+        output: folder of packages; `package` in the run folder when not given.
+    """
+    model, data = load_run(run, card), json.loads((run / "data.json").read_text())
+    if model.name not in networks.PACKAGED:
+        raise VeloxSegError("CHECKPOINT", path=run, reason=f"{model.name} is a baseline and not a model that packages can hold",
+                            remedy="export a run of --network veloxseg or nca")
+    scores = run / "evaluation" / "scores.json"
+    model.card["scores"] = json.loads(scores.read_text()) if scores.exists() else []
+    folder = run / "example"
+    folder.mkdir(exist_ok=True)
+    example = photo_example(model, folder) if photo_pipeline.takes_photo(model.card) else volume_example(model, data, folder)
     target = (output or run / "package") / model.card["id"]
     target.parent.mkdir(parents=True, exist_ok=True)
     package_writer.write(target, model.state, model.card, example, {"LICENSE": (ROOT / "LICENSE").read_bytes()})

@@ -10,13 +10,16 @@ import evaluate_heads
 import export
 import prepare
 import report
+import report_photos
 from datasets.phantom import Phantom
+from networks import PACKAGED
+from veloxseg import photo_pipeline
 
 SMOKE_CARD = Path(__file__).parent / "cards" / "smoke.json"
 
 
 def finish(run: Path, card: Path | None = None) -> None:
-    """Scores a finished run on its test cases, writes its package (VeloxSeg only) and report.png.
+    """Scores a finished run on its test cases, writes its package (not of a baseline) and report.png.
 
     card: static part of the model card, to be used instead of the dataset's own.
     """
@@ -27,9 +30,9 @@ def finish(run: Path, card: Path | None = None) -> None:
         print((run / "evaluation" / "summary.txt").read_text())
     else:
         evaluate_heads.main(run)
-    if model.name == "veloxseg":
+    if model.name in PACKAGED:
         export.export(run, card)
-    report.draw(run)
+    (report_photos if photo_pipeline.takes_photo(model.card) else report).draw(run)
 
 
 def smoke_dataset(folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Networks by name: VeloxSeg and MONAI baselines of its size class and above, all through the same loop, data and losses.
+"""Networks by name: VeloxSeg, the cellular automaton, and MONAI baselines of VeloxSeg's size class and above.
 
-Baselines take the patch of the data and give logits of its size; their widths are MONAI's or the usual small ones
+Baselines take the patch of the data, in 2D or 3D, and give logits of its size; their widths are MONAI's or the usual small ones
 (parameters for two images and two classes of 96^3: unet 4.8 M, segresnet 1.2 M, dynunet 5.6 M, swinunetr 15.7 M, unetr 92.8 M).
 """
 
@@ -14,24 +14,31 @@ from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR, UNet
 from torch import nn
 
 from veloxseg.networks import VeloxSeg, VeloxSegConfig
+from veloxseg.networks.nca import NCA, NCAConfig
 from veloxseg.networks.network import TrainingOutput
 
-NetworkName = Literal["veloxseg", "unet", "segresnet", "dynunet", "swinunetr", "unetr"]
+NetworkName = Literal["veloxseg", "nca", "unet", "segresnet", "dynunet", "swinunetr", "unetr"]
 
 # each takes (input channels, classes, patch size)
 BASELINES: dict[str, Callable[[int, int, tuple[int, ...]], nn.Module]] = {
-    "unet": lambda channels, classes, _: UNet(
-        3, channels, classes, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2
+    "unet": lambda channels, classes, size: UNet(
+        len(size), channels, classes, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2
     ),
-    "segresnet": lambda channels, classes, _: SegResNet(init_filters=8, in_channels=channels, out_channels=classes),
-    "dynunet": lambda channels, classes, _: DynUNet(
-        3, channels, classes, kernel_size=[3] * 5, strides=[1, 2, 2, 2, 2], upsample_kernel_size=[2] * 4,
+    "segresnet": lambda channels, classes, size: SegResNet(
+        len(size), init_filters=8, in_channels=channels, out_channels=classes
+    ),
+    "dynunet": lambda channels, classes, size: DynUNet(
+        len(size), channels, classes, kernel_size=[3] * 5, strides=[1, 2, 2, 2, 2], upsample_kernel_size=[2] * 4,
         filters=[16, 32, 64, 128, 256],
     ),
-    "swinunetr": lambda channels, classes, _: SwinUNETR(in_channels=channels, out_channels=classes, feature_size=24),
-    "unetr": lambda channels, classes, size: UNETR(channels, classes, img_size=size),
+    "swinunetr": lambda channels, classes, size: SwinUNETR(
+        in_channels=channels, out_channels=classes, feature_size=24, spatial_dims=len(size)
+    ),
+    "unetr": lambda channels, classes, size: UNETR(channels, classes, img_size=size, spatial_dims=len(size)),
 }  # fmt: skip
-assert {"veloxseg", *BASELINES} == set(get_args(NetworkName))
+PACKAGED = ("veloxseg", "nca")
+"""Those that the engine has too, so that packages can hold them."""
+assert {*PACKAGED, *BASELINES} == set(get_args(NetworkName))
 
 
 class Baseline(nn.Module):
@@ -46,8 +53,10 @@ class Baseline(nn.Module):
         return TrainingOutput([logits], None, None, []) if self.training else logits
 
 
-def build(name: NetworkName, config: VeloxSegConfig) -> nn.Module:
-    """The network `name`; channels, classes and patch size come from `config`, and for VeloxSeg everything else too."""
+def build(name: NetworkName, config: VeloxSegConfig | NCAConfig) -> nn.Module:
+    """The network `name` with its settings; a baseline takes channels, classes and patch size from those of VeloxSeg."""
+    if name == "nca":
+        return NCA(**config.arguments())
     if name == "veloxseg":
         return VeloxSeg(**config.arguments())
     return Baseline(BASELINES[name](sum(config.in_ch), config.n_classes, config.input_size))

@@ -4,9 +4,10 @@
     python training/prepare.py --help
 
 Every image is brought onto the working grid of its case's reference image by position, in physical units, and cut to the
-foreground; nothing is normalised. What is wrong with the list of files stops the run before anything is written. What is
-wrong with a case's content is named at the end, and the other cases stay. Starting again goes on with the missing cases; to
-prepare a case anew, delete its folder. `prepare.json` says how the cases were made; `dataset.json` is written last.
+foreground; photos keep their pixels; nothing is normalised. What is wrong with the list of files stops the run before anything
+is written. What is wrong with a case's content is named at the end, and the other cases stay. Starting again goes on with the
+missing cases; to prepare a case anew, delete its folder. `prepare.json` says how the cases were made; `dataset.json` is written
+last.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from datasets.autopet import AutoPet
 from datasets.base import DataSet, Options
 from datasets.brats import Brats
 from datasets.hecktor import Hecktor
+from datasets.isic import Isic
 from datasets.listed import Listed
 from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
@@ -48,6 +50,7 @@ LAYOUTS = {
     "brats": Brats,
     "msd-brain-tumor": MsdBrainTumor,
     "nnunet": NnUnet,
+    "isic": Isic,
     "list": Listed,
     "phantom": Phantom,
 }
@@ -137,17 +140,18 @@ def one_thread() -> None:
 
 
 def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> str:
-    """Table with one row per case: size, volumes of the labels before and after, motions, or what is wrong."""
+    """Table with one row per case: size, volumes of the labels (or shares of a photo), motions, or what is wrong."""
     problems = {result.case: result.text for result in failed}
     rows = []
     for case in data.cases:
         row = {"id": case.id, "patient": case.patient}
         if conversion.is_finished(folder, case.id):
             facts = json.loads((folder / case.id / conversion.FACTS).read_text(encoding="utf-8"))
-            row |= {f"size_{axis}": n for axis, n in zip("xyz", facts["size"], strict=True)}
-            for name, volumes in facts["label_ml"].items():
+            row |= {f"size_{axis}": n for axis, n in zip("xyz", facts["size"])}
+            for name, volumes in facts.get("label_ml", {}).items():
                 row |= {f"{name} source ml": volumes["source"], f"{name} prepared ml": volumes["prepared"]}
-            for role, motion in (facts["moved"] or {}).items():
+            row |= {f"{name} share": share for name, share in facts.get("label_share", {}).items()}
+            for role, motion in (facts.get("moved") or {}).items():
                 row |= {f"{role} {key}": value for key, value in motion.items()}
         rows.append(row | {"problem": problems.get(case.id, "")})
     columns = list(dict.fromkeys(itertools.chain(*rows)))

@@ -29,7 +29,8 @@ from veloxseg import images, pipeline
 REFERENCE, PREDICTION = "#00a05a", "#e6007e"
 INK, FAINT, WARNING = "#222222", "#b8b8b8", "#c04000"
 LOSSES = {"loss": (INK, "total"), "cross_entropy": ("#0072b2", "cross entropy"), "dice_loss": ("#e69f00", "Dice loss"),
-          "reconstruction": ("#56b4e9", "reconstruction"), "sdkt": ("#cc79a7", "SDKT")}  # fmt: skip
+          "reconstruction": ("#56b4e9", "reconstruction"), "sdkt": ("#cc79a7", "SDKT"),
+          "prediction": ("#0072b2", "noise, velocity or mask"), "readout": ("#e69f00", "mask in the image channels")}  # fmt: skip
 METHOD_COLORS = (INK, "#e69f00", "#56b4e9")
 GRAY_LEVELS = {"PT": (10.0, 0.0), "CT": (-160.0, 240.0)}
 """Black and white of an image in its unit: a PET is read in inverted gray. Others are shown between percentiles."""

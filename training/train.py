@@ -1,7 +1,8 @@
-"""Train VeloxSeg or a baseline: settings, data, model, loop.
+"""Train VeloxSeg, a cellular automaton (NCA) or a baseline: settings, data, model, loop.
 
     python training/train.py cases --data.folder data/mine --run runs/mine
     python training/train.py brain-regions --run runs/brain
+    python training/train.py skin-nca --data.folder data/skin --data.size 128 --run runs/skin
     python training/train.py --smoke
 
 A run folder holds config.json (every setting), data.json (split, fitted intensities), metrics.jsonl, last.pt (resumes exactly)
@@ -34,14 +35,16 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import networks
+import objectives
 from brain_regions import BrainRegions, BrainRegionsSettings
 from cases import Cases, CasesSettings
 from lock import only_one
-from losses import VeloxSegLoss
+from photos import Photos, PhotosSettings
 from schedule import SCHEDULES
 from veloxseg import devices, files
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig
+from veloxseg.networks.nca import PRESETS, NCAConfig
 
 # ---------------------------------------------------------------------------------------------------------- settings
 
@@ -52,11 +55,13 @@ class Settings:
 
     run: Path
     """Folder of the run; resumes when it holds a checkpoint."""
-    data: CasesSettings | BrainRegionsSettings
+    data: CasesSettings | BrainRegionsSettings | PhotosSettings
     veloxseg: VeloxSegConfig
     """Settings of VeloxSeg; patch size, channels and classes are those of the data."""
+    nca: NCAConfig = NCAConfig(**PRESETS["compact"])
+    """Settings of the cellular automaton."""
     network: networks.NetworkName = "veloxseg"
-    """VeloxSeg, or a MONAI network to compare it with."""
+    """VeloxSeg, the cellular automaton (photos only), or a MONAI network to compare them with."""
     card: Path | None = None
     """Static part of the model card, to be used instead of the dataset's own."""
     steps: int = 3500
@@ -73,6 +78,8 @@ class Settings:
     """Largest decay of the averaged weights, which are validated and exported; it grows from 0.1 at the start."""
     reconstruction_weight: float = 0.5
     sdkt_weight: float = 2.0
+    readout_weight: float = 1.0
+    """Weight of the mask in the image channels of the cellular automaton."""
     amp: bool = True
     """Half precision where a CUDA device computes; no effect elsewhere."""
     seed: int = 12345
@@ -85,10 +92,23 @@ class Settings:
     checkpoint_every: int = 100
     validate_every: int = 500
 
+    @property
+    def part(self) -> Literal["veloxseg", "nca"]:
+        """The field with the settings of the network; baselines take those of VeloxSeg that concern the data."""
+        return "nca" if self.network == "nca" else "veloxseg"
+
+    @property
+    def architecture(self) -> VeloxSegConfig | NCAConfig:
+        return getattr(self, self.part)
+
 
 # as published for patches of 96^3 (AutoPET, BraTS) and of 128 x 128 x 64 (HECKTOR)
 PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
 FLAT = replace(PUBLISHED, input_size=(128, 128, 64), min_big_window_sizes=((4, 4, 2), (8, 8, 4), (4, 4, 2), (4, 4, 2)))
+# the smallest windows divide every grid of photos of 64, 128 and 256 pixels, the deepest of which is 2 x 2
+FLAT_PHOTO = VeloxSegConfig(input_size=(256, 256), patch_size=4, in_ch=(3,), spatial_dim=2, depths=(1, 1, 1, 1),
+                            min_big_window_sizes=((4, 4), (4, 4), (4, 4), (2, 2)))
+SKIN = Settings(Path("runs/skin"), PhotosSettings(), FLAT_PHOTO, steps=3000, batch_size=8, warmup=1 / 60, gradient_clip=1.0)
 CONFIGS = {
     "cases": ("A prepared dataset (see prepare.py), the published recipe",
               Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)),
@@ -99,7 +119,10 @@ CONFIGS = {
                       Settings(Path("runs/brain-regions"), BrainRegionsSettings(),
                                replace(PUBLISHED, in_ch=(1,), attn_drop=0.0, proj_drop=0.0, conv_drop=0.0, teachers=False,
                                        deep_supervision=False), learning_rate=8e-4)),
-    "smoke": ("Two minutes on two cores: a tiny network on drawn shapes (synthetic), to see the whole way work; also --smoke",
+    "skin-nca": ("Photos of skin lesions by diffusion with a compact cellular automaton",
+                 replace(SKIN, network="nca", learning_rate=2e-3, weight_decay=0.0)),
+    "skin-veloxseg": ("The same with VeloxSeg on two axes, or with a baseline", SKIN),
+    "smoke": ("Two minutes on two cores: a tiny network on coarse phantoms (synthetic), to see the whole way work; also --smoke",
               Settings(Path("runs/smoke"), CasesSettings(Path("runs/smoke/data"), patch_size=(32, 32, 32)),
                        VeloxSegConfig(input_size=(32, 32, 32), patch_size=2, in_ch=(1, 1), base_ch=8, attn_base_ch=4,
                                       depths=(1, 1, 1, 1), min_dim_group=(4, 8, 8, 16), min_dim_head=(4, 4, 8, 8),
@@ -107,7 +130,7 @@ CONFIGS = {
                        steps=80, learning_rate=2e-3, checkpoint_every=20, validate_every=40)),
 }  # fmt: skip
 
-TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases}
+TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases, PhotosSettings: Photos}
 
 # -------------------------------------------------------------------------------------------------------------- data
 
@@ -116,7 +139,7 @@ TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases}
 class Patches(Dataset):
     """Numbered patches of a task, each a pure function of the seed and its number."""
 
-    task: BrainRegions | Cases
+    task: BrainRegions | Cases | Photos
     seed: int
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +173,7 @@ class State:
     """What a checkpoint holds."""
 
     PARTS: ClassVar = ("network", "average", "optimizer", "scheduler", "scaler")
-    network: nn.Module
+    objective: objectives.Objective
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LambdaLR
@@ -158,6 +181,10 @@ class State:
     step: int = 0
     best: float = -1.0
     cpu_minutes: float = 0.0
+
+    @property
+    def network(self) -> nn.Module:
+        return self.objective.network
 
     def save(self, path: Path, settings: Settings) -> None:
         content = {name: getattr(self, name).state_dict() for name in self.PARTS}
@@ -171,7 +198,7 @@ class State:
         except Exception as error:
             raise VeloxSegError("CHECKPOINT", path=path, reason="it can't be read", detail=str(error),
                                 remedy="delete it to start again from the beginning") from error
-        for name, what in (("network", "another network"), ("veloxseg", "another network"), ("data", "other data")):
+        for name, what in (("network", "another network"), (settings.part, "another network"), ("data", "other data")):
             if saved["settings"][name] != plain(settings)[name]:
                 raise VeloxSegError("CHECKPOINT", path=path, reason=f"it belongs to {what} than the settings ask for",
                                     remedy="choose another --run folder, or the settings in its config.json")
@@ -182,16 +209,21 @@ class State:
 
 def build(settings: Settings, device: torch.device) -> State:
     torch.manual_seed(settings.seed)
-    network = networks.build(settings.network, settings.veloxseg).to(device)
+    network = networks.build(settings.network, settings.architecture).to(device)
     if settings.batch_size > 1:
         # faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
-        network = network.to(memory_format=torch.channels_last_3d)
+        flat = settings.architecture.spatial_dim == 2
+        network = network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)
+    if settings.network == "nca":
+        objective = objectives.Diffusion(network, settings.readout_weight)
+    else:
+        objective = objectives.Segmentation(network, settings.reconstruction_weight, settings.sdkt_weight)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average = AveragedModel(network, avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
     scaler = torch.amp.GradScaler(device.type, enabled=settings.amp and device.type == "cuda")
-    return State(network, average, optimizer, scheduler, scaler)
+    return State(objective, average, optimizer, scheduler, scaler)
 
 
 def moving_average(average: torch.Tensor, current: torch.Tensor, count: torch.Tensor, decay: float) -> torch.Tensor:
@@ -210,11 +242,14 @@ def train(settings: Settings) -> None:
 
 
 def _train(settings: Settings) -> None:
+    if settings.network == "nca" and not isinstance(settings.data, PhotosSettings):
+        raise VeloxSegError("DATASET", path="--network nca", reason="the cellular automaton is trained on photos only",
+                            remedy="choose another network")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
     task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size * world)
-    settings = replace(settings, veloxseg=task.adapt(settings.veloxseg))
+    settings = replace(settings, **{settings.part: task.adapt(settings.architecture)})
     state = build(settings, device)
     last, best = settings.run / "last.pt", settings.run / "best.pt"
     if last.exists():
@@ -223,11 +258,10 @@ def _train(settings: Settings) -> None:
         files.write_json(settings.run / "config.json", plain(settings))
         files.write_json(settings.run / "data.json", task.describe())
 
-    network = DistributedDataParallel(state.network) if world > 1 else state.network
+    objective = DistributedDataParallel(state.objective) if world > 1 else state.objective
     batches = Batches(state.step, settings.steps, settings.batch_size, rank, world)
     loader = DataLoader(Patches(task, settings.seed), batch_sampler=batches, num_workers=settings.workers,
                         pin_memory=device.type == "cuda", worker_init_fn=one_thread if settings.workers else None)
-    loss_of = VeloxSegLoss(1.0, settings.reconstruction_weight, settings.sdkt_weight)
     board = tensorboard(settings.run) if rank == 0 else None
     progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5, disable=rank > 0)
     spent, started = state.cpu_minutes - time.process_time() / 60, time.perf_counter()
@@ -235,10 +269,9 @@ def _train(settings: Settings) -> None:
     for image, label in progress:
         image, label = image.to(device, non_blocking=True), label.to(device, non_blocking=True)
         torch.manual_seed(settings.seed + state.step * world + rank)  # dropout of a resumed run is that of a whole one
-        network.train()
+        objective.train()
         with torch.autocast(device.type, dtype=torch.float16, enabled=state.scaler.is_enabled()):
-            output = network(image)
-        terms = loss_of(output, image, label)
+            terms = objective(image, label)
         if not torch.isfinite(terms.total):
             raise VeloxSegError("DIVERGED", value=terms.total.item(), step=state.step, path=last)
         state.optimizer.zero_grad()
@@ -252,8 +285,7 @@ def _train(settings: Settings) -> None:
         state.step += 1
         state.cpu_minutes = spent + time.process_time() / 60
 
-        row = {"step": state.step, "loss": terms.total.item(), "cross_entropy": terms.cross_entropy[0].item(),
-               "dice_loss": terms.dice[0].item(), "reconstruction": terms.reconstruction.item(), "sdkt": terms.sdkt.item(),
+        row = {"step": state.step, "loss": terms.total.item(), **{name: part.item() for name, part in terms.parts.items()},
                "learning_rate": state.scheduler.get_last_lr()[0], "seconds": round(time.perf_counter() - started, 1),
                "cpu_minutes": round(state.cpu_minutes, 3)}
         progress.set_postfix(loss=f"{row['loss']:.3f}")
@@ -273,7 +305,7 @@ def _train(settings: Settings) -> None:
 
 
 def validate(task, network: nn.Module, device: torch.device, rank: int, world: int) -> dict[str, float]:
-    """Dice of every validation case by sliding window; the processes share out the cases."""
+    """Dice of every validation case as at inference; the processes share out the cases."""
     cases = task.split["validation"]
     scores = task.validate(network, cases[rank::world], device)
     if world == 1:
@@ -343,6 +375,8 @@ def main() -> None:
             finish(settings.run, settings.card)
     except VeloxSegError as error:
         sys.exit(error.text)
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the same command goes on from the last checkpoint.")
 
 
 if __name__ == "__main__":

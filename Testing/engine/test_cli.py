@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 import veloxseg
 from engine_cases import blob_image, inputs_hash, tiny_package, write_image
+from photo_cases import disk, photo_package, save, skin
 from veloxseg import bench, cli, images
 
 ENGINE = Path(veloxseg.__file__).parent
@@ -98,6 +99,56 @@ class TestSegment:
 
         monkeypatch.setattr(cli, "segment", interrupted)
         assert cli.main(self.arguments(package, case, tmp_path)) == 6
+
+
+@pytest.fixture(scope="module")
+def photo_model(tmp_path_factory):
+    return photo_package(tmp_path_factory.mktemp("packages") / "tiny-test")
+
+
+class TestPhoto:
+    @pytest.fixture
+    def arguments(self, photo_model, tmp_path):
+        photo = save(skin(disk(70, 90, 20)), tmp_path / "lesion.jpg")
+        return ["segment", "--model", str(photo_model), "--input", f"Photo={photo}", "--output", str(tmp_path / "out")]
+
+    def test_table_and_files(self, arguments, tmp_path, capsys):
+        assert cli.main([*arguments, "--members", "2", "--mm-per-px", "0.1"]) == 0
+        printed = capsys.readouterr().out
+        content = json.loads((tmp_path / "out" / "results.json").read_text())
+        (segment,) = content["segments"]
+        assert content["sampling"]["members"] == 2 and f"{segment['area_px']}" in printed
+        assert f"{segment['area_mm2']:.2f}" in printed and f"{segment['diameter_mm']:.2f}" in printed
+        assert f"Agreement of 2 members: {content['agreement']:.3f}" in printed
+        assert sorted(os.listdir(tmp_path / "out")) == ["mask.nrrd", "results.json", "uncertainty.nrrd"]
+
+    def test_pixels_alone(self, arguments, capsys):
+        assert cli.main([*arguments, "--members", "1"]) == 0
+        printed = capsys.readouterr().out
+        assert "px" in printed and "mm" not in printed and "Agreement" not in printed
+
+    @pytest.mark.parametrize(
+        "changes,exit_code,words",
+        [
+            (["--members", "0"], 2, "members"),
+            (["--mm-per-px", "-1"], 2, "mm_per_px"),
+            (["--mm-per-px", "nan"], 2, "mm_per_px"),
+            (["--overlap", "0.5"], 2, "no setting overlap"),
+        ],
+    )
+    def test_one_sentence(self, arguments, tmp_path, capsys, changes, exit_code, words):
+        assert cli.main([*arguments, *changes]) == exit_code
+        printed = capsys.readouterr()
+        assert words in printed.err and not printed.out and os.listdir(tmp_path) == ["lesion.jpg"]
+
+    def test_volume_for_a_photo_and_photo_for_a_volume(self, arguments, package, case, capsys):
+        volume = [f"Photo={case}" if "=" in entry else entry for entry in arguments]
+        assert cli.main(volume) == 4
+        assert "a stack of 36 slices" in capsys.readouterr().err
+        photo = [entry.replace("Photo=", "T1=") for entry in arguments]
+        photo[photo.index("--model") + 1] = str(package)
+        assert cli.main(photo) == 4
+        assert "one 3D volume" in capsys.readouterr().err
 
 
 class TestModels:

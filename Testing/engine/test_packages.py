@@ -8,11 +8,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from engine_cases import blob_image, card, label, role, tiny_package
+from engine_cases import blob_image, card, label, role, tiny_arguments, tiny_package
+from photo_cases import (
+    NCA_ARGUMENTS,
+    SAMPLING,
+    VELOXSEG_ARGUMENTS,
+    disk,
+    photo_card,
+    photo_package,
+    photo_role,
+    save,
+    skin,
+    veloxseg_card,
+)
 from veloxseg import bundles, files, package_writer, packages
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSeg
+from veloxseg.networks.nca import NCA
 
 
 def refusal(call, *arguments):
@@ -62,10 +76,13 @@ class TestWrite:
     def test_network_is_the_one_that_was_written(self, original):
         torch.manual_seed(0)
         arguments = {**card()["architecture"]["arguments"], "teachers": False, "deep_supervision": False}
-        expected = VeloxSeg(**arguments).half().float().state_dict()
+        written = VeloxSeg(**arguments).half().float().eval()
         network = packages.read(original).network()
+        image = torch.randn(1, sum(arguments["in_ch"]), *arguments["input_size"])
+        with torch.inference_mode():
+            expected, found = written(image).softmax(1), network(image).softmax(1)
         assert not network.training
-        assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+        assert torch.allclose(found, expected, atol=1e-5)
 
     def test_training_only_weights_are_left_out(self, tmp_path):
         the_card = card()
@@ -78,8 +95,8 @@ class TestWrite:
             package_writer.Example({"T1": blob_image((24, 20, 22))}, mask, 0.0),
             {"LICENSE": b"x"},
         )
-        keys = packages.read(tmp_path / "p").network().state_dict()
-        assert not [key for key in keys if key.startswith(("rc_decoders", "decoder.out_conv2"))]
+        keys = load_file(tmp_path / "p" / packages.WEIGHTS)
+        assert keys and not [key for key in keys if key.startswith(("rc_decoders", "decoder.out_conv2"))]
 
     def test_same_input_gives_the_same_bytes(self, original, tmp_path):
         again = tiny_package(tmp_path / "tiny-test")
@@ -218,10 +235,6 @@ class TestDamage:
         error = refusal(packages.read, package)
         assert error.code == "MODEL_NEWER" and "update" in error.text
 
-    def test_colour_photos_are_for_a_newer_engine(self, package):
-        change_card(package, roles=[{**role(), "kind": "photo"}])
-        assert refusal(packages.read, package).code == "MODEL_NEWER"
-
     def test_example_with_another_answer(self, package):
         mask = blob_image((24, 20, 22)) > 1000
         package_writer._write_example(package, package_writer.Example({"T1": blob_image((24, 20, 22))}, mask))
@@ -241,6 +254,136 @@ class TestDamage:
         files.write_json(package / packages.EXPECTED, expected)
         package_writer.write_manifest(package)
         assert refusal(packages.verify, package).code == "MODEL_CORRUPT"
+
+
+def nca(**changes):
+    return {"name": "NCA", "arguments": {**NCA_ARGUMENTS, **changes}}
+
+
+def flat_veloxseg(**changes):
+    return {"name": "VeloxSeg", "arguments": {**VELOXSEG_ARGUMENTS, **changes}}
+
+
+class TestPhotoCard:
+    @pytest.mark.parametrize("the_card", [photo_card(), veloxseg_card(), photo_card(architecture=nca(prediction="direct"))])
+    def test_valid(self, the_card):
+        packages.check_card(the_card, "test")
+
+    @pytest.mark.parametrize(
+        "the_card,field",
+        [
+            (photo_card(working_size=None), "working_size"),
+            (photo_card(working_size=8), "working_size"),
+            (photo_card(spacing_mm=[2.0, 2.0, 2.0]), "spacing_mm"),
+            (photo_card(window={"overlap": 0.5, "blend": "gaussian"}), "window"),
+            (photo_card(smoothing_mm=1), "smoothing_mm"),
+            (photo_card(lesions=True), "lesions"),
+            (photo_card(labels=[label(1), label(2)]), "labels"),
+            (photo_card(roles=[photo_role(), role("CT", reference=False)]), "roles"),
+            (photo_card(roles=[photo_role(reference=False)]), "reference"),
+            (photo_card(roles=[photo_role(intensity={"kind": "zscore_foreground"})]), "intensity"),
+            (photo_card(sampling=None), "sampling"),
+            (photo_card(sampling={**SAMPLING, "members": 0}), "members"),
+            (photo_card(sampling={**SAMPLING, "method": "magic"}), "method"),
+            (photo_card(sampling={**SAMPLING, "fusion": "magic"}), "fusion"),
+            (photo_card(sampling={**SAMPLING, "calls": 1001}), "calls"),
+            (photo_card(sampling={**SAMPLING, "more": 1}), "sampling"),
+            (photo_card(architecture=nca(in_ch=1)), "in_ch"),
+            (photo_card(architecture=nca(spatial_dim=3)), "spatial_dim"),
+            (photo_card(architecture=nca(channels="12")), "channels"),
+            (photo_card(architecture={"name": "UNet", "arguments": {}}), "architecture"),
+            (veloxseg_card(sampling=SAMPLING), "sampling"),
+            (veloxseg_card(working_size=128), "working_size"),
+            (veloxseg_card(architecture=flat_veloxseg(spatial_dim=3)), "spatial_dim"),
+            (veloxseg_card(architecture=flat_veloxseg(in_ch=[1])), "in_ch"),
+            (veloxseg_card(architecture=flat_veloxseg(n_classes=3)), "n_classes"),
+            (card(spacing_mm=None), "spacing_mm"),
+            (card(window=None), "window"),
+            (card(working_size=64), "working_size"),
+            (card(sampling=SAMPLING), "sampling"),
+            (card([role(intensity={"kind": "rgb"})]), "intensity"),
+            (card(architecture=nca()), "architecture"),
+            (card(architecture={"name": "VeloxSeg", "arguments": {**tiny_arguments(), "input_size": [32, 32]}}), "input_size"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_disagreements(self, the_card, field):
+        error = refusal(packages.check_card, the_card, "test")
+        assert error.code == "MODEL_SCHEMA" and field in error.text
+
+    def test_arguments_that_make_no_network(self):
+        error = refusal(packages.build_network, photo_card(architecture=nca(channels=3)))
+        assert error.code == "MODEL_SCHEMA" and "channels" in error.text
+
+
+@pytest.fixture(scope="module")
+def photo_original(tmp_path_factory):
+    return photo_package(tmp_path_factory.mktemp("packages") / "tiny-test")
+
+
+class TestPhotoPackage:
+    @pytest.fixture
+    def package(self, photo_original, tmp_path):
+        """A copy that a test may damage."""
+        return Path(shutil.copytree(photo_original, tmp_path / "tiny-test"))
+
+    def test_contents(self, photo_original):
+        names = {path.relative_to(photo_original).as_posix() for path in photo_original.rglob("*") if path.is_file()}
+        assert names == {
+            "LICENSE",
+            "configs/metadata.json",
+            "configs/velox.json",
+            "docs/README.md",
+            "example/expected.json",
+            "example/mask.png",
+            "example/photo.png",
+            "manifest.json",
+            "models/model.safetensors",
+        }
+
+    def test_verifies(self, photo_original):
+        assert packages.verify(photo_original) == 1.0
+        assert isinstance(packages.read(photo_original).network(), NCA)
+
+    def test_veloxseg_verifies(self, tmp_path):
+        assert packages.verify(photo_package(tmp_path / "p", veloxseg_card())) == 1.0
+
+    def test_same_input_gives_the_same_bytes(self, photo_original, tmp_path):
+        again = photo_package(tmp_path / "tiny-test")
+        assert (again / packages.MANIFEST).read_bytes() == (photo_original / packages.MANIFEST).read_bytes()
+
+    def test_through_a_zip(self, photo_original, tmp_path):
+        package_writer.pack(photo_original, tmp_path / "p.zip")
+        assert package_writer.import_zip(tmp_path / "p.zip", tmp_path / "models").card["working_size"] == 64
+
+    def test_texts(self, photo_original):
+        metadata = json.loads((photo_original / "configs" / "metadata.json").read_text())
+        image = metadata["network_data_format"]["inputs"]["image"]
+        assert image["num_channels"] == 3 and image["spatial_shape"] == [64, 64] and image["modality"] == "XC"
+        assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {"0": "Lesion"}
+        readme = (photo_original / "docs" / "README.md").read_text()
+        assert "square of 64 pixels" in readme and "3 members" in readme and " mm " not in readme
+
+    def test_weights_of_a_veloxseg(self, package):
+        change_card(package, **{key: veloxseg_card()[key] for key in ("architecture",)}, sampling=SAMPLING)
+        assert refusal(packages.verify, package).code == "MODEL_SCHEMA"
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda example: save(~disk(70, 90, 20), example / "mask.png"),
+            lambda example: save(disk(70, 80, 20), example / "mask.png"),
+            lambda example: (example / "mask.png").write_bytes(b"no picture"),
+            lambda example: (example / "photo.png").write_bytes(b"no picture"),
+            lambda example: save(skin(disk(70, 90, 20))[..., 0], example / "photo.png"),
+        ],
+        ids=["answer", "size", "mask", "photo", "gray"],
+    )
+    def test_damaged_example(self, package, damage):
+        damage(package / "example")
+        package_writer.write_manifest(package)
+        error = refusal(packages.verify, package)
+        assert error.code == "MODEL_CORRUPT" and "example" in error.text
 
 
 class TestImport:

@@ -21,6 +21,7 @@ import SimpleITK as sitk
 
 import veloxseg
 from engine_cases import blob_image, card, inputs_hash, tiny_package, write_image
+from photo_cases import disk, photo_package, save, skin, slicer_volume, tilted_grid
 from veloxseg import files, images, packages, runner
 from veloxseg.validation import first_problem
 
@@ -289,6 +290,115 @@ class TestBadInput:
         assert_one_error(job, code)
         assert job.left_behind() == ["request.json"]
         assert inputs_hash(job.inputs) == before
+
+
+    def test_photo_for_a_volume(self, job):
+        path = save(skin(disk(70, 90, 20)), job.inputs / "t1.png")
+        self.check(job, "INPUT_KIND", 4, inputs={"T1": str(path)})
+
+    @pytest.mark.parametrize("changes", [{"members": 3}, {"mm_per_px": 0.1}])
+    def test_settings_of_photos(self, job, changes):
+        self.check(job, "REQUEST", 2, **changes)
+
+
+@pytest.fixture(scope="module")
+def photo_model(tmp_path_factory):
+    return photo_package(tmp_path_factory.mktemp("packages") / "tiny-test")
+
+
+class PhotoJob(Job):
+    """The same with a photo, as picture file and as 3D Slicer writes it."""
+
+    def __init__(self, folder, package):
+        super().__init__(folder, package)
+        pixels = skin(disk(70, 90, 20))
+        self.grid = tilted_grid(70, 90)
+        save(pixels, self.inputs / "photo.jpg")
+        write_image(slicer_volume(pixels, self.grid), self.inputs / "photo.nrrd")
+        self.request["inputs"] = {"Photo": "../inputs/photo.nrrd"}
+
+    def content(self):
+        return json.loads((self.folder / "result" / "results.json").read_text())
+
+    def map(self, name):
+        return sitk.ReadImage(str(self.folder / "result" / name))
+
+
+@pytest.fixture
+def photo_job(tmp_path, photo_model):
+    job = PhotoJob(tmp_path, photo_model)
+    yield job
+    job.close()
+
+
+class TestPhoto:
+    def test_events(self, photo_job):
+        before = inputs_hash(photo_job.inputs)
+        assert photo_job.run() == 0
+        stages = [entry["name"] for entry in photo_job.named("stage")]
+        assert stages == ["reading", "preparing", "model", "computing", "computing", "measuring", "writing"]
+        assert photo_job.named("progress")[-1]["total"] == 6
+        assert sorted(photo_job.events[-1]["files"]) == ["mask", "results", "uncertainty"]
+        assert inputs_hash(photo_job.inputs) == before and photo_job.left_behind() == ["request.json", "result"]
+
+    def test_result_folder(self, photo_job):
+        assert photo_job.run(outputs=["mask", "probability", "measures"], members=4, mm_per_px=0.5) == 0
+        assert sorted(photo_job.events[-1]["files"]) == ["mask", "probability", "results", "uncertainty"]
+        content = photo_job.content()
+        assert first_problem("results", content) is None
+        assert content["sampling"]["members"] == 4 and 0 <= content["agreement"] <= 1 and content["working_size"] == 64
+        inside = sitk.GetArrayFromImage(photo_job.map("mask.nrrd")) == 7
+        (segment,) = content["segments"]
+        assert segment["area_px"] == np.count_nonzero(inside) and segment["area_mm2"] == segment["area_px"] / 4
+        for name in ("mask.nrrd", "probability.nrrd", "uncertainty.nrrd"):
+            assert images.same_grid(images.grid_of(photo_job.map(name)), photo_job.grid)
+            assert photo_job.map(name).GetPixelID() == sitk.sitkUInt8
+        probability = sitk.GetArrayFromImage(photo_job.map("probability.nrrd"))
+        assert ((probability >= 128) == inside).mean() > 0.99
+        assert sitk.GetArrayFromImage(photo_job.map("uncertainty.nrrd")).max() > 0
+
+    def test_mask_alone(self, photo_job):
+        assert photo_job.run(outputs=["mask"], members=1, inputs={"Photo": "../inputs/photo.jpg"}) == 0
+        assert sorted(photo_job.events[-1]["files"]) == ["mask", "results"]
+        assert first_problem("results", photo_job.content()) is None and "segments" not in photo_job.content()
+        assert photo_job.map("mask.nrrd").GetSize() == (90, 70, 1)
+
+    @pytest.mark.parametrize("changes", [{"overlap": 0.5}, {"members": 0}, {"mm_per_px": 0}, {"mm_per_px": float("nan")}])
+    def test_bad_settings(self, photo_job, changes):
+        assert photo_job.run(**changes) == 2
+        assert next(iter(changes)) in assert_one_error(photo_job, "REQUEST")["text"]
+        assert photo_job.left_behind() == ["request.json"]
+
+    def test_volume_for_a_photo(self, photo_job):
+        self.check(photo_job, "PHOTO_KIND", "stack of 36 slices", "t1.nrrd")
+
+    def test_hostile_files(self, photo_job):
+        folder = photo_job.inputs
+        (folder / "text.png").write_bytes(b"no picture")
+        (folder / "cut.png").write_bytes(save(skin(disk(700, 900, 200)), folder / "whole.png").read_bytes()[:2000])
+        save(skin(disk(70, 90, 20))[..., 0], folder / "gray.png")
+        save(np.zeros((70, 90, 3), np.uint8), folder / "black.png")
+        save(skin(disk(3, 90, 1)), folder / "thin.png")
+        for name, code, words in (
+            ("none.png", "INPUT_MISSING", "does not exist"),
+            ("text.png", "PHOTO_UNREADABLE", "save it again"),
+            ("cut.png", "PHOTO_UNREADABLE", "save it again"),
+            ("gray.png", "PHOTO_KIND", "gray"),
+            ("black.png", "PHOTO_EMPTY", "same color"),
+            ("thin.png", "PHOTO_SIZE", "90 x 3"),
+        ):
+            self.check(photo_job, code, words, name)
+
+    def test_cancel(self, photo_job):
+        photo_job.start(str(photo_job.write_request(members=1000))).wait_for("progress")
+        (photo_job.folder / "cancel").touch()
+        assert photo_job.finish() == 6, photo_job.log_text()
+        assert photo_job.left_behind() == ["cancel", "request.json"]
+
+    def check(self, job, code, words, name):
+        assert job.run(inputs={"Photo": f"../inputs/{name}"}) == 4
+        assert words in assert_one_error(job, code)["text"]
+        assert job.left_behind() == ["request.json"]
 
 
 class TestOutput:

@@ -25,7 +25,7 @@ def card(roles: list[dict], labels: dict[str, int]) -> dict:
 
 
 def role(name: str, modality: str, unit: str | None, reference: bool, divide_by: float) -> dict:
-    return {"name": name, "title": name, "modality": modality, "unit": unit, "reference": reference,
+    return {"name": name, "title": name, "modality": modality, "kind": "scalar", "unit": unit, "reference": reference,
             "intensity": {"kind": "scale", "divide_by": divide_by, "clip": [-100, 100]}}  # fmt: skip
 
 

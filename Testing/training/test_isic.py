@@ -23,7 +23,7 @@ def folders(tmp_path):
 
 def test_pairs_by_id(folders):
     images, masks = folders
-    found = [(case.id, case.sources["photo"], case.label) for case in isic.cases(images, masks)]
+    found = [(case.id, case.sources["Photo"], case.label) for case in isic.cases(images, masks)]
     assert found == [
         ("ISIC_0000002", images / "ISIC_0000002.jpg", masks / "ISIC_0000002_segmentation.png"),
         ("ISIC_0000011", images / "ISIC_0000011.jpg", masks / "ISIC_0000011_Segmentation.png"),
@@ -40,8 +40,8 @@ def test_missing_and_double_are_all_named(folders):
     remedy = f"add the file or take the case out of {images.parent}."
     assert [error.text for error in caught.value.exceptions] == [
         f"The case ISIC_0000003 has no label ({masks.name}/ISIC_0000003_segmentation.png); {remedy}",
-        f"The case ISIC_0000004 has no photo ({images.name}/ISIC_0000004.jpg); {remedy}",
-        f"The case ISIC_0000011 has more than one photo ({images / 'ISIC_0000011.jpeg'} and {images / 'ISIC_0000011.jpg'}); "
+        f"The case ISIC_0000004 has no Photo ({images.name}/ISIC_0000004.jpg); {remedy}",
+        f"The case ISIC_0000011 has more than one Photo ({images / 'ISIC_0000011.jpeg'} and {images / 'ISIC_0000011.jpg'}); "
         "keep one of them.",
     ]
 

@@ -8,16 +8,19 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 import prepare
-from datasets import conversion
+from datasets import cards, conversion
 from datasets.autopet import AutoPet
 from datasets.brats import Brats
 from datasets.hecktor import Hecktor
+from datasets.isic import Isic
 from datasets.listed import Listed
 from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
-from veloxseg import images
+from datasets.phantom import Phantom
+from veloxseg import images, phantoms
 from veloxseg.errors import VeloxSegError
 
 GRID = images.Grid((24, 20, 16), (4.0, 4.0, 4.0), (-46.0, -38.0, -30.0))
@@ -418,3 +421,86 @@ class TestHostileCases:
         write(label(), tmp_path / "m.nrrd")
         (tmp_path / "cases.csv").write_text("id,PET,label\na,PET.nrrd,m.nrrd\n")
         assert "has 1 voxel(s) that are not a number or infinite" in only_problem(listed(tmp_path))
+
+
+SKIN_CARD = cards.FOLDER / "skin-lesion-nca-demo.json"
+
+
+def write_photo(folder, name, size=(120, 90), orientation=1):
+    """A red spot on skin of `size` (columns, rows), stored as `orientation` says, and its mask as people draw it, upright."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    spot = (y - 30) ** 2 + (x - 70) ** 2 < 20**2
+    pixels = np.where(spot[..., None], (150, 60, 50), (220, 180, 160)).astype(np.uint8)
+    stored = Image.fromarray(pixels if orientation == 1 else np.rot90(pixels))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for part in ("photos", "masks"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    stored.save(folder / "photos" / f"{name}.jpg", quality=95, exif=exif)
+    Image.fromarray(spot.astype(np.uint8) * 255).save(folder / "masks" / f"{name}_segmentation.png")
+    return spot
+
+
+def isic(tmp_path, **changes):
+    return Isic(output=tmp_path / "out", images=tmp_path / "raw/photos", masks=tmp_path / "raw/masks", **changes)
+
+
+class TestPhotos:
+    def test_isic(self, tmp_path):
+        spot = write_photo(tmp_path / "raw", "a")
+        write_photo(tmp_path / "raw", "turned", orientation=6)
+        assert prepare.prepare(isic(tmp_path)) == []
+        for case in ("a", "turned"):
+            folder = tmp_path / "out" / "cases" / case
+            assert {path.name for path in folder.iterdir()} == {"photo.png", "mask.png", "case.json"}
+            with Image.open(folder / "photo.png") as photo, Image.open(folder / "mask.png") as mask:
+                assert photo.mode == "RGB" and photo.size == (120, 90)
+                assert mask.mode == "L" and np.array_equal(np.array(mask), spot * np.uint8(255))
+                assert (np.array(photo)[..., 1] < 120)[spot].mean() > 0.97
+        about = facts(tmp_path, "a")
+        assert about["patient"] == "a" and about["sources"]["Photo"].endswith("a.jpg") and about["size"] == [120, 90]
+        assert about["label_share"]["Lesion"] == pytest.approx(spot.mean(), abs=1e-5)
+        data = json.loads((tmp_path / "out" / "dataset.json").read_text())
+        assert data["groups"] == [["Photo"]] and data["patch_size"] == [256, 256]
+        assert data["split"] is None and data["synthetic"] is False
+        with (tmp_path / "out" / "report.csv").open() as file:
+            assert next(csv.DictReader(file))["Lesion share"] == str(about["label_share"]["Lesion"])
+
+    def test_second_run_changes_nothing(self, tmp_path):
+        write_photo(tmp_path / "raw", "a")
+        prepare.prepare(isic(tmp_path))
+        before = times(tmp_path / "out")
+        prepare.prepare(isic(tmp_path))
+        assert times(tmp_path / "out") == before
+
+    def test_bad_photos_are_named_and_the_others_stay(self, tmp_path):
+        for name in ("a", "broken", "larger"):
+            write_photo(tmp_path / "raw", name)
+        path = tmp_path / "raw/photos/broken.jpg"
+        path.write_bytes(path.read_bytes()[:300])
+        Image.new("L", (60, 45)).save(tmp_path / "raw/masks/larger_segmentation.png")
+        failed = prepare.prepare(isic(tmp_path))
+        assert [result.case for result in failed] == ["broken", "larger"]
+        assert failed[0].text.startswith(f"The photo {path} cannot be read")
+        assert "60 x 45 pixels and its photo 120 x 90" in failed[1].text
+        assert [path.name for path in (tmp_path / "out/cases").iterdir()] == ["a"]
+
+    def test_phantom(self, tmp_path):
+        parts = {"train": (1, 3), "validation": (3, 4), "test": (4, 5)}
+        assert prepare.prepare(Phantom(output=tmp_path / "out", kind="dermoscopy", card=SKIN_CARD, **parts)) == []
+        case = phantoms.generate_case("dermoscopy", 2)
+        with Image.open(tmp_path / "out/cases/dermoscopy-2/photo.png") as photo:
+            assert np.array_equal(np.array(photo), case.rgb)
+        assert facts(tmp_path, "dermoscopy-2")["parameters"]["seed"] == 2
+        data = json.loads((tmp_path / "out" / "dataset.json").read_text())
+        assert data["synthetic"] and data["split"] == {"validation": ["dermoscopy-3"], "test": ["dermoscopy-4"]}
+
+    def test_cards_of_another_kind(self, tmp_path):
+        parts = {"train": (1, 2), "validation": (2, 3), "test": (3, 4)}
+        volumes = cards.FOLDER / "smoke.json"
+        with pytest.raises(VeloxSegError, match="no image for its role CT"):
+            Phantom(output=tmp_path, kind="dermoscopy", card=volumes, **parts).listing()
+        with pytest.raises(VeloxSegError, match="no image for its role Photo"):
+            Phantom(output=tmp_path, kind="petct", card=SKIN_CARD, **parts).listing()
+        with pytest.raises(VeloxSegError, match="its only role isn't Photo"):
+            isic(tmp_path, card=volumes).listing()

@@ -16,6 +16,7 @@ import export
 import networks
 import tiny
 import train
+from losses import VeloxSegLoss
 from veloxseg import packages
 from veloxseg.errors import VeloxSegError
 
@@ -170,7 +171,7 @@ def test_baselines_train_with_the_same_loss(name):
     size = (64, 64, 64) if name == "swinunetr" else (32, 32, 32)
     network = networks.build(name, replace(tiny.NETWORK, n_classes=3, input_size=size))
     x = torch.randn(1, 2, *size)
-    terms = train.VeloxSegLoss()(network.train()(x), x, torch.randint(0, 3, (1, 1, *size)))
+    terms = VeloxSegLoss()(network.train()(x), x, torch.randint(0, 3, (1, 1, *size)))
     terms.total.backward()
     assert terms.reconstruction == 0 and all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
     with torch.no_grad():

@@ -69,7 +69,7 @@ class Windows(Inferer):
         prepared = pipeline.Prepared(
             image.as_tensor().cpu(), _grid(image.shape[1:], image.affine), np.asarray(image.meta["pad_values"]).tolist()
         )
-        where = next(network.parameters()).device
+        where = next(network.buffers()).device
         return pipeline.probabilities(self.card, network, prepared, where, self.overlap)[None].to(self.device)
 
 

@@ -2,13 +2,16 @@
 card as text.
 
 Our own code reads only the card. `configs/inference.json` lets MONAI's tools run the package; its steps are those of
-`bundle_steps`, so that there is one preprocessing and one mask.
+`bundle_steps`, so that there is one preprocessing and one mask. Packages for photos have none: none of
+MONAI's inferers is an ensemble of diffusions.
 """
 
 import json
 
 import numpy as np
 import torch
+
+from veloxseg.photo_pipeline import takes_photo
 
 METADATA_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -19,17 +22,13 @@ NEEDED_BY_MONAI = {"pytorch-ignite": "0.5.5", "fire": "0.7.1", "nibabel": "5.4.2
 
 def texts(card: dict) -> dict[str, str]:
     """Relative path -> text of every derived file."""
-    return {
-        "configs/metadata.json": _json(metadata(card)),
-        "configs/inference.json": _json(inference(card)),
-        "docs/README.md": readme(card),
-    }
+    derived = {"configs/metadata.json": _json(metadata(card)), "docs/README.md": readme(card)}
+    return derived if takes_photo(card) else {**derived, "configs/inference.json": _json(inference(card))}
 
 
 def metadata(card: dict) -> dict:
     """MONAI's `configs/metadata.json` (schema 20240725)."""
-    size = card["architecture"]["arguments"]["input_size"]
-    classes = ["background", *(label["name"] for label in card["labels"])]
+    photo = takes_photo(card)
     return {
         "schema": METADATA_SCHEMA,
         "version": card["version"],
@@ -37,43 +36,54 @@ def metadata(card: dict) -> dict:
         "monai_version": MONAI_VERSION,
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
-        "required_packages_version": {"veloxseg": card["engine_version"].removeprefix(">="), **NEEDED_BY_MONAI},
+        "required_packages_version": {
+            "veloxseg": card["engine_version"].removeprefix(">="),
+            **({} if photo else NEEDED_BY_MONAI),
+        },
         "name": card["title"],
         "task": card["task"]["title"],
         "description": card["summary"],
         "authors": "VeloxSegSlicer contributors",
         "copyright": f"See LICENSE ({card['license']})",
         "data_source": card["training"]["data"],
-        "data_type": "nibabel",
+        "data_type": "png" if photo else "nibabel",
         "intended_use": card["intended_use"],
         "references": card["citation"],
-        "network_data_format": {
-            "inputs": {
-                "image": {
-                    "type": "image",
-                    "format": "magnitude",
-                    "modality": "+".join(role["modality"] for role in card["roles"]),
-                    "num_channels": len(card["roles"]),
-                    "spatial_shape": size,
-                    "dtype": "float32",
-                    "value_range": [],
-                    "is_patch_data": True,
-                    "channel_def": {str(number): role["title"] for number, role in enumerate(card["roles"])},
-                }
-            },
-            "outputs": {
-                "pred": {
-                    "type": "image",
-                    "format": "segmentation",
-                    "num_channels": len(classes),
-                    "spatial_shape": size,
-                    "dtype": "float32",
-                    "value_range": [0, 1],
-                    "is_patch_data": True,
-                    "channel_def": {str(number): name for number, name in enumerate(classes)},
-                }
-            },
-        },
+        "network_data_format": _photo_data_format(card) if photo else _volume_data_format(card),
+    }
+
+
+def _volume_data_format(card: dict) -> dict:
+    size = card["architecture"]["arguments"]["input_size"]
+    modality = "+".join(role["modality"] for role in card["roles"])
+    channels = [role["title"] for role in card["roles"]]
+    classes = ["background", *(label["name"] for label in card["labels"])]
+    return {
+        "inputs": {"image": _data_format({"format": "magnitude", "modality": modality}, channels, size, [], True)},
+        "outputs": {"pred": _data_format({"format": "segmentation"}, classes, size, [0, 1], True)},
+    }
+
+
+def _photo_data_format(card: dict) -> dict:
+    """The whole photo in its square, and the probability of the label there."""
+    size = [card["working_size"]] * 2
+    image = {"format": "magnitude", "modality": card["roles"][0]["modality"]}
+    return {
+        "inputs": {"image": _data_format(image, ["Red", "Green", "Blue"], size, [-1, 1], False)},
+        "outputs": {"pred": _data_format({"format": "segmentation"}, [card["labels"][0]["name"]], size, [0, 1], False)},
+    }
+
+
+def _data_format(kind: dict, channels: list[str], size: list[int], value_range: list[int], is_patch: bool) -> dict:
+    return {
+        "type": "image",
+        **kind,
+        "num_channels": len(channels),
+        "spatial_shape": size,
+        "dtype": "float32",
+        "value_range": value_range,
+        "is_patch_data": is_patch,
+        "channel_def": {str(number): name for number, name in enumerate(channels)},
     }
 
 
@@ -160,8 +170,7 @@ def readme(card: dict) -> str:
             for role in card["roles"]
         ),
         "",
-        f"The network works on a grid of {_by(card['spacing_mm'])} mm with windows of "
-        f"{_by(card['architecture']['arguments']['input_size'])} voxels.",
+        _working_line(card),
         "",
         "## Labels",
         "",
@@ -193,6 +202,20 @@ def readme(card: dict) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _working_line(card: dict) -> str:
+    if not takes_photo(card):
+        size = card["architecture"]["arguments"]["input_size"]
+        return f"The network works on a grid of {_by(card['spacing_mm'])} mm with windows of {_by(size)} voxels."
+    line = f"The network sees the whole photo in a square of {card['working_size']} pixels."
+    if "sampling" not in card:
+        return line
+    sampling = card["sampling"]
+    return (
+        f"{line} The mask is joined from an ensemble of {sampling['members']} members ({sampling['fusion']}), "
+        f"each of {sampling['calls']} call(s) of the network ({sampling['method']})."
+    )
 
 
 def _score_lines(scores: list[dict]) -> list[str]:

@@ -33,6 +33,10 @@ class Segment:
     """Overlap of the windows, 0 to 0.9; by default the model's own."""
     seed: int = 1234
     """Seed of random numbers."""
+    members: int | None = None
+    """Runs of the ensemble, for models of photos that have one; by default the model's own."""
+    mm_per_px: float | None = None
+    """Side of one pixel in mm, for photos; without it sizes are in pixels alone."""
     probability: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also write probability.nrrd."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -47,6 +51,8 @@ class Segment:
             "device": self.device,
             "overlap": self.overlap,
             "seed": self.seed,
+            "members": self.members,
+            "mm_per_px": self.mm_per_px,
         }
         check_request(request)
         content = segment(
@@ -118,14 +124,34 @@ class Phantom:
 class Bench:
     """Print tables that the README quotes."""
 
-    table: tyro.conf.Positional[Literal["params"]]
-    """params: parameters and arithmetic of the published PET/CT configuration."""
+    table: tyro.conf.Positional[Literal["params", "patch", "volume"]]
+    """params: parameters and arithmetic. patch: one window, plain against fast form. volume: a whole volume, MONAI's
+    inferer around the plain form against the engine."""
+    threads: int = 1
+    """Threads of every operation, for patch and volume."""
+    rounds: int = 10
+    """How often the ways that are compared take turns."""
+    size: tuple[int, int, int] = (256, 256, 192)
+    """Voxels of the volume."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print patch and volume as JSON instead of a table."""
 
     def run(self) -> None:
-        """Do it."""
-        from veloxseg import bench
+        """Do it. Raises VeloxSegError."""
+        if self.table == "params":
+            from veloxseg import bench
 
-        print(bench.parameters_report())
+            print(bench.parameters_report())
+            return
+        from veloxseg import bench_speed
+
+        if self.threads < 1 or self.rounds < 1:
+            raise VeloxSegError("REQUEST", reason="threads and rounds must be at least 1")
+        if self.table == "patch":
+            report = bench_speed.patch(self.threads, self.rounds)
+        else:
+            report = bench_speed.volume(self.threads, self.rounds, self.size)
+        print(json.dumps(report.content(), indent=2) if self.json else report.text())
 
 
 Command = (
@@ -148,7 +174,7 @@ class ProgressBar:
 
     def progress(self, done: int, total: int) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=total, unit="window", file=sys.stderr)
+            self._bar = tqdm(total=total, unit="step", file=sys.stderr)
         self._bar.update(done - self._bar.n)
 
     def note(self, code: str, text: str) -> None:
@@ -189,34 +215,54 @@ def check_request(request: dict) -> None:
 
 def segment(request: dict, output: Path, outputs: list[str]) -> dict:
     """Do one job with a progress bar; returns the content of results.json. Raises VeloxSegError."""
-    from veloxseg import devices, packages, pipeline, results
+    from veloxseg import devices, packages, photo_pipeline, pipeline, results
 
     device = devices.choose(request["device"])
     package = packages.read(packages.find(request["model"]))
-    settings = pipeline.Settings(request["device"], request["overlap"], request["seed"])
+    settings = photo_pipeline.Settings(
+        **{name: request[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
+    )
     bar = ProgressBar()
     run = pipeline.Run(bar)
     try:
         with results.complete_folder(output) as partial:
-            outcome = pipeline.segment(package, request["inputs"], settings, device, run)
+            outcome = packages.segment(package, request["inputs"], settings, device, run)
             return results.write(outcome, package.card, partial, outputs, run)
     finally:
         bar.close()
 
 
 def table(content: dict) -> str:
-    """Segments, volumes and lesions of a results.json as text."""
+    """Segments, their sizes and lesions of a results.json as text."""
     model = content["model"]
     lines = [
         f"{model['title']} {model['version']}{' (demo)' if model['demo'] else ''} on {content['device']}, "
         f"{content['seconds']['total']:.1f} s",
         "",
-        f"{'Segment':<32}{'ml':>12}",
+        *(_photo_lines(content) if "working_size" in content else _volume_lines(content)),
     ]
+    return "\n".join(lines)
+
+
+def _volume_lines(content: dict) -> list[str]:
+    lines = [f"{'Segment':<32}{'ml':>12}"]
     lines += [f"{entry['name']:<32}{entry['volume_ml']:>12.2f}" for entry in content["segments"]]
     if "lesions" in content:
         lines += ["", f"{len(content['lesions'])} lesion(s)"]
-    return "\n".join(lines)
+    return lines
+
+
+def _photo_lines(content: dict) -> list[str]:
+    lines = [f"{'Segment':<32}{'':4}{'area':>14}{'perimeter':>14}{'diameter':>14}"]
+    for entry in content["segments"]:
+        sizes = (entry["area_px"], entry["perimeter_px"], entry["diameter_px"])
+        lines.append(f"{entry['name']:<32}px  " + "".join(f"{size:>14.0f}" for size in sizes))
+        if content["mm_per_px"] is not None:
+            sizes = (entry["area_mm2"], entry["perimeter_mm"], entry["diameter_mm"])
+            lines.append(f"{'':<32}mm  " + "".join(f"{size:>14.2f}" for size in sizes))
+    if content["agreement"] is not None:
+        lines += ["", f"Agreement of {content['sampling']['members']} members: {content['agreement']:.3f}"]
+    return lines
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from veloxseg import bundles, files, images
@@ -39,10 +41,13 @@ ZIP_READING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedEr
 
 @dataclass(frozen=True)
 class Example:
-    """One small case: an image per role, the mask the package shall give, and the least mean Dice with it."""
+    """One small case: an image per role, the mask the package shall give, and the least mean Dice with it.
 
-    inputs: Mapping[str, sitk.Image]
-    mask: sitk.Image
+    Volumes and their mask are images; a photo is uint8 (y, x, 3) and its mask bool (y, x).
+    """
+
+    inputs: Mapping[str, sitk.Image | np.ndarray]
+    mask: sitk.Image | np.ndarray
     dice_min: float = 0.99
 
 
@@ -105,13 +110,22 @@ def _write_weights(path: Path, state_dict: Mapping[str, torch.Tensor], card: dic
 
 
 def _write_example(folder: Path, example: Example) -> None:
-    names = {role: f"{role}.nii.gz" for role in example.inputs}
-    for role, image in example.inputs.items():
-        images.write(image, folder / "example" / names[role], compress=True)
-    images.write(example.mask, folder / "example" / "mask.nii.gz", compress=True)
-    files.write_json(
-        folder / EXPECTED, {"inputs": names, "mask": "mask.nii.gz", "dice_min": example.dice_min}
-    )
+    if isinstance(example.mask, np.ndarray):
+        inputs, mask = _write_photo_example(folder / "example", example)
+    else:
+        inputs, mask = {role: f"{role}.nii.gz" for role in example.inputs}, "mask.nii.gz"
+        for role, image in example.inputs.items():
+            images.write(image, folder / "example" / inputs[role], compress=True)
+        images.write(example.mask, folder / "example" / mask, compress=True)
+    files.write_json(folder / EXPECTED, {"inputs": inputs, "mask": mask, "dice_min": example.dice_min})
+
+
+def _write_photo_example(folder: Path, example: Example) -> tuple[dict[str, str], str]:
+    ((role, photo),) = example.inputs.items()
+    for name, pixels in (("photo.png", photo), ("mask.png", example.mask.astype(np.uint8) * 255)):
+        with files.replacing(folder / name) as temporary:
+            Image.fromarray(pixels).save(temporary, optimize=True)
+    return {role: "photo.png"}, "mask.png"
 
 
 def write_manifest(folder: Path) -> None:

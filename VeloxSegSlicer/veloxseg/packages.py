@@ -6,16 +6,19 @@ unpickled: the card is JSON, the weights are safetensors, the network's code is 
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from veloxseg import __version__, devices, files, images, measures, pipeline
+from veloxseg import __version__, devices, files, images, measures, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
-from veloxseg.networks import VeloxSeg, load_weights
+from veloxseg.networks import VeloxSeg, fast, load_weights
+from veloxseg.networks.nca import NCA, NCAConfig
 from veloxseg.validation import first_problem
 
 CARD = "configs/velox.json"
@@ -33,8 +36,9 @@ class ModelPackage:
     folder: Path
     card: dict
 
-    def network(self, device: torch.device | str = "cpu") -> VeloxSeg:
-        """The network with the package's weights, in eval mode, on a device.
+    def network(self, device: torch.device | str = "cpu") -> fast.FastVeloxSeg | VeloxSeg | NCA:
+        """The network with the package's weights, in eval mode, on a device; for volumes in its fast form, whose logits are
+        those of the plain form minus the background's.
 
         Raises MODEL_CORRUPT when the weights are not those of the card and MODEL_SCHEMA when the
         architecture's arguments make no network.
@@ -58,13 +62,15 @@ class ModelPackage:
                 detail=str(error),
                 reason="its weights do not fit its architecture",
             ) from error
-        return network.eval().to(device)
+        return fast.convert(network.eval(), relative=True).to(device)
 
 
-def build_network(card: dict) -> VeloxSeg:
+def build_network(card: dict) -> VeloxSeg | NCA:
     """The inference network of a card, without weights. Raises MODEL_SCHEMA."""
     arguments = card["architecture"]["arguments"]
     try:
+        if card["architecture"]["name"] == "NCA":
+            return NCA(**arguments)
         return VeloxSeg(**{**arguments, "teachers": False, "deep_supervision": False})
     except (TypeError, ValueError) as error:
         raise VeloxSegError(
@@ -101,11 +107,9 @@ def check_card(card: object, name: str) -> None:
     if not isinstance(card, dict):
         raise VeloxSegError("MODEL_SCHEMA", model=name, reason="the card is not a JSON object")
     _check_versions(card, name)
-    problem = first_problem("card", card) or _disagreement(card)
+    problem = first_problem("card", card) or next(_disagreements(card), None)
     if problem:
         raise VeloxSegError("MODEL_SCHEMA", model=name, reason=problem)
-    if any(role["kind"] == "photo" for role in card["roles"]):
-        raise VeloxSegError("MODEL_NEWER", model=name, needed="colour photos", engine=__version__)
 
 
 def _check_versions(card: dict, name: str) -> None:
@@ -123,21 +127,93 @@ def _check_versions(card: dict, name: str) -> None:
             )
 
 
-def _disagreement(card: dict) -> str | None:
-    """The first thing that the schema cannot express, or None."""
-    arguments = card["architecture"]["arguments"]
+def _disagreements(card: dict) -> Iterator[str]:
+    """What the schema cannot express; only the first is asked for, and each relies on those before it."""
     roles = [role["name"] for role in card["roles"]]
     values = [label["value"] for label in card["labels"]]
-    checks = {
-        "roles: exactly one must be the reference": sum(role["reference"] for role in card["roles"]) == 1,
-        "roles: names must differ": len(set(roles)) == len(roles),
-        "labels: values must differ": len(set(values)) == len(values),
-        "architecture.arguments.in_ch: as many channels as roles are needed": sum(arguments["in_ch"])
-        == len(roles),
-        "architecture.arguments.n_classes: one more than the labels is needed": arguments["n_classes"]
-        == len(values) + 1,
-    }
-    return next((text for text, holds in checks.items() if not holds), None)
+    if sum(role["reference"] for role in card["roles"]) != 1:
+        yield "roles: exactly one must be the reference"
+    if len(set(roles)) != len(roles):
+        yield "roles: names must differ"
+    if len(set(values)) != len(values):
+        yield "labels: values must differ"
+    if any(role["kind"] == "photo" for role in card["roles"]):
+        yield from _photo_disagreements(card)
+    else:
+        yield from _volume_disagreements(card)
+    if card["architecture"]["name"] == "VeloxSeg" and card["architecture"]["arguments"]["n_classes"] != len(values) + 1:
+        yield "architecture.arguments.n_classes: one more than the labels is needed"
+
+
+def _volume_disagreements(card: dict) -> Iterator[str]:
+    if any(role["intensity"]["kind"] == "rgb" for role in card["roles"]):
+        yield "roles.intensity: rgb is for photos"
+    for name in ("spacing_mm", "window"):
+        if card[name] is None:
+            yield f"{name}: volumes need it"
+    for name in ("working_size", "sampling"):
+        if name in card:
+            yield f"{name}: it is for photos"
+    if card["architecture"]["name"] != "VeloxSeg":
+        yield "architecture.name: volumes need VeloxSeg"
+    arguments = card["architecture"]["arguments"]
+    if len(arguments["input_size"]) != 3 or arguments.get("spatial_dim", 3) != 3:
+        yield "architecture.arguments.input_size: volumes need three axes"
+    if sum(arguments["in_ch"]) != len(card["roles"]):
+        yield "architecture.arguments.in_ch: as many channels as roles are needed"
+
+
+def _photo_disagreements(card: dict) -> Iterator[str]:
+    if len(card["roles"]) > 1:
+        yield "roles: a photo must be the only image"
+    if len(card["labels"]) > 1:
+        yield "labels: photos have exactly one"
+    if card["roles"][0]["intensity"]["kind"] != "rgb":
+        yield "roles.intensity: photos need rgb"
+    if "working_size" not in card:
+        yield "working_size: photos need it"
+    for name in ("spacing_mm", "window"):
+        if card[name] is not None:
+            yield f"{name}: it must be null for photos"
+    for name in ("smoothing_mm", "lesions"):
+        if card[name]:
+            yield f"{name}: it is for volumes"
+    arguments = card["architecture"]["arguments"]
+    if card["architecture"]["name"] == "VeloxSeg":
+        yield from _photo_veloxseg_disagreements(card, arguments)
+        return
+    if "sampling" not in card:
+        yield "sampling: NCA needs it"
+    if arguments.get("spatial_dim", 2) != 2 or arguments.get("in_ch", 3) != 3:
+        yield "architecture.arguments: photos need spatial_dim 2 and in_ch 3"
+    if card["sampling"]["calls"] > arguments.get("diffusion_steps", NCAConfig.diffusion_steps):
+        yield "sampling.calls: it cannot be more than the network's diffusion_steps"
+
+
+def _photo_veloxseg_disagreements(card: dict, arguments: dict) -> Iterator[str]:
+    if "sampling" in card:
+        yield "sampling: it is for NCA"
+    if arguments.get("spatial_dim", 3) != 2 or sum(arguments["in_ch"]) != 3:
+        yield "architecture.arguments: photos need spatial_dim 2 and 3 channels in in_ch"
+    if arguments["input_size"] != [card["working_size"]] * 2:
+        yield "architecture.arguments.input_size: it must be working_size on both axes"
+
+
+def segment(
+    package: pipeline.Package,
+    paths: Mapping[str, Path],
+    settings: photo_pipeline.Settings,
+    device: devices.Device,
+    run: pipeline.Run | None = None,
+    measure: bool = True,
+) -> pipeline.Outcome | photo_pipeline.PhotoOutcome:
+    """One case through `pipeline.segment` or `photo_pipeline.segment`, whichever the card needs, with the same arguments.
+
+    Raises REQUEST for a setting that the model does not have, and what those two raise.
+    """
+    photo_pipeline.check_settings(package.card, settings)
+    way = photo_pipeline if photo_pipeline.takes_photo(package.card) else pipeline
+    return way.segment(package, paths, settings, device, run, measure)
 
 
 def verify(folder: Path) -> float:
@@ -181,21 +257,30 @@ def dry_run(package: ModelPackage) -> float:
     expected = _read_json(package.folder, EXPECTED)
     try:
         inputs = {role: _inside(package, "example/" + name) for role, name in expected["inputs"].items()}
-        truth = images.read_volume(_inside(package, "example/" + expected["mask"]), "expected mask")
-        outcome = pipeline.segment(package, inputs, pipeline.Settings(device="cpu"), devices.choose("cpu"))
+        truth, grid = _expected_mask(package, _inside(package, "example/" + expected["mask"]))
+        outcome = segment(package, inputs, photo_pipeline.Settings(device="cpu"), devices.choose("cpu"))
         least = float(expected["dice_min"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _corrupt(package, f"{EXPECTED} is not usable", str(error)) from error
     except VeloxSegError as error:
-        if error.code.startswith("INPUT"):
+        if error.code.startswith(("INPUT", "PHOTO")):
             raise _corrupt(package, "its example cannot be read", error.text) from error
         raise
-    if not images.same_grid(images.grid_of(truth), outcome.grid):
+    if not images.same_grid(grid, outcome.grid):
         raise _corrupt(package, "its example and the expected mask differ in their grids")
-    dice = measures.mean_dice(outcome.mask, images.array_of(truth))
+    dice = measures.mean_dice(outcome.mask, truth)
     if dice < least:
         raise _corrupt(package, f"its example gives a Dice of {dice:.3f} instead of {least:g} or more")
     return dice
+
+
+def _expected_mask(package: ModelPackage, path: Path) -> tuple[np.ndarray, images.Grid]:
+    """The label values (x, y, z) that the example shall give, and their grid."""
+    if photo_pipeline.takes_photo(package.card):
+        inside, grid = photo_pipeline.read_mask(path)
+        return inside * np.uint8(package.card["labels"][0]["value"]), grid
+    image = images.read_volume(path, "expected mask")
+    return images.array_of(image), images.grid_of(image)
 
 
 def _inside(package: ModelPackage, relative: str) -> Path:

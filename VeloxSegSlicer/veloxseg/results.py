@@ -1,4 +1,4 @@
-"""The result folder: mask, probability and `results.json`, either complete or absent."""
+"""The result folder: mask, maps and `results.json`, either complete or absent."""
 
 import contextlib
 import platform
@@ -13,10 +13,13 @@ import torch
 
 from veloxseg import __version__, files, images
 from veloxseg.errors import VeloxSegError
+from veloxseg.photo_pipeline import PhotoOutcome
 from veloxseg.pipeline import Outcome, Run, reference_role
 
 MASK = "mask.nrrd"
 PROBABILITY = "probability.nrrd"
+UNCERTAINTY = "uncertainty.nrrd"
+LARGEST_VARIANCE = 0.25  # half of the members say 0, the others 1
 RESULTS = "results.json"
 
 
@@ -59,26 +62,31 @@ def _refuse_content(folder: Path) -> None:
         )
 
 
-def write(outcome: Outcome, card: dict, folder: Path, outputs: Collection[str], run: Run) -> dict:
-    """Write the files of `outputs` (`mask` always) into an existing folder; returns the content of
-    results.json."""
+def write(outcome: Outcome | PhotoOutcome, card: dict, folder: Path, outputs: Collection[str], run: Run) -> dict:
+    """Write the files of `outputs` into an existing folder; returns the content of results.json.
+
+    The mask is always written, and so is the uncertainty where there is an ensemble.
+    """
     with run.stage("writing"):
         images.write(images.image_of(outcome.mask, outcome.grid), folder / MASK)
         if "probability" in outputs:
             run.check()
-            images.write(_probability_image(outcome), folder / PROBABILITY)
+            images.write(_byte_image(outcome.probability, 1.0, outcome.grid), folder / PROBABILITY)
+        if isinstance(outcome, PhotoOutcome) and outcome.uncertainty is not None:
+            run.check()
+            images.write(_byte_image(outcome.uncertainty, LARGEST_VARIANCE, outcome.grid), folder / UNCERTAINTY)
         run.check()
     content = describe(outcome, card, run, measured="measures" in outputs)
     files.write_json(folder / RESULTS, content)
     return content
 
 
-def _probability_image(outcome: Outcome) -> sitk.Image:
-    scaled = np.rint(np.clip(outcome.probability, 0, 1) * 255).astype(np.uint8)
-    return images.image_of(scaled, outcome.grid)
+def _byte_image(values: np.ndarray, highest: float, grid: images.Grid) -> sitk.Image:
+    scaled = np.rint(np.clip(values / highest, 0, 1) * 255).astype(np.uint8)
+    return images.image_of(scaled, grid)
 
 
-def describe(outcome: Outcome, card: dict, run: Run, measured: bool = True) -> dict:
+def describe(outcome: Outcome | PhotoOutcome, card: dict, run: Run, measured: bool = True) -> dict:
     """Content of results.json; without `measured` it has no numbers about the mask."""
     content = {
         "schema_version": 1,
@@ -86,8 +94,7 @@ def describe(outcome: Outcome, card: dict, run: Run, measured: bool = True) -> d
         "reference": reference_role(card),
         "device": outcome.device,
         "seed": outcome.settings.seed,
-        "overlap": outcome.overlap,
-        "windows": outcome.windows,
+        **_way(outcome, card),
         "seconds": {name: round(value, 3) for name, value in run.times().items()},
         "versions": versions(),
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -96,9 +103,20 @@ def describe(outcome: Outcome, card: dict, run: Run, measured: bool = True) -> d
     if measured:
         content["segments"] = outcome.segments
         content["highest_probability"] = outcome.highest_probability
-        if outcome.lesions is not None:
+        if isinstance(outcome, Outcome) and outcome.lesions is not None:
             content["lesions"] = outcome.lesions
     return content
+
+
+def _way(outcome: Outcome | PhotoOutcome, card: dict) -> dict:
+    if isinstance(outcome, Outcome):
+        return {"overlap": outcome.overlap, "windows": outcome.windows}
+    return {
+        "working_size": card["working_size"],
+        "mm_per_px": outcome.settings.mm_per_px,
+        "sampling": outcome.sampling,
+        "agreement": outcome.agreement,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -114,7 +132,7 @@ def versions() -> dict[str, str]:
 
 def file_table(folder: Path) -> dict[str, dict[str, str]]:
     """Name -> path and SHA-256 of every file of a result folder."""
-    names = {"mask": MASK, "probability": PROBABILITY, "results": RESULTS}
+    names = {"mask": MASK, "probability": PROBABILITY, "uncertainty": UNCERTAINTY, "results": RESULTS}
     return {
         name: {"path": str(folder / file), "sha256": files.sha256(folder / file)}
         for name, file in names.items()

@@ -30,6 +30,8 @@ REQUEST_DEFAULTS = {
     "device": "auto",
     "overlap": None,
     "seed": 1234,
+    "members": None,
+    "mm_per_px": None,
     "outputs": ["mask", "measures"],
 }
 
@@ -155,7 +157,7 @@ def run(request_path: Path, events: Events, watch: Watch) -> None:
     """Do one job and report it. Raises VeloxSegError and whatever is unexpected."""
     request = read_request(request_path)
     # torch takes seconds to import: bad requests are answered before it.
-    from veloxseg import devices, packages, pipeline, results
+    from veloxseg import devices, packages, photo_pipeline, pipeline, results
 
     device = devices.choose(request["device"])
     events.send(
@@ -168,11 +170,13 @@ def run(request_path: Path, events: Events, watch: Watch) -> None:
     )
     package = packages.read(request["model"])
     report = pipeline.Run(Reporter(events, watch))
-    settings = pipeline.Settings(request["device"], request["overlap"], request["seed"])
+    settings = photo_pipeline.Settings(
+        **{name: request[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
+    )
     folder = request["output"]
     with results.complete_folder(folder) as partial:
         watch.remove_when_abandoned(partial)
-        outcome = pipeline.segment(
+        outcome = packages.segment(
             package, request["inputs"], settings, device, report, measure="measures" in request["outputs"]
         )
         content = results.write(outcome, package.card, partial, request["outputs"], report)

@@ -7,6 +7,7 @@ one window at a time.
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 
@@ -35,13 +36,14 @@ def _axis_starts(size: int, length: int, overlap: float) -> list[int]:
     return [*range(0, last, step), last]
 
 
-def importance(window: Sequence[int], blend: str) -> torch.Tensor:
-    """Weight of every voxel of a window when windows are averaged, float32 of the window's shape.
+@lru_cache(maxsize=2)
+def importance(window: tuple[int, ...], blend: str) -> torch.Tensor:
+    """Weight of every voxel of a window when windows are averaged, float32 of the window's shape; not to be changed.
 
-    blend: "constant" gives 1; "gaussian" falls from 1 in the centre with a deviation of 1/8 of each axis,
+    blend: "constant" gives 1; "gaussian" falls from 1 in the center with a deviation of 1/8 of each axis,
     never below 0.001.
     """
-    weights = torch.ones(tuple(window), dtype=torch.float32)
+    weights = torch.ones(window, dtype=torch.float32)
     if blend == "constant":
         return weights
     for axis, length in enumerate(window):
@@ -99,7 +101,7 @@ def sliding_window(
     """
     padded, inner = pad_to_window(volume.float(), window, pad_values)
     starts = plan(padded.shape[1:], window, overlap)
-    weights = importance(window, blend)
+    weights = importance(tuple(window), blend)
     sums = torch.zeros((outputs, *padded.shape[1:]), dtype=torch.float32)
     weight_sums = torch.zeros(padded.shape[1:], dtype=torch.float32)
     progress(0, len(starts))

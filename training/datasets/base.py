@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from datasets import reading
@@ -40,6 +41,15 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class LoadedPhoto:
+    """A case in memory: photo uint8 (y, x, 3) and mask bool (y, x) of the same pixels."""
+
+    pixels: np.ndarray
+    mask: np.ndarray
+    parameters: dict | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """One listed case: files (or DICOM folders) by role, nothing read yet."""
 
@@ -48,7 +58,7 @@ class Case:
     sources: dict[str, Path]
     label: Path
 
-    def load(self, card: dict) -> Loaded:
+    def load(self, card: dict) -> Loaded | LoadedPhoto:
         """Raises the INPUT_* codes, PET_UNIT or SUV."""
         volumes = {role["name"]: reading.read(self.sources[role["name"]], role) for role in card["roles"]}
         return Loaded(volumes, reading.read_label(self.label))
@@ -59,12 +69,13 @@ class DataSet:
     """What a layout's `listing()` gives: everything known before a voxel is read.
 
     `label_values` takes the data set's values to the card's; 0 is always background. `groups` are the roles by modality
-    branch, `patch_size` is (x, y, z) in voxels of the card's spacing, `split` as in dataset.json.
+    branch, `patch_size` is (x, y, z) in voxels of the card's spacing or the sides of a photo's square, `split` as in
+    dataset.json.
     """
 
     card: dict
     groups: list[list[str]]
-    patch_size: tuple[int, int, int]
+    patch_size: tuple[int, ...]
     label_values: dict[int, int]
     cases: list[Case]
     synthetic: bool = False

@@ -71,6 +71,11 @@ def groups(card: dict) -> list[list[str]]:
     return list(by_modality.values())
 
 
+def square(card: dict) -> tuple[int, int] | None:
+    """Rows and columns in which the network sees a photo; None for volumes."""
+    return (card["working_size"],) * 2 if "working_size" in card else None
+
+
 def made(
     name: str, roles: Sequence[str], reference: str, labels: dict[int, str], spacing_mm: Sequence[float]
 ) -> dict:

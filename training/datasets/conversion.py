@@ -1,6 +1,7 @@
-"""One case onto its working grid, in physical units, cut to the foreground, as a folder that appears whole or not at all.
+"""One case as a folder that appears whole or not at all.
 
-Arrays are (x, y, z). Resampling is that of inference (`veloxseg.images`), so that training sees what the panel will compute.
+Volumes lie on their working grid, in physical units, cut to the foreground; photos keep their own pixels. Arrays of volumes are
+(x, y, z). Resampling is that of inference (`veloxseg.images`), so that training sees what the panel will compute.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from datasets.base import LABEL, Case
+from datasets.base import LABEL, Case, Loaded, LoadedPhoto
 from veloxseg import devices, files, images, intensities, pipeline, registration
 from veloxseg.errors import VeloxSegError
 
@@ -71,8 +72,32 @@ def remove_partial(folder: Path) -> None:
 
 
 def _write(job: Job) -> None:
+    case = job.case
+    loaded = case.load(job.card)
+    pictures, facts = _photo(job, loaded) if isinstance(loaded, LoadedPhoto) else _volumes(job, loaded)
+    facts = {
+        "id": case.id,
+        "patient": case.patient,
+        "sources": {role["name"]: _path(case.sources.get(role["name"])) for role in job.card["roles"]},
+        "label_source": None if loaded.parameters is not None else _path(case.label),
+        **facts,
+    }
+    if loaded.parameters is not None:
+        facts["parameters"] = loaded.parameters
+    _write_folder(job.folder / case.id, pictures, facts)
+
+
+def _photo(job: Job, loaded: LoadedPhoto) -> tuple[dict[str, sitk.Image], dict]:
+    """Pictures by file name, and what the report says about them."""
+    photo = sitk.GetImageFromArray(loaded.pixels, isVector=True)
+    mask = sitk.GetImageFromArray(loaded.mask.astype(np.uint8) * 255)
+    share = {job.card["labels"][0]["name"]: round(float(loaded.mask.mean()), 5)}
+    return {"photo.png": photo, "mask.png": mask}, {"size": list(photo.GetSize()), "label_share": share}
+
+
+def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
+    """The same of volumes."""
     case, card = job.case, job.card
-    loaded = case.load(card)
     label = _card_label(loaded.label, case, job.label_values)
     owner = _label_owner(label, loaded.images, card, case)
     volumes, moved = loaded.images, None
@@ -87,10 +112,6 @@ def _write(job: Job) -> None:
     low = np.array([[side.start for side in box]], dtype=np.float64)
     cut = images.Grid(tuple(s.stop - s.start for s in box), grid.spacing, tuple(grid.world(low)[0].tolist()), grid.direction)
     facts = {
-        "id": case.id,
-        "patient": case.patient,
-        "sources": {role["name"]: _path(case.sources.get(role["name"])) for role in card["roles"]},
-        "label_source": None if loaded.parameters is not None else _path(case.label),
         "moved": moved,
         "size": list(cut.size),
         "label_ml": {
@@ -98,10 +119,8 @@ def _write(job: Job) -> None:
             for entry in card["labels"]
         },
     }
-    if loaded.parameters is not None:
-        facts["parameters"] = loaded.parameters
-    pictures = {name: images.image_of(array[box], cut) for name, array in arrays.items()}
-    _write_folder(job.folder / case.id, pictures | {LABEL: images.image_of(mask[box], cut)}, facts)
+    pictures = {name: images.image_of(array[box], cut) for name, array in (arrays | {LABEL: mask}).items()}
+    return {f"{name}.nii.gz": picture for name, picture in pictures.items()}, facts
 
 
 def _write_folder(folder: Path, pictures: Mapping[str, sitk.Image], facts: dict) -> None:
@@ -111,7 +130,7 @@ def _write_folder(folder: Path, pictures: Mapping[str, sitk.Image], facts: dict)
         try:
             partial.mkdir(parents=True)
             for name, image in pictures.items():
-                images.write(image, partial / f"{name}.nii.gz", compress=True)
+                images.write(image, partial / name, compress=True)
             files.write_json(partial / FACTS, facts)
             if folder.exists():
                 shutil.rmtree(folder)

@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import tyro
 from PIL import Image
 
-from datasets.base import LABEL, Case, find, pair
+from datasets import cards
+from datasets.base import LABEL, Case, DataSet, LoadedPhoto, Options, find, pair
+from veloxseg import photos
 from veloxseg.errors import VeloxSegError
 
-PHOTO = "photo"
+PHOTO = "Photo"
+
+
+@dataclass(frozen=True)
+class IsicCase(Case):
+    """A photo with its mask."""
+
+    def load(self, card: dict) -> LoadedPhoto:
+        """Raises the PHOTO_* codes, and for the mask DATASET_FILE or LABEL_VALUES."""
+        pixels = photos.read(self.sources[PHOTO])
+        return LoadedPhoto(pixels, read_mask(self.label, pixels.shape[:2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isic(Options):
+    """ISIC 2018 task 1, and own photos named alike: <id>.jpg in one folder, <id>_segmentation.png in another (0 and 255)."""
+
+    images: Path
+    """Folder of the photos, for example ISIC2018_Task1-2_Training_Input."""
+    masks: Path
+    """Folder of the masks, for example ISIC2018_Task1_Training_GroundTruth."""
+    card: Path = cards.FOLDER / "isic.json"
+    """Static model card with the role Photo."""
+    register: tyro.conf.Suppress[bool] = False
+
+    def listing(self) -> DataSet:
+        """Raises DATASET_FILE for a card of volumes, and what `cases` raises."""
+        card = cards.load(self.card)
+        if [role["name"] for role in card["roles"]] != [PHOTO]:
+            raise VeloxSegError("DATASET_FILE", path=self.card, reason=f"its only role isn't {PHOTO}")
+        return DataSet(card, cards.groups(card), cards.square(card), {1: 1}, cases(self.images, self.masks))
 
 
 def cases(images: Path, masks: Path) -> list[Case]:
-    """Photos and masks paired by id: `sources["photo"]` and `label` of each case; every lesion is a patient of its own.
+    """Photos and masks paired by id: `sources["Photo"]` and `label` of each case; every lesion is a patient of its own.
 
     images: folder with <id>.jpg, for example ISIC2018_Task1-2_Training_Input. masks: its sibling with <id>_segmentation.png,
     for example ISIC2018_Task1_Training_GroundTruth. Other files are passed over. Raises DATASET_FOLDER, DATASET_EMPTY, or an
@@ -26,7 +60,7 @@ def cases(images: Path, masks: Path) -> list[Case]:
         find(masks, r"(?P<id>.+)_segmentation\.png", {}),
     )
     expected = {PHOTO: f"{images.name}/{{id}}.jpg", LABEL: f"{masks.name}/{{id}}_segmentation.png"}
-    return pair(found, expected, images.parent)
+    return pair(found, expected, images.parent, case_type=IsicCase)
 
 
 def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:

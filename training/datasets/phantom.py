@@ -9,8 +9,8 @@ from typing import Literal
 import SimpleITK as sitk
 
 from datasets import cards
-from datasets.base import LABEL, Case, DataSet, Loaded, Options
-from veloxseg import phantoms
+from datasets.base import LABEL, Case, DataSet, Loaded, LoadedPhoto, Options
+from veloxseg import phantoms, photo_pipeline
 from veloxseg.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)
@@ -23,8 +23,10 @@ class PhantomCase(Case):
     kind: str = ""
     seed: int = 0
 
-    def load(self, card: dict) -> Loaded:
+    def load(self, card: dict) -> Loaded | LoadedPhoto:
         case = phantoms.generate_case(self.kind, self.seed)
+        if photo_pipeline.takes_photo(card):
+            return LoadedPhoto(case.rgb, case.lesion, case.parameters)
         files = phantoms.PHANTOMS[self.kind].files
         volumes: dict[str, sitk.Image] = {Path(name).stem: getattr(case, attribute) for name, attribute in files.items()}
         label = volumes.pop(LABEL)
@@ -49,7 +51,8 @@ class Phantom(Options):
     def listing(self) -> DataSet:
         """Raises DATASET_FILE for a card that wants other images and DATASET_SPLIT for seeds in two parts."""
         card = cards.load(self.card)
-        images = {Path(name).stem for name in phantoms.PHANTOMS[self.kind].files}
+        files = phantoms.PHANTOMS[self.kind].files
+        images = {"Photo"} if "photo.png" in files else {Path(name).stem for name in files}
         for role in card["roles"]:
             if role["name"] not in images:
                 raise VeloxSegError(
@@ -62,7 +65,7 @@ class Phantom(Options):
         values = {label["value"]: label["value"] for label in card["labels"]}
         cases = [PhantomCase(self.name(s), self.name(s), {}, Path(self.name(s)), self.kind, s) for s in sorted(seeds)]
         split = {part: [self.name(seed) for seed in parts[part]] for part in ("validation", "test")}
-        return DataSet(card, cards.groups(card), PATCH_SIZE, values, cases, synthetic=True, split=split)
+        return DataSet(card, cards.groups(card), cards.square(card) or PATCH_SIZE, values, cases, synthetic=True, split=split)
 
     def name(self, seed: int) -> str:
         """Case id of a seed; also its patient."""

@@ -8,12 +8,14 @@ from math import ceil, prod
 from torch import nn
 
 N_STAGES = 4
+# voxels per axis and stage; cubes in 3D, squares in 2D
+PUBLISHED_WINDOWS = {"min_big_window_sizes": (3, 6, 3, 3), "min_small_window_sizes": (1, 1, 1, 1)}
 ACTIVATIONS = {"GELU": nn.GELU, "ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "SiLU": nn.SiLU}
 
 
 @dataclass(frozen=True)
 class VeloxSegConfig:
-    """Constructor arguments of `VeloxSeg`; per-stage entries have four values, sizes are in axis order (1, 2, 3).
+    """Constructor arguments of `VeloxSeg`; per-stage entries have four values, sizes follow the axes of the image.
 
     Raises ValueError with one sentence when the values can't make a network.
     """
@@ -32,8 +34,10 @@ class VeloxSegConfig:
     conv_expansion_factor: tuple[int, ...] = (3, 3, 2, 2)
     attn_base_ch: int = 16
     depths: tuple[int, ...] = (2, 2, 2, 2)
-    min_big_window_sizes: tuple[tuple[int, ...], ...] = ((3, 3, 3), (6, 6, 6), (3, 3, 3), (3, 3, 3))
-    min_small_window_sizes: tuple[tuple[int, ...], ...] = ((1, 1, 1),) * 4
+    min_big_window_sizes: tuple[tuple[int, ...], ...] = ()
+    """One number per axis; empty for the published 3, 6, 3 and 3 on every axis."""
+    min_small_window_sizes: tuple[tuple[int, ...], ...] = ()
+    """One number per axis; empty for the published 1 on every axis."""
     min_dim_head: tuple[int, ...] = (4, 8, 8, 16)
     scale_factors: tuple[int, ...] = (2, 2, 2, 2)
     num_heads: tuple[int, ...] = (1, 2, 2, 4)
@@ -49,6 +53,7 @@ class VeloxSegConfig:
     deep_supervision: bool = True
     """Build the three extra heads, used in training only."""
     spatial_dim: int = 3
+    """Axes of the image: 3 for volumes, 2 for photos and slices."""
     teachers: bool = True
     """Build the reconstruction decoders, used in training only."""
 
@@ -58,6 +63,9 @@ class VeloxSegConfig:
                 value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
                 object.__setattr__(self, name, value)
         self._check_types()
+        for name, sizes in PUBLISHED_WINDOWS.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, tuple((n,) * len(self.input_size) for n in sizes))
         self._check_lists()
         self._check_grids()
         self._check_groups()
@@ -100,15 +108,15 @@ class VeloxSegConfig:
             if field.type.startswith("tuple") and not isinstance(value, tuple):
                 raise ValueError(f"{field.name} must be a list, got {value!r}")
             if nested and not all(isinstance(entry, tuple) for entry in value):
-                raise ValueError(f"{field.name} must list one window of three sizes per stage, got {value!r}")
+                raise ValueError(f"{field.name} must list one window (a size per axis) per stage, got {value!r}")
         for name in ("attn_drop", "proj_drop", "drop_path", "conv_drop"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
 
     def _check_lists(self) -> None:
-        if self.spatial_dim != 3 or len(self.input_size) != 3:
+        if self.spatial_dim not in (2, 3) or len(self.input_size) != self.spatial_dim:
             raise ValueError(
-                f"spatial_dim must be 3 with three input sizes, got spatial_dim {self.spatial_dim} "
+                f"spatial_dim must be 2 or 3 with as many numbers in input_size, got spatial_dim {self.spatial_dim} "
                 f"and input_size {self.input_size}"
             )
         if not isinstance(self.patch_size, int) or self.patch_size < 1:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .config import N_STAGES, VeloxSegConfig
 from .jlc import Up, jlc_layer
-from .layers import InstanceNorm, PixelShuffle3d, pointwise
+from .layers import CONV, PIXEL_SHUFFLE, InstanceNorm, pointwise
 from .pwa import Maps
 
 
@@ -15,13 +15,13 @@ class DecoderTrunk(nn.Module):
     """Three up-sampling levels with added skips; the base of both kinds of decoder."""
 
     def __init__(self, config: VeloxSegConfig, **first: nn.Module) -> None:
-        """`first` are modules to register before the own ones: optimiser states count parameters by position."""
+        """`first` are modules to register before the own ones: optimizer states count parameters by position."""
         super().__init__()
         for name, module in first.items():
             self.add_module(name, module)
-        self.layer_up3 = Up(config.conv_channels(3))
-        self.layer_up2 = Up(config.conv_channels(2))
-        self.layer_up1 = Up(config.conv_channels(1))
+        self.layer_up3 = Up(config.conv_channels(3), config.spatial_dim)
+        self.layer_up2 = Up(config.conv_channels(2), config.spatial_dim)
+        self.layer_up1 = Up(config.conv_channels(1), config.spatial_dim)
         self.layer1 = jlc_layer(0, config)
         self.layer2 = jlc_layer(1, config)
         self.layer3 = jlc_layer(2, config)
@@ -42,12 +42,12 @@ class SegmentationDecoder(DecoderTrunk):
         super().__init__(config)
         self.out_conv1 = full_resolution_head(config.n_classes, config)
         if config.deep_supervision:
-            self.out_conv2 = pointwise(config.conv_channels(1), config.n_classes)
-            self.out_conv3 = pointwise(config.conv_channels(2), config.n_classes)
-            self.out_conv4 = pointwise(config.conv_channels(3), config.n_classes)
+            self.out_conv2 = pointwise(config.conv_channels(1), config.n_classes, config.spatial_dim)
+            self.out_conv3 = pointwise(config.conv_channels(2), config.n_classes, config.spatial_dim)
+            self.out_conv4 = pointwise(config.conv_channels(3), config.n_classes, config.spatial_dim)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Logits (B, K, H, W, D)."""
+        """Logits (B, K, *input_size)."""
         return self.out_conv1(self.levels(features)[0])
 
 
@@ -58,13 +58,13 @@ class ReconstructionDecoder(DecoderTrunk):
         mixers = {}
         for stage in reversed(range(N_STAGES)):
             joined = config.attn_channels(stage) + config.conv_channels(stage)
-            mixer = nn.Sequential(pointwise(joined, config.conv_channels(stage)), InstanceNorm())
-            mixers[f"enc2rc_{stage + 1}"] = mixer
+            mix = pointwise(joined, config.conv_channels(stage), config.spatial_dim)
+            mixers[f"enc2rc_{stage + 1}"] = nn.Sequential(mix, InstanceNorm())
         super().__init__(config, **mixers)
         self.out_conv = full_resolution_head(channels, config)
 
     def forward(self, joined: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Reconstruction (B, in_ch[m], H, W, D) and up1, from the four maps of `join_maps`."""
+        """Reconstruction (B, in_ch[m], *input_size) and up1, from the four maps of `join_maps`."""
         mixers = (self.enc2rc_1, self.enc2rc_2, self.enc2rc_3, self.enc2rc_4)
         up1, _, _ = self.levels([mixer(r) for mixer, r in zip(mixers, joined)])
         return self.out_conv(up1), up1
@@ -76,13 +76,14 @@ def join_maps(attention: list[Maps], features: list[Tensor], modality: int) -> l
 
 
 def full_resolution_head(channels: int, config: VeloxSegConfig) -> nn.Sequential:
-    """3x3x3 convolution and pixel shuffle from the finest grid to the image."""
-    conv = nn.Conv3d(config.base_ch, channels * config.patch_size**3, 3, padding=1)
-    return nn.Sequential(conv, PixelShuffle3d(config.patch_size))
+    """Convolution of kernel size 3 and pixel shuffle from the finest grid to the image."""
+    dim = config.spatial_dim
+    conv = CONV[dim](config.base_ch, channels * config.patch_size**dim, 3, padding=1)
+    return nn.Sequential(conv, PIXEL_SHUFFLE[dim](config.patch_size))
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """(B, b, b) channel correlations of (B, b, H, W, D), divided by b and the number of voxels."""
+    """(B, b, b) channel correlations of (B, b, *grid), divided by b and the number of grid points."""
     # flatten and matmul, not einsum: the gradient of an einsum may arrive channels-last (see InstanceNorm)
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])

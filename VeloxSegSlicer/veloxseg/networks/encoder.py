@@ -7,16 +7,17 @@ from torch import Tensor, nn
 
 from .config import N_STAGES, VeloxSegConfig
 from .jlc import Down, jlc_layer
-from .layers import ChannelLayerNorm, InstanceNorm, pointwise
+from .layers import CONV, ChannelLayerNorm, InstanceNorm, pointwise
 from .pwa import Maps, PWAStage
 
 
 class PatchEmbedding(nn.Module):
-    """One token per patch of one modality: (B, c, H, W, D) to (B, a, H/p, W/p, D/p)."""
+    """One token per patch of one modality: (B, c, H, W, D) to (B, a, H/p, W/p, D/p), in 2D without D."""
 
     def __init__(self, in_channels: int, config: VeloxSegConfig) -> None:
         super().__init__()
-        self.proj = nn.Conv3d(in_channels, config.attn_base_ch, config.patch_size, config.patch_size)
+        conv = CONV[config.spatial_dim]
+        self.proj = conv(in_channels, config.attn_base_ch, config.patch_size, config.patch_size)
         self.norm = ChannelLayerNorm(config.attn_base_ch) if config.patch_norm else nn.Identity()
         self.drop = nn.Dropout(config.proj_drop)
 
@@ -51,10 +52,10 @@ class ConvBranch(nn.Module):
     def __init__(self, config: VeloxSegConfig) -> None:
         super().__init__()
         channels = [config.conv_channels(stage) for stage in range(N_STAGES)]
-        self.down1 = Down(sum(config.in_ch), channels[0], config.patch_size)
-        self.down2 = Down(channels[0], channels[1], 2)
-        self.down3 = Down(channels[1], channels[2], 2)
-        self.down4 = Down(channels[2], channels[3], 2)
+        self.down1 = Down(sum(config.in_ch), channels[0], config.patch_size, config.spatial_dim)
+        self.down2 = Down(channels[0], channels[1], 2, config.spatial_dim)
+        self.down3 = Down(channels[1], channels[2], 2, config.spatial_dim)
+        self.down4 = Down(channels[2], channels[3], 2, config.spatial_dim)
         self.layer1 = jlc_layer(0, config)
         self.layer2 = jlc_layer(1, config)
         self.layer3 = jlc_layer(2, config)
@@ -79,7 +80,7 @@ class Encoder(nn.Module):
         self.attn2conv_4 = modal_mixer(3, config)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Maps]]:
-        """Features E_1..E_4 and attention maps A_i[m] of an image (B, sum(in_ch), H, W, D)."""
+        """Features E_1..E_4 and attention maps A_i[m] of an image (B, sum(in_ch), *input_size)."""
         attention = self.encoder_attn(x)
         mixers = (self.attn2conv_1, self.attn2conv_2, self.attn2conv_3, self.attn2conv_4)
         features = []
@@ -92,4 +93,4 @@ class Encoder(nn.Module):
 def modal_mixer(stage: int, config: VeloxSegConfig) -> nn.Sequential:
     """Joins the M attention maps of a stage into the channels of the convolution branch (specification 3.7)."""
     c_in = len(config.in_ch) * config.attn_channels(stage)
-    return nn.Sequential(pointwise(c_in, config.conv_channels(stage)), InstanceNorm())
+    return nn.Sequential(pointwise(c_in, config.conv_channels(stage), config.spatial_dim), InstanceNorm())

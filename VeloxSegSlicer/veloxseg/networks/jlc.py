@@ -5,15 +5,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .config import VeloxSegConfig
-from .layers import InstanceNorm, pointwise
+from .layers import CONV, TRANSPOSED_CONV, InstanceNorm, pointwise
 
 
 class Down(nn.Module):
     """Strided convolution (kernel 2r-1, stride r) and instance norm."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+    def __init__(self, c_in: int, c_out: int, stride: int, spatial_dim: int) -> None:
         super().__init__()
-        self.down = nn.Conv3d(c_in, c_out, 2 * stride - 1, stride, stride - 1)
+        self.down = CONV[spatial_dim](c_in, c_out, 2 * stride - 1, stride, stride - 1)
         self.norm = InstanceNorm()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -23,9 +23,9 @@ class Down(nn.Module):
 class Up(nn.Module):
     """Transposed convolution that doubles the grid and halves the channels, and instance norm."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, spatial_dim: int) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose3d(channels, channels // 2, 2, 2)
+        self.up = TRANSPOSED_CONV[spatial_dim](channels, channels // 2, 2, 2)
         self.norm = InstanceNorm()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,15 +37,16 @@ class JLCBlock(nn.Module):
 
     def __init__(self, channels: int, groups: int, expansion: int, config: VeloxSegConfig) -> None:
         super().__init__()
-        convs = [nn.Conv3d(channels, channels, k, padding=k // 2, groups=groups) for k in config.kernel_sizes]
+        conv = CONV[config.spatial_dim]
+        convs = [conv(channels, channels, k, padding=k // 2, groups=groups) for k in config.kernel_sizes]
         if len(convs) > 1:
             convs = [nn.Sequential(conv, InstanceNorm(), config.activation()) for conv in convs]
         self.spatial_convs = nn.ModuleList(convs)
         self.channel_conv = nn.Sequential(
             InstanceNorm(),
-            pointwise(channels, channels * expansion),
+            pointwise(channels, channels * expansion, config.spatial_dim),
             config.activation(),
-            pointwise(channels * expansion, channels),
+            pointwise(channels * expansion, channels, config.spatial_dim),
             nn.Dropout(config.conv_drop),
         )
 

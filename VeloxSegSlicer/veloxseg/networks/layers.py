@@ -1,4 +1,4 @@
-"""Small layers that every part of VeloxSeg uses. Tensors are (B, C, H, W, D)."""
+"""Small layers that every part of VeloxSeg uses. Tensors are (B, C, H, W, D), in 2D (B, C, H, W)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ class PixelShuffle3d(nn.Module):
         return x.reshape(b, c // p**3, h * p, w * p, d * p)
 
 
+# By number of spatial axes.
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+PIXEL_SHUFFLE = {2: nn.PixelShuffle, 3: PixelShuffle3d}
+MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+LINEAR = {2: "bilinear", 3: "trilinear"}
+
+
 class DropPath(nn.Module):
     """Drops a residual branch per sample with the given probability, in training only (stochastic depth)."""
 
@@ -58,14 +66,24 @@ class DropPath(nn.Module):
         return x * x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep) / keep
 
 
-def pointwise(c_in: int, c_out: int, bias: bool = True) -> nn.Conv3d:
-    """1x1x1 convolution."""
-    return nn.Conv3d(c_in, c_out, 1, bias=bias)
+def pointwise(c_in: int, c_out: int, spatial_dim: int, bias: bool = True) -> nn.Module:
+    """Convolution of kernel size 1."""
+    return CONV[spatial_dim](c_in, c_out, 1, bias=bias)
+
+
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Linear interpolation to another grid, corners on corners (align_corners)."""
+    return F.interpolate(x, size=size, mode=LINEAR[len(size)], align_corners=True)
+
+
+def split_axes(x: Tensor, block: tuple[int, ...]) -> Tensor:
+    """(B, C, H, W, D) to (B, C, H/h, h, W/w, w, D/d, d) for blocks of (h, w, d)."""
+    return x.reshape(*x.shape[:2], *(n for size, b in zip(x.shape[2:], block) for n in (size // b, b)))
 
 
 def init_weights(module: nn.Module) -> None:
     """Kaiming normal (fan in, leaky-relu slope 0.01) for convolutions, zero biases (specification section 4)."""
-    if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+    if isinstance(module, (*CONV.values(), *TRANSPOSED_CONV.values())):
         nn.init.kaiming_normal_(module.weight, a=0.01)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

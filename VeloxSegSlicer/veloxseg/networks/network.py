@@ -1,6 +1,7 @@
-"""VeloxSeg, a light 3D segmentation network for images of several modalities.
+"""VeloxSeg, a light segmentation network for volumes of several modalities, and for photos.
 
-Written from a description of the published network (VeloxSeg, ICLR 2026); names in the state dict are compatible with it.
+Written from a description of the published network (VeloxSeg, ICLR 2026); names in the state dict are
+compatible with it. Its 2D mode is the same network with every operation on two axes (the published one does not run).
 """
 
 from __future__ import annotations
@@ -8,22 +9,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import VeloxSegConfig
 from .decoder import ReconstructionDecoder, SegmentationDecoder, gram_matrix, join_maps
 from .encoder import Encoder
-from .layers import init_weights
+from .layers import init_weights, resize
 
 
 class TrainingOutput(NamedTuple):
     """What the network gives in training mode."""
 
     seg: list[Tensor]
-    """Logits (B, K, H, W, D), finest first; four with deep supervision, else one."""
+    """Logits (B, K, *input_size), finest first; four with deep supervision, else one."""
     reconstruction: Tensor | None
-    """(B, sum(in_ch), H, W, D), or None without teachers."""
+    """(B, sum(in_ch), *input_size), or None without teachers."""
     gram_seg: Tensor | None
     """(B, b, b) of the segmentation decoder, or None without teachers."""
     gram_teachers: list[Tensor]
@@ -71,4 +71,4 @@ class VeloxSeg(nn.Module):
         return TrainingOutput(seg, reconstruction, gram_matrix(up1), [gram_matrix(up) for _, up in taught])
 
     def _resize(self, logits: Tensor) -> Tensor:
-        return F.interpolate(logits, size=self.config.input_size, mode="trilinear", align_corners=True)
+        return resize(logits, self.config.input_size)

@@ -1,6 +1,6 @@
 """Paired-window attention across modalities and its transformer stages (specification 3.5 and 3.6).
 
-A stage works on a list of M maps, one per modality, each (B, C, H, W, D). Every window pools its tokens from a big
+A stage works on a list of M maps, one per modality, each (B, C, *grid). Every window pools its tokens from a big
 window to a small grid, so that all scales give windows of the same number of tokens.
 """
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import VeloxSegConfig, attention_channels
-from .layers import ChannelLayerNorm, DropPath, pointwise
+from .layers import MAX_POOL, ChannelLayerNorm, DropPath, pointwise, resize, split_axes
 
 Maps = list[Tensor]
 
@@ -59,10 +59,10 @@ class PairedWindowAttention(nn.Module):
         self.position_embedding = RelativePositionBias(self.tokens, self.heads)
         self.input_norms = nn.ModuleList(ChannelLayerNorm(channels) for _ in range(n_modalities))
         self.qkv_proj = nn.ModuleList(
-            nn.ModuleList(pointwise(channels, c, config.qkv_bias) for c in (c_qk, c_qk, c_v))
+            nn.ModuleList(pointwise(channels, c, config.spatial_dim, config.qkv_bias) for c in (c_qk, c_qk, c_v))
             for _ in range(n_modalities)
         )
-        self.mix_channels = nn.ModuleList(pointwise(c_v, channels) for _ in range(n_modalities))
+        self.mix_channels = nn.ModuleList(pointwise(c_v, channels, config.spatial_dim) for _ in range(n_modalities))
         self.proj_drop = nn.Dropout(config.proj_drop)
 
     def forward(self, maps: Maps) -> Maps:
@@ -77,34 +77,36 @@ class PairedWindowAttention(nn.Module):
         ]
 
     def gather(self, x: Tensor) -> Tensor:
-        """(B, C', H, W, D) to (B, heads, windows of all scales, tokens, c); channels C' are in (scale, head, c) order."""
+        """(B, C', *grid) to (B, heads, windows of all scales, tokens, c); channels C' are in (scale, head, c) order."""
         windows = []
         for part, (_, small) in zip(x.chunk(len(self.plan), dim=1), self.plan):
             if prod(small) > 1:
-                part = F.max_pool3d(part, small)
+                part = MAX_POOL[len(small)](part, small)
             windows.append(self._cut(part))
         return torch.cat(windows, dim=2)
 
     def scatter(self, windows: Tensor) -> Tensor:
-        """Inverse of `gather` with trilinear resizing (align_corners) inside each window: (B, C', H, W, D)."""
+        """Inverse of `gather` with linear resizing (align_corners) inside each window: (B, C', *grid)."""
         counts = [prod(g // b for g, b in zip(self.grid, big)) for big, _ in self.plan]
         parts = [self._paste(part, big) for part, (big, _) in zip(windows.split(counts, dim=2), self.plan)]
         return torch.cat(parts, dim=1)
 
     def _cut(self, x: Tensor) -> Tensor:
-        nx, ny, nz = self.tokens
-        b, c, h, w, d = x.shape
-        x = x.reshape(b, self.heads, c // self.heads, h // nx, nx, w // ny, ny, d // nz, nz)
-        return x.permute(0, 1, 3, 5, 7, 4, 6, 8, 2).reshape(b, self.heads, -1, nx * ny * nz, c // self.heads)
+        b, c = x.shape[:2]
+        x = split_axes(x, self.tokens).unflatten(1, (self.heads, c // self.heads))
+        blocks, tokens = range(3, x.ndim, 2), range(4, x.ndim, 2)
+        return x.permute(0, 1, *blocks, *tokens, 2).reshape(b, self.heads, -1, prod(self.tokens), c // self.heads)
 
     def _paste(self, windows: Tensor, big: tuple[int, ...]) -> Tensor:
         b, heads, n, _, c = windows.shape
         blocks = windows.permute(0, 2, 1, 4, 3).reshape(b * n, heads * c, *self.tokens)
         if big != self.tokens:
-            blocks = F.interpolate(blocks, size=big, mode="trilinear", align_corners=True)
+            blocks = resize(blocks, big)
         counts = [g // s for g, s in zip(self.grid, big)]
-        blocks = blocks.reshape(b, *counts, heads * c, *big).permute(0, 4, 1, 5, 2, 6, 3, 7)
-        return blocks.reshape(b, heads * c, *self.grid)
+        blocks = blocks.reshape(b, *counts, heads * c, *big)
+        channels = 1 + len(big)
+        axes = (axis for i in range(1, channels) for axis in (i, channels + i))
+        return blocks.permute(0, channels, *axes).reshape(b, heads * c, *self.grid)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         b, heads, n = query.shape[:3]
@@ -123,9 +125,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, ratio: int, config: VeloxSegConfig) -> None:
         super().__init__()
-        self.linear1 = pointwise(channels, channels * ratio)
+        self.linear1 = pointwise(channels, channels * ratio, config.spatial_dim)
         self.act = config.activation()
-        self.linear2 = pointwise(channels * ratio, channels)
+        self.linear2 = pointwise(channels * ratio, channels, config.spatial_dim)
         self.drop = nn.Dropout(config.proj_drop)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,17 +152,19 @@ class PWABlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Eight sub-lattices of stride 2 joined on the channels, norm, reduction to twice the channels."""
+    """The sub-lattices of stride 2 (eight, in 2D four) joined on the channels, norm, reduction to twice the channels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, spatial_dim: int) -> None:
         super().__init__()
-        self.reduction = pointwise(8 * channels, 2 * channels, bias=False)
-        self.norm = ChannelLayerNorm(8 * channels)
+        joined = 2**spatial_dim * channels
+        self.reduction = pointwise(joined, 2 * channels, spatial_dim, bias=False)
+        self.norm = ChannelLayerNorm(joined)
 
     def forward(self, x: Tensor) -> Tensor:
-        b, c, h, w, d = x.shape
-        x = x.reshape(b, c, h // 2, 2, w // 2, 2, d // 2, 2).permute(0, 3, 5, 7, 1, 2, 4, 6)
-        return self.reduction(self.norm(x.reshape(b, 8 * c, h // 2, w // 2, d // 2)))
+        x = split_axes(x, (2,) * (x.ndim - 2))
+        grid, offsets = range(2, x.ndim, 2), range(3, x.ndim, 2)
+        x = x.permute(0, *offsets, 1, *grid)
+        return self.reduction(self.norm(x.flatten(1, len(offsets) + 1)))
 
 
 class PWAStage(nn.Module):
@@ -170,7 +174,8 @@ class PWAStage(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(PWABlock(stage, rate, config) for rate in drop_paths)
         channels = config.attn_channels(stage)
-        self.downs = nn.ModuleList() if last else nn.ModuleList(PatchMerging(channels) for _ in config.in_ch)
+        merged = () if last else config.in_ch
+        self.downs = nn.ModuleList(PatchMerging(channels, config.spatial_dim) for _ in merged)
 
     def forward(self, maps: Maps) -> tuple[Maps, Maps]:
         """Maps of this stage, and the merged maps for the next one (empty after the last)."""

@@ -1,0 +1,132 @@
+"""What `evaluate.py` does for photos: table of photos, scores with intervals, masks.
+
+Every photo goes through `photo_pipeline.segment`, as in the panel, and is scored on its own pixels; a threshold by Otsu stands
+beside it. In the folder of the results masks are masks/<case>.png, and cases.csv has one row per photo and method.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from PIL import Image
+from scipy import ndimage
+from tqdm import tqdm
+
+import scores
+from confidence import interval
+from evaluate import SEED, Cases
+from metrics import confusion, dice, ratio
+from photos import MASK, PHOTO, read_mask
+from veloxseg import devices, photo_pipeline, photos, pipeline
+
+OTSU = "Otsu"
+SMOOTHING = 2 / 256
+"""Standard deviation before Otsu's threshold, in parts of the shorter side."""
+PUBLISHED_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
+STRATA = (0, 3, 12, 100)
+"""Limits of the lesion's area in percent of the photo."""
+FIVE = ", mean of five thresholds as published"
+SCORES = {"dice": "Dice", "iou": "IoU", "dice_five": f"Dice{FIVE}", "iou_five": f"IoU{FIVE}"}
+
+
+def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto") -> list[dict]:
+    """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
+
+    Raises what `photo_pipeline.segment` raises.
+    """
+    (output / "masks").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for case in tqdm(cases.ids, desc=f"{cases.which} cases"):
+        rows += _evaluate_case(model, cases, case, output / "masks" / f"{case}.png", device)
+    table = pd.DataFrame(rows)
+    table.to_csv(output / "cases.csv", index=False, float_format="%.6g")
+    found = entries(table, cases.name, cases.synthetic)
+    (output / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
+    (output / "summary.txt").write_text(summary(table, found) + "\n")
+    return found
+
+
+def _evaluate_case(model: pipeline.Package, cases: Cases, case: str, target: Path, device: str) -> list[dict]:
+    path, truth = cases.path(case, PHOTO), read_mask(cases.path(case, MASK))
+    begun = time.perf_counter()
+    settings = photo_pipeline.Settings(device=device)
+    outcome = photo_pipeline.segment(model, {"Photo": path}, settings, devices.choose(device), measure=False)
+    seconds = time.perf_counter() - begun
+    mask, probability = outcome.mask[..., 0].T > 0, outcome.probability[..., 0].T
+    Image.fromarray(mask.astype(np.uint8) * 255).save(target, optimize=True)
+    network = overlap(mask, truth) | five_thresholds(probability, truth) | {"agreement": outcome.agreement, "seconds": seconds}
+    begun = time.perf_counter()
+    rule = overlap(otsu(photos.read(path)), truth)
+    whole = {"case": case, "region": cases.card["labels"][0]["name"], "reference_percent": 100 * float(truth.mean())}
+    return [whole | {"method": scores.NETWORK} | network,
+            whole | {"method": OTSU} | rule | {"seconds": time.perf_counter() - begun}]  # fmt: skip
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Numbers of a mask bool (y, x). Dice and IoU of two empty masks are 1."""
+    tp, fp, fn, _ = confusion(mask, truth)
+    return {"dice": dice(mask, truth, both_empty=1.0), "iou": ratio(tp, tp + fp + fn) if tp + fp + fn else 1.0,
+            "precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "predicted_percent": 100 * float(mask.mean())}
+
+
+def five_thresholds(probability: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Dice and IoU as MedSegDiff reports them: the map (y, x) divided by its own maximum, the mean over five thresholds.
+
+    For comparisons with published numbers only: a map of small numbers is stretched as if it were sure of itself.
+    """
+    stretched = probability / max(float(probability.max()), 1e-6)
+    each = [overlap(stretched > threshold, truth) for threshold in PUBLISHED_THRESHOLDS]
+    return {f"{name}_five": float(np.mean([numbers[name] for numbers in each])) for name in ("dice", "iou")}
+
+
+def otsu(pixels: np.ndarray) -> np.ndarray:
+    """Otsu's threshold on the smoothed mean of green and blue of a photo uint8 (y, x, 3), where melanin is dark: bool (y, x)."""
+    gray = ndimage.gaussian_filter(pixels[..., 1:].mean(axis=2, dtype=np.float32), SMOOTHING * min(pixels.shape[:2]))
+    return sitk.GetArrayFromImage(sitk.OtsuThreshold(sitk.GetImageFromArray(gray), 1, 0)) > 0
+
+
+def entries(table: pd.DataFrame, data: str, synthetic: bool) -> list[dict]:
+    """All score entries of a table of photos, for scores.json and the card."""
+    network, rule = table[table.method == scores.NETWORK], table[table.method == OTSU]
+    found = []
+    for column, name in SCORES.items():
+        beside = None if column not in ("dice", "iou") else {"name": OTSU, "value": round(float(rule[column].mean()), 4)}
+        found.append(scores.score(name, data, network[column].tolist(), SEED, synthetic, baseline=beside))
+    found[0]["strata"] = strata(network)
+    return found
+
+
+def strata(rows: pd.DataFrame) -> list[dict]:
+    """Dice by the lesion's share of the photo; classes without a photo are left out."""
+    found = []
+    classes = np.digitize(rows.reference_percent, STRATA[1:-1])
+    for number, limits in enumerate(zip(STRATA, STRATA[1:])):
+        part = rows.dice.to_numpy()[classes == number]
+        if len(part):
+            ends = interval(part, SEED)
+            found.append({"reference_percent": list(limits), "n": len(part), "value": round(float(part.mean()), 4),
+                          "interval_95": ends and [round(end, 4) for end in ends]})  # fmt: skip
+    return found
+
+
+def summary(table: pd.DataFrame, found: list[dict]) -> str:
+    """The table that people read: means over photos by method, then the scores."""
+    columns = [c for c in ("dice", "iou", "precision", "recall", "dice_five", "iou_five", "agreement", "seconds")
+               if table[c].notna().any()]
+    means = table.groupby("method", sort=False)[columns].mean().reset_index()
+    empty = int((table[table.method == scores.NETWORK].reference_percent == 0).sum())
+    lines = [f"{found[0]['data']}{' (synthetic)' if found[0]['synthetic'] else ''}, n = {found[0]['n']}", "",
+             means.to_string(index=False, float_format=lambda v: f"{v:.3f}", na_rep="-"), ""]  # fmt: skip
+    if empty:
+        lines += [f"{empty} photos have no lesion; finding none there counts as 1.", ""]
+    lines += [scores.line(entry) for entry in found]
+    for stratum in found[0]["strata"]:
+        low, high = stratum["reference_percent"]
+        lines.append(f"    Dice, lesion {low} to {high} % of the photo: {stratum['value']:.3f}{scores.between(stratum)}, "
+                     f"n = {stratum['n']}")  # fmt: skip
+    return "\n".join(lines)

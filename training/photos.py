@@ -1,0 +1,144 @@
+"""Task `photos`: a prepared dataset of photos (see prepare.py). Working squares, augmentation, validation.
+
+Arrays have the axes (y, x) and, for colors, (y, x, channel), row 0 on top, as in `veloxseg.photos`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from cases import fixed_split, read_description, split
+from metrics import dice
+from veloxseg import diffusion, files, photo_pipeline, photos
+from veloxseg.diffusion.ensemble import ENOUGH_CALLS
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSegConfig
+from veloxseg.networks.nca import NCA, NCAConfig
+
+PHOTO, MASK = "photo.png", "mask.png"
+GAIN, COLOR_GAIN, OFFSET = 0.2, 0.06, 0.08
+"""Largest random change of the light, of each color alone, and of black, in parts of full brightness."""
+
+
+@dataclass(frozen=True)
+class PhotosSettings:
+    """Which prepared dataset of photos, how it is split, and how large the network sees them."""
+
+    folder: Path = Path("data/skin")
+    """Folder that prepare.py wrote."""
+    folds: int = 5
+    """Equal parts of the patients; ignored when the dataset has a fixed split."""
+    fold: int = 0
+    """The part that is kept for testing; the next one validates."""
+    split_seed: int = 2026
+    size: int | None = None
+    """Side of the square that the network sees, in pixels; the dataset's suggestion when not given."""
+    validation_members: int = 2
+    """Runs of the cellular automaton that are averaged for a validation photo."""
+
+
+class Photos:
+    """Random training photos: image (3, size, size) float32 from -1 to 1, label (1, size, size) int64 of 0 and 1."""
+
+    def __init__(self, settings: PhotosSettings, _total: int) -> None:
+        """Raises DATASET for a folder that can't be trained on."""
+        self.settings = settings
+        description = read_description(settings.folder)
+        self.groups, self.synthetic = description["groups"], description["synthetic"]
+        if not photo_pipeline.takes_photo(description["card"]):
+            raise VeloxSegError("DATASET", path=settings.folder, reason="it holds volumes", remedy="choose the task cases")
+        self.size = settings.size or description["patch_size"][0]
+        self.card = {**description["card"], "working_size": self.size}
+        patients = {path.parent.name: json.loads(path.read_text())["patient"]
+                    for path in sorted(settings.folder.glob("cases/*/case.json"))}
+        if not patients:
+            raise VeloxSegError("DATASET", path=settings.folder, reason="it holds no case", remedy="run prepare.py again")
+        given = description["split"]
+        self.split = (fixed_split(list(patients), given) if given
+                      else split(patients, settings.folds, settings.fold, settings.split_seed))
+        self.store = Store(settings.folder, self.size)
+        for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading photos", leave=False):
+            self.store.ensure(case)
+
+    def adapt(self, network: VeloxSegConfig | NCAConfig) -> VeloxSegConfig | NCAConfig:
+        """The network's settings with the channels, classes and size of photos. Raises DATASET where they don't fit."""
+        try:
+            if isinstance(network, NCAConfig):
+                return replace(network, spatial_dim=2, in_ch=3)
+            return replace(network, spatial_dim=2, input_size=(self.size,) * 2, in_ch=(3,), n_classes=2)
+        except ValueError as error:
+            raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
+                                remedy="choose another --data.size or other settings of the network") from error
+
+    def describe(self) -> dict:
+        """data.json of a run: what evaluation and export need to know about the data."""
+        return {"card": self.card, "groups": self.groups, "split": self.split, "folder": str(self.settings.folder.resolve()),
+                "synthetic": self.synthetic}
+
+    def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """One random training photo; a pure function of the generator's state."""
+        case = self.split["train"][rng.integers(len(self.split["train"]))]
+        return augmented(*self.store.load(case), rng)
+
+    def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
+        """Dice in the working square of each of `cases`; the cellular automaton draws the same noise every time."""
+        sampling = None
+        if isinstance(network, NCA):
+            calls = ENOUGH_CALLS[network.config.prediction]
+            sampling = diffusion.Sampling(self.settings.validation_members, calls, threshold=self.card["threshold"])
+        scores = {}
+        for case in cases:
+            pixels, mask = self.store.load(case)
+            image, _ = photo_pipeline.prepare(pixels, self.size)
+            answer = photo_pipeline.answer(self.card, network, image, sampling, device)
+            scores[case] = dice(answer.support >= answer.cut, mask, both_empty=1.0)
+        return scores
+
+
+def augmented(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A square photo uint8 (y, x, 3) and its mask, turned, mirrored and in other light, as the network and its loss take them.
+
+    Image (3, y, x) float32 and label (1, y, x) int64. Quarter turns only: they need no interpolation and leave no corner empty.
+    """
+    turns, mirrored = rng.integers(4), rng.random() < 0.5
+    pixels, mask = (np.rot90(array, turns)[:, :: -1 if mirrored else 1] for array in (pixels, mask))
+    gain = (1 + rng.uniform(-GAIN, GAIN)) * (1 + rng.uniform(-COLOR_GAIN, COLOR_GAIN, 3))
+    light = np.clip(pixels * (gain / 255).astype(np.float32) + np.float32(rng.uniform(-OFFSET, OFFSET)), 0, 1)
+    return np.ascontiguousarray(2 * light.transpose(2, 0, 1) - 1), np.ascontiguousarray(mask[None], dtype=np.int64)
+
+
+class Store:
+    """Working squares as uint8 .npy files (y, x, red green blue mask) beside the dataset, memory-mapped: any number fits."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.size = folder, size
+        self.cache = folder / "cache" / str(size)
+        self.cache.mkdir(parents=True, exist_ok=True)
+
+    def ensure(self, case: str) -> None:
+        """Makes the square of a case that isn't stored yet, or that was prepared again since."""
+        target, folder = self.cache / f"{case}.npy", self.folder / "cases" / case
+        if target.exists() and target.stat().st_mtime >= (folder / "case.json").stat().st_mtime:
+            return
+        pixels, placement = photos.to_working(photos.read(folder / PHOTO), self.size)
+        mask = photos.mask_to_working(read_mask(folder / MASK), placement)
+        with files.replacing(target) as path:
+            np.save(path, np.dstack([pixels, mask.astype(np.uint8)]))
+
+    def load(self, case: str) -> tuple[np.ndarray, np.ndarray]:
+        """Photo uint8 (size, size, 3) and mask uint8 (size, size) of 0 and 1."""
+        both = np.load(self.cache / f"{case}.npy", mmap_mode="r")
+        return np.asarray(both[..., :3]), np.asarray(both[..., 3])
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The mask of a prepared case as bool (y, x)."""
+    with Image.open(path) as file:
+        return np.array(file) > 0

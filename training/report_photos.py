@@ -1,0 +1,83 @@
+"""The sheet of a run on photos, RUN/report.png: curves, scores, and the worst and best photos with both contours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
+
+import report
+import scores
+from photos import MASK, PHOTO, read_mask
+from veloxseg import photos
+
+PHOTOS_OF_A_KIND = 6
+SHARES = (1, 3, 12, 50)
+"""Ticks in percent of a photo: the limits of `evaluate_photos.STRATA` and what lies beyond."""
+
+
+def draw(run: Path) -> Path:
+    """Draws the sheet of an evaluated run and returns its path."""
+    config, data = (json.loads((run / name).read_text()) for name in ("config.json", "data.json"))
+    rows = pd.DataFrame([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()])
+    found = json.loads((run / "evaluation" / "scores.json").read_text())
+    table = scores.read_cases(run / "evaluation" / "cases.csv")
+    heights = (1.0, 0.85, 2.0)
+    with matplotlib.rc_context(report.STYLE):
+        height = report.HEADLINE_INCHES + report.FOOT_INCHES + report.ROW_INCHES * sum(heights)
+        figure = Figure(figsize=(report.WIDTH_INCHES, height))
+        grid = GridSpec(3, 1, figure, height_ratios=heights, left=0.035, right=0.97, bottom=report.FOOT_INCHES / height,
+                        top=1 - report.HEADLINE_INCHES / height, hspace=0.3)  # fmt: skip
+        curves = GridSpecFromSubplotSpec(1, 3, grid[0], wspace=0.18, width_ratios=(1.2, 0.8, 1.2))
+        for part, one in zip(curves, (report.draw_losses, report.draw_learning_rate, report.draw_validation)):
+            one(figure.add_subplot(part), rows)
+        middle = GridSpecFromSubplotSpec(1, 2, grid[1], wspace=0.06, width_ratios=(2.1, 1))
+        report.draw_scores(figure.add_subplot(middle[0]), found)
+        draw_dice(figure.add_subplot(middle[1]), table)
+        draw_gallery(figure, grid[2], data, run / "evaluation" / "masks", table[table.method == scores.NETWORK])
+        report.headline(figure, run, config, data, rows)
+        path = run / "report.png"
+        figure.savefig(path, dpi=110, facecolor="white")
+    return path
+
+
+def draw_dice(axes: Axes, table: pd.DataFrame) -> None:
+    """Dice of every photo over the lesion's share of it."""
+    axes.set(title="Dice of each test photo", xlabel="lesion, % of the photo", ylim=(-0.03, 1.03), xscale="log")
+    axes.set_xticks(SHARES, map(str, SHARES))
+    axes.set_xticks((), minor=True)
+    for (method, rows), color in zip(table[table.reference_percent > 0].groupby("method", sort=False), report.METHOD_COLORS):
+        axes.scatter(rows.reference_percent, rows.dice, s=20, marker="o" if method == scores.NETWORK else "x", color=color,
+                     alpha=0.8, label=method)  # fmt: skip
+    axes.legend(fontsize=8)
+
+
+def draw_gallery(figure: Figure, part, data: dict, masks: Path, table: pd.DataFrame) -> None:
+    """A line of the worst and a line of the best photos."""
+    ranked = table.sort_values("dice", kind="stable")
+    worst = ranked[:PHOTOS_OF_A_KIND]
+    best = ranked[len(worst) :][::-1][:PHOTOS_OF_A_KIND]
+    lines = GridSpecFromSubplotSpec(2, PHOTOS_OF_A_KIND, part, wspace=0.04, hspace=0.2)
+    for line, (kind, photos_of_line) in enumerate((("worst", worst), ("best", best))):
+        for column, row in enumerate(photos_of_line.itertuples()):
+            axes = figure.add_subplot(lines[line, column])
+            axes.set_title(f"{kind}: {row.case}   Dice {row.dice:.3f}", fontsize=8)
+            folder = Path(data["folder"]) / "cases" / row.case
+            show(axes, photos.read(folder / PHOTO), read_mask(folder / MASK), read_mask(masks / f"{row.case}.png"))
+
+
+def show(axes: Axes, pixels: np.ndarray, reference: np.ndarray, prediction: np.ndarray) -> None:
+    """A photo uint8 (y, x, 3) with the borders of two masks (y, x)."""
+    axes.set_axis_off()
+    axes.imshow(pixels)
+    for mask, color in ((reference, report.REFERENCE), (prediction, report.PREDICTION)):
+        if mask.any():
+            # padded, so that a mask at the edge of the photo has a closed line
+            places = (np.arange(-1, n + 1) for n in mask.shape[::-1])
+            axes.contour(*places, np.pad(mask, 1).astype(float), levels=[0.5], colors=color, linewidths=1.2)
