@@ -1,4 +1,4 @@
-# make demo    set up, then the main job: open a real head and a PET/CT phantom in the panel, segment, save pictures
+# make demo    set up, then the main job: open a real head and three phantoms in the panel, segment, save pictures
 # make test    set up if needed, then style and the whole test suite
 # make screenshots    renew the pictures of the README from the demo
 
@@ -21,6 +21,8 @@ screenshots: demo
 	cp demo/slices.png Screenshots/slices.png
 	cp demo/panel.png Screenshots/panel.png
 	cp demo/petct/slices.png Screenshots/petct-slices.png
+	cp demo/head-neck/slices.png Screenshots/head-neck-slices.png
+	cp demo/brain-tumor/slices.png Screenshots/brain-tumor-slices.png
 	cp demo/three-d.png Screenshots/three-d.png
 
 setup: $(READY)
