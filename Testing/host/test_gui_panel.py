@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Python"))
 import VeloxSegSlicerFixtures as fixtures
 
 LESION = np.array([230, 90, 60])
+RELOADED = ("VeloxSegSlicerLib", "veloxseg")
+"""Packages that a reload of the module reads again."""
 
 
 @pytest.fixture
@@ -161,16 +163,14 @@ def test_reload(petct):
 
 
 def test_reloadReadsTheLibraryAgain(widget):
-    known = {
-        name: module for name, module in sys.modules.items() if name.split(".")[0] == "VeloxSegSlicerLib"
-    }
+    known = {name: module for name, module in sys.modules.items() if name.split(".")[0] in RELOADED}
     try:
         widget.onReload()
         assert sys.modules["VeloxSegSlicerLib.Widget"] is not known["VeloxSegSlicerLib.Widget"]
         assert slicer.modules.VeloxSegSlicerWidget.panel is not None
     finally:
-        # The tests themselves keep the first library.
-        for name in [name for name in sys.modules if name.split(".")[0] == "VeloxSegSlicerLib"]:
+        # The tests themselves keep the first packages.
+        for name in [name for name in sys.modules if name.split(".")[0] in RELOADED]:
             del sys.modules[name]
         sys.modules.update(known)
         slicer.util.reloadScriptedModule("VeloxSegSlicer")
