@@ -10,7 +10,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib import Geometry, Inputs, Verdicts
 from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.Parameters import RoleChoices
+from VeloxSegSlicerLib.Parameters import Decisions, RoleChoices
 
 
 class VeloxSegSlicerInputsTest(unittest.TestCase):
@@ -197,3 +197,19 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
     def test_everyVerdictHasAWord(self):
         for kind in ("reference", "ok", "resampled", "moved", "overlap", "missing", "unsuitable"):
             self.assertTrue(Verdicts.Verdict(kind, "").word)
+
+    def test_decisionHoldsForItsImagesOnly(self):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+        decisions = Decisions(node)
+        ct, pet, other = (fixtures.sphereVolume(name) for name in ("CT", "PET", "other"))
+        decisions.accept("ROLE_OVERLAP", "CT", {"CT": ct, "PET": pet}, "PET")
+        self.assertEqual(decisions.accepted({"CT": ct, "PET": pet}, "PET"), {("ROLE_OVERLAP", "CT")})
+        self.assertEqual(decisions.accepted({"CT": other, "PET": pet}, "PET"), frozenset())
+        self.assertEqual(decisions.accepted({"CT": ct, "PET": other}, "PET"), frozenset())
+        self.assertEqual(decisions.accepted({"CT": None, "PET": None}, "PET"), frozenset())
+
+    def test_acceptedOverlapDoesNotBlock(self):
+        images = {"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": fixtures.sphereVolume("PET SUV")}
+        self.assertEqual(self.codeOf(self.petct, **images), "ROLE_OVERLAP")
+        verdicts = Verdicts.judge(self.petct, images, frozenset({("ROLE_OVERLAP", "CT")}))
+        self.assertIsNone(Verdicts.firstProblem(self.petct, verdicts))

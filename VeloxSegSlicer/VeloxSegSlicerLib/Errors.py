@@ -16,9 +16,12 @@ COPY_REPORT = "copyReport"
 SHOW_CARD = "showCard"
 
 
-def actionLabel(action: str) -> str:
-    """The text on the button of an action."""
-    return {
+def actionLabel(action: str, facts: dict | None = None) -> str:
+    """The text on the button of an action.
+
+    :param facts: what the message knows, for labels that name an image.
+    """
+    label = {
         INSTALL: _("Install"),
         REPAIR: _("Repair"),
         USE_CPU: _("Run on CPU"),
@@ -27,10 +30,11 @@ def actionLabel(action: str) -> str:
         COPY_REPORT: _("Copy report"),
         SHOW_CARD: _("Model card"),
     }[action]
+    return label.format(**facts or {})
 
 
 def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """The panel's own codes: sentence with named placeholders, and up to two actions.
+    """The panel's own codes: sentence with named placeholders, and up to three actions.
 
     A function and not a constant, so that the sentences are translated when they are needed.
     """
@@ -148,7 +152,10 @@ ENGINE_ACTIONS = {
 
 
 class VeloxSegError(Exception):
-    """An expected failure: `code`, `text` for people, `actions` for buttons, `detail` for the log."""
+    """An expected failure or a remark: `code`, `text` for people, `actions` for buttons, `detail` for the log.
+
+    `facts` are the placeholders of its sentence, by which an action knows what it is about.
+    """
 
     def __init__(self, code: str, **facts: object) -> None:
         """
@@ -157,6 +164,7 @@ class VeloxSegError(Exception):
         """
         sentence, self.actions = panelErrors()[code]
         self.code = code
+        self.facts = facts
         self.text = sentence.format(**facts)
         self.detail = ""
         super().__init__(self.text)

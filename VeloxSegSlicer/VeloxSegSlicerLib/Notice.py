@@ -1,4 +1,4 @@
-"""The notice line: one message at a time, with an icon and up to two buttons."""
+"""The notice line: one message at a time, with an icon and up to three buttons."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Button:
 
 @dataclass(frozen=True)
 class Message:
-    """One message: `kind` (one of the above), a sentence or two, and up to two buttons."""
+    """One message: `kind` (one of the above), a sentence or two, and up to three buttons."""
 
     kind: str
     text: str
@@ -34,9 +34,9 @@ def fromError(error: VeloxSegError, actions: dict[str, Callable], kind: str = ST
     :param actions: action of Errors -> what to call.
     """
     buttons = [
-        Button(Errors.actionLabel(action), actions[action]) for action in error.actions if action in actions
+        Button(Errors.actionLabel(action, error.facts), actions[action]) for action in error.actions if action in actions
     ]
-    return Message(kind, error.text, tuple(buttons[:2]))
+    return Message(kind, error.text, tuple(buttons))
 
 
 class NoticeLine:
@@ -45,10 +45,11 @@ class NoticeLine:
     def __init__(self, ui) -> None:
         """:param ui: the child widgets of the panel."""
         self._ui = ui
-        self._buttons = (ui.noticeFirstButton, ui.noticeSecondButton)
+        self._buttons = (ui.noticeFirstButton, ui.noticeSecondButton, ui.noticeThirdButton)
         self._message: Message | None = None
         ui.noticeFirstButton.connect("clicked()", lambda: self._press(0))
         ui.noticeSecondButton.connect("clicked()", lambda: self._press(1))
+        ui.noticeThirdButton.connect("clicked()", lambda: self._press(2))
         ui.noticeFrame.setVisible(False)
 
     def show(self, message: Message | None) -> None:

@@ -9,6 +9,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 ROLE_PREFIX = "Role."
 BY_HAND_PREFIX = "RoleByHand."
+ACCEPTED_PREFIX = "Accepted."
 
 
 class Quality(enum.Enum):
@@ -73,3 +74,43 @@ class RoleChoices:
     def images(self, roles) -> dict:
         """Role name -> volume node or None for all `roles` of a card."""
         return {role.name: self.image(role.name) for role in roles}
+
+
+class Decisions:
+    """What a person decided to accept, such as little overlap, for exactly these images.
+
+    Kept as node references of the parameter node: (error code, role) -> the images it was decided for. So a
+    decision is saved with the scene, and it ends when another image is chosen.
+    """
+
+    def __init__(self, parameterNode) -> None:
+        """:param parameterNode: the vtkMRMLScriptedModuleNode below the parameter wrapper."""
+        self._node = parameterNode
+
+    def accept(self, code: str, role: str, images: dict, reference: str) -> None:
+        """Accept what the message of a code says about a role.
+
+        :param images: role name -> volume node or None.
+        :param reference: name of the reference role.
+        """
+        key = f"{ACCEPTED_PREFIX}{code}.{role}"
+        self._node.RemoveNodeReferenceIDs(key)
+        for volumeNode in _concerned(role, images, reference):
+            self._node.AddNodeReferenceID(key, volumeNode.GetID())
+
+    def accepted(self, images: dict, reference: str) -> frozenset:
+        """Pairs (error code, role name) that hold for these images."""
+        keys = [self._node.GetNthNodeReferenceRole(n) for n in range(self._node.GetNumberOfNodeReferenceRoles())]
+        pairs = [tuple(key.removeprefix(ACCEPTED_PREFIX).split(".", 1)) for key in keys if key.startswith(ACCEPTED_PREFIX)]
+        return frozenset(
+            (code, role) for code, role in pairs if self._images(code, role) == _concerned(role, images, reference) != []
+        )
+
+    def _images(self, code: str, role: str) -> list:
+        key = f"{ACCEPTED_PREFIX}{code}.{role}"
+        return [self._node.GetNthNodeReference(key, n) for n in range(self._node.GetNumberOfNodeReferences(key))]
+
+
+def _concerned(role: str, images: dict, reference: str) -> list:
+    """The image of a role and that of the reference role, each once."""
+    return [node for node in dict.fromkeys((images.get(role), images.get(reference))) if node is not None]

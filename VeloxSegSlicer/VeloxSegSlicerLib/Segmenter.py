@@ -19,12 +19,16 @@ from .Run import DONE, FAILED, Outcome, Run, Timeouts
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person can set for a run besides images and model."""
+    """What a person can set for a run besides images and model.
+
+    `accepted` holds pairs (error code, role name) that the person has accepted, see `Parameters.Decisions`.
+    """
 
     device: str = "auto"
     quality: Quality = Quality.BALANCED
     seed: int = 1234
     keepFiles: bool = False
+    accepted: frozenset = frozenset()
 
 
 @dataclass
@@ -100,7 +104,7 @@ class Segmenter:
         """
         if self.isBusy:
             raise VeloxSegError("BUSY")
-        problem = Verdicts.firstProblem(card, Verdicts.judge(card, images))
+        problem = Verdicts.firstProblem(card, Verdicts.judge(card, images, settings.accepted))
         if problem:
             raise problem
         self._startedAt = time.monotonic()

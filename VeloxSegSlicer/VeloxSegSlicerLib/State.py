@@ -35,6 +35,7 @@ class PanelState:
     isCancelling: bool
     hint: str
     problem: VeloxSegError | None
+    advice: VeloxSegError | None
     steps: tuple[Step, Step, Step]
     setupTitle: str
 
@@ -71,6 +72,7 @@ def panelState(
         isCancelling=isCancelling,
         hint=problem.text if problem else _("Starts the computation. Your images stay as they are."),
         problem=problem,
+        advice=Verdicts.firstAdvice(card, verdicts) if card else None,
         steps=_steps(engine, card, images, inputProblem),
         setupTitle=_setupTitle(engine, device),
     )

@@ -22,11 +22,15 @@ UNSUITABLE = "unsuitable"
 
 @dataclass(frozen=True)
 class Verdict:
-    """State of one row: `kind` (one of the above), `text` for the tooltip, `error` when it blocks the run."""
+    """State of one row: `kind` (one of the above) and `text` for the tooltip.
+
+    `error` blocks the run until it is solved or accepted, `advice` is told and blocks nothing.
+    """
 
     kind: str
     text: str
     error: VeloxSegError | None = None
+    advice: VeloxSegError | None = None
 
     @property
     def word(self) -> str:
@@ -42,15 +46,16 @@ class Verdict:
         }[self.kind]
 
 
-def judge(card: ModelCard, images: dict) -> dict[str, Verdict]:
+def judge(card: ModelCard, images: dict, accepted: frozenset = frozenset()) -> dict[str, Verdict]:
     """A verdict for every role of a card.
 
     :param images: role name -> volume node or None.
+    :param accepted: pairs (error code, role name) that the person has decided to accept, see `Parameters.Decisions`.
     """
     verdicts = {}
     for role in card.roles:
         try:
-            verdicts[role.name] = _judgeRole(card, role, images)
+            verdicts[role.name] = _judgeRole(card, role, images, accepted)
         except VeloxSegError as error:
             verdicts[role.name] = Verdict(_kindOf(error), error.text, error)
     return verdicts
@@ -62,11 +67,17 @@ def firstProblem(card: ModelCard, verdicts: dict[str, Verdict]) -> VeloxSegError
     return next((error for error in errors if error is not None), None)
 
 
+def firstAdvice(card: ModelCard, verdicts: dict[str, Verdict]) -> VeloxSegError | None:
+    """What should be told although it blocks nothing, in the order of the rows."""
+    advice = [verdicts[role.name].advice for role in card.roles]
+    return next((entry for entry in advice if entry is not None), None)
+
+
 def _kindOf(error: VeloxSegError) -> str:
     return {"ROLE_MISSING": MISSING, "ROLE_OVERLAP": OVERLAP}.get(error.code, UNSUITABLE)
 
 
-def _judgeRole(card: ModelCard, role: Role, images: dict) -> Verdict:
+def _judgeRole(card: ModelCard, role: Role, images: dict, accepted: frozenset) -> Verdict:
     node = images.get(role.name)
     if node is None:
         raise VeloxSegError("ROLE_MISSING", role=role.title)
@@ -76,7 +87,7 @@ def _judgeRole(card: ModelCard, role: Role, images: dict) -> Verdict:
     if role.isReference:
         text = _("{grid}. The result gets this grid.")
         return Verdict(MOVED if Geometry.isMoved(node) else REFERENCE, text.format(grid=grid.description()))
-    return _compare(card, role, node, grid, images)
+    return _compare(card, role, node, grid, images, accepted)
 
 
 def _refuseDoubled(card: ModelCard, role: Role, images: dict) -> None:
@@ -85,14 +96,16 @@ def _refuseDoubled(card: ModelCard, role: Role, images: dict) -> None:
             raise VeloxSegError("ROLE_DOUBLED", role=role.title, other=other.title)
 
 
-def _compare(card: ModelCard, role: Role, node, grid: Geometry.Grid, images: dict) -> Verdict:
+def _compare(
+    card: ModelCard, role: Role, node, grid: Geometry.Grid, images: dict, accepted: frozenset
+) -> Verdict:
     """Compare a further image with the reference, as far as that one is usable."""
     reference = images.get(card.reference.name)
     if reference is None or not Inputs.isSuitable(card.reference, reference):
         return Verdict(OK, grid.description())
     referenceGrid = Geometry.worldGrid(reference)
     share = Geometry.overlap(grid, referenceGrid)
-    if share <= LITTLE_OVERLAP:
+    if share <= LITTLE_OVERLAP and ("ROLE_OVERLAP", role.name) not in accepted:
         raise VeloxSegError(
             "ROLE_OVERLAP", role=role.title, reference=card.reference.title, percent=round(100 * share)
         )

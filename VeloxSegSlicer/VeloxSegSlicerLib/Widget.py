@@ -22,7 +22,7 @@ from . import (
 )
 from .Errors import VeloxSegError
 from .Models import Catalogue, ModelCard
-from .Parameters import RoleChoices, VeloxSegParameters
+from .Parameters import Decisions, RoleChoices, VeloxSegParameters
 from .Protocol import Progress
 from .ResultView import ResultView
 from .RoleRows import RoleRows
@@ -53,6 +53,7 @@ class Panel(Listener):
         self._requirementsFile = requirementsFile
         self._parameters: VeloxSegParameters | None = None
         self._choices: RoleChoices | None = None
+        self._decisions: Decisions | None = None
         self._shownCardId: str | None = None
         self._outcome: Notice.Message | None = None
         self._device = ""
@@ -75,6 +76,7 @@ class Panel(Listener):
         """Show another parameter node, or none while the scene closes."""
         self._parameters = parameters
         self._choices = RoleChoices(parameters.parameterNode) if parameters else None
+        self._decisions = Decisions(parameters.parameterNode) if parameters else None
         if parameters:
             self._chooseDefaults()
             self.assign()
@@ -123,6 +125,11 @@ class Panel(Listener):
         """Role name -> chosen volume node or None."""
         return self._choices.images(self.card.roles) if self.card else {}
 
+    @property
+    def accepted(self) -> frozenset:
+        """What the person accepted for the chosen images, as pairs (error code, role name)."""
+        return self._decisions.accepted(self.images, self.card.reference.name) if self.card else frozenset()
+
     def assign(self) -> None:
         """Fill roles by what is known of the images. A choice made by hand stays."""
         if self.card is None:
@@ -144,7 +151,7 @@ class Panel(Listener):
     def update(self, _caller=None, _event=None) -> None:
         """Compute the one state of the panel and show it."""
         card, images = self.card, self.images
-        verdicts = Verdicts.judge(card, images) if card else {}
+        verdicts = Verdicts.judge(card, images, self.accepted) if card else {}
         state = State.panelState(
             self.engine,
             self._device,
@@ -181,13 +188,15 @@ class Panel(Listener):
             self.ui.setupCollapsibleButton.collapsed = isReady
 
     def _showNotice(self, state: State.PanelState) -> None:
-        """The worst message first: a failed run or missing engine, a blocking problem, good news."""
+        """The worst message first: a failed run or missing engine, a blocking problem, the end of a run, advice."""
         problem = State.noticeOf(state)
         isOutcomeMild = self._outcome is None or self._outcome.kind == Notice.INFO
         if state.isRunning:
             self._notice.show(None)
         elif problem is not None and (isOutcomeMild or self.engine.error is not None):
             self._notice.show(self._messageOf(problem))
+        elif self._outcome is None and state.advice is not None:
+            self._notice.show(self._messageOf(state.advice))
         else:
             self._notice.show(self._outcome)
 
@@ -234,7 +243,7 @@ class Panel(Listener):
     def _settings(self) -> Settings:
         parameters = self._parameters
         device = self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex)
-        return Settings(device, parameters.quality, parameters.seed, parameters.keepFiles)
+        return Settings(device, parameters.quality, parameters.seed, parameters.keepFiles, self.accepted)
 
     def _retryOnCpu(self) -> None:
         self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
