@@ -251,6 +251,20 @@ def useModels(widget, modelFolder) -> None:
     widget.initializeParameterNode()
 
 
+def chooseTask(widget, taskId: str) -> None:
+    """Choose a task as a person does."""
+    combo = widget.ui.taskComboBox
+    combo.setCurrentIndex(combo.findData(taskId))
+    combo.activated.emit(combo.currentIndex)
+
+
+def segment(widget, scenario: str = "succeed") -> None:
+    """Press Segment, with the fake runner, and wait for the end."""
+    widget.logic.segmenter.command = fakeCommand(scenario)
+    widget.ui.segmentButton.click()
+    assert waitFor(lambda: not widget.logic.segmenter.isBusy)
+
+
 def jobFolders() -> list[Path]:
     """Job and sample folders on disk."""
     return sorted(Path(str(slicer.app.temporaryPath)).glob("VeloxSeg*"))

@@ -6,13 +6,23 @@ from pathlib import Path
 
 import pytest
 
+import acceptance
 import slicerhost
 
 slicerhost.start()
 
-import slicer  # noqa: E402  (exists only now)
+import qt  # noqa: E402  (exists only now)
+import slicer  # noqa: E402
+
+acceptance.noteEngineStarts(qt)
 
 MODULE_FILE = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "VeloxSegSlicer.py"
+
+
+def pytest_configure(config):
+    # Two test folders import this file; the record is one.
+    if not config.pluginmanager.is_registered(acceptance):
+        config.pluginmanager.register(acceptance)
 
 
 @pytest.fixture(autouse=True)

@@ -12,46 +12,12 @@ import slicer
 
 import slicerhost
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Python"))
-
 import VeloxSegSlicerFixtures as fixtures
+from VeloxSegSlicerFixtures import chooseTask, segment
 
 LESION = np.array([230, 90, 60])
 RELOADED = ("VeloxSegSlicerLib", "veloxseg")
 """Packages that a reload of the module reads again."""
-
-
-@pytest.fixture
-def widget(module, tmp_path):
-    fixtures.writeCards(tmp_path / "models", fixtures.brainCard(), fixtures.petctCard())
-    widget = fixtures.openPanel(tmp_path / "models")
-    yield widget
-    current = slicer.modules.VeloxSegSlicerWidget
-    current.panel.sceneWillClose()
-    slicer.modules.veloxsegslicer.widgetRepresentation().exit()
-    assert fixtures.jobFolders() == []
-
-
-@pytest.fixture
-def petct(widget):
-    """The widget with the PET/CT task chosen and two images assigned."""
-    chooseTask(widget, "petct-lesions")
-    fixtures.sphereVolume("3: CT Thorax", size=(48, 48, 40))
-    fixtures.sphereVolume("5: PET SUVbw", size=(24, 24, 20), spacing=(4, 4, 4))
-    fixtures.waitFor(lambda: widget.ui.segmentButton.enabled)
-    return widget
-
-
-def chooseTask(widget, taskId):
-    combo = widget.ui.taskComboBox
-    combo.setCurrentIndex(combo.findData(taskId))
-    combo.activated.emit(combo.currentIndex)
-
-
-def segment(widget, scenario="succeed"):
-    widget.logic.segmenter.command = fixtures.fakeCommand(scenario)
-    widget.ui.segmentButton.click()
-    assert fixtures.waitFor(lambda: not widget.logic.segmenter.isBusy)
 
 
 def pixels(view="Red"):
