@@ -18,12 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 import veloxseg
 from engine_cases import blob_image, card, inputs_hash, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin, slicer_volume, tilted_grid
 from veloxseg import files, images, packages, runner
+from veloxseg.errors import VeloxSegError
 from veloxseg.validation import first_problem
+from veloxseg.warm import Keeper
 
 ENGINE = Path(veloxseg.__file__).parent
 ENVIRONMENT = {
@@ -54,7 +57,7 @@ class Job:
 
     def run_file(self, path):
         stream = io.StringIO()
-        code = runner.guarded(path, runner.Events(stream), runner.Watch(self.folder / runner.CANCEL_FILE))
+        code = runner.guarded(path, runner.Events(stream), runner.Owner(), Keeper())
         self.events = [json.loads(line) for line in stream.getvalue().splitlines()]
         return code
 
@@ -482,6 +485,123 @@ def python(code):
     return subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
     )
+
+
+class Server(Job):
+    """A process that does one job after the other."""
+
+    def __init__(self, folder, package):
+        super().__init__(folder, package)
+        self.start(runner.SERVE)
+
+    def ask(self, name, image=None, **changes):
+        """Send one more job, in a folder of its own, without waiting for it."""
+        self.folder = self.folder.parent / name
+        self.folder.mkdir()
+        if image is not None:
+            write_image(image, self.inputs / "t1.nrrd")
+        self.events = []
+        self.process.stdin.write(f"{self.write_request(**changes)}\n".encode())
+        self.process.stdin.flush()
+
+    def answer(self):
+        """The exit code of the job."""
+        self.wait_for("end")
+        return self.events[-1]["exit_code"]
+
+
+@pytest.fixture
+def server(tmp_path, package):
+    server = Server(tmp_path, package)
+    yield server
+    server.close()
+
+
+class TestServing:
+    def test_jobs_of_one_process(self, server, tmp_path, package):
+        """Good, bad, cancelled and good again; a job leaves nothing to the next one, and the answer is that of a cold start."""
+        server.ask("first")
+        assert server.answer() == 0, server.log_text()
+        assert [entry["event"] for entry in server.events][0] == "hello" and server.named("result")
+        server.ask("bad", model="nowhere")
+        assert server.answer() == 3 and [entry["code"] for entry in server.named("error")] == ["MODEL_MISSING"]
+        server.ask("no-request", schema_version=9)
+        assert server.answer() == 2
+        server.ask("long", blob_image((100, 100, 100)))
+        server.wait_for("progress")
+        (server.folder / runner.CANCEL_FILE).touch()
+        assert server.answer() == 6 and not server.named("error") and not server.named("result")
+        assert server.left_behind() == ["cancel", "request.json"]
+        server.ask("last", blob_image())
+        assert server.answer() == 0
+        assert server.events[0]["event"] == "hello" and server.named("progress")[0]["done"] == 0
+        (tmp_path / "cold").mkdir()
+        cold = Job(tmp_path / "cold", package)
+        assert cold.run() == 0
+        mask = (cold.folder / "result/mask.nrrd").read_bytes()
+        for name in ("first", "last"):
+            assert (tmp_path / name / "result/mask.nrrd").read_bytes() == mask
+        server.process.stdin.close()
+        assert server.finish() == 0
+
+    def test_end_of_stdin_ends_a_job_too(self, server):
+        server.ask("long", blob_image((100, 100, 100)))
+        server.wait_for("progress")
+        server.process.stdin.close()
+        assert server.answer() == 6 and server.finish() == 0
+        assert server.left_behind() == ["request.json"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+    def test_sigterm_while_idle(self, server):
+        server.ask("bad", model="nowhere")
+        server.answer()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.finish() == 0
+
+    def test_unexpected_failure_ends_the_process(self):
+        code = (
+            "import sys; from veloxseg import runner\n"
+            "def broken(*_): raise KeyError('inner')\n"
+            "runner.run = broken\n"
+            "sys.exit(runner.main(['--serve']))"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            process.stdin.write("a\nb\n")
+            process.stdin.flush()
+            assert process.wait(60) == 7
+            assert [json.loads(line)["event"] for line in process.stdout] == ["error", "end"]
+
+
+class TestKeptNetwork:
+    """The network of the last job is used again only if it is the same one."""
+
+    def test_same_package(self, package):
+        keeper = Keeper()
+        first = keeper.package(packages.read(package)).network(torch.device("cpu"))
+        assert keeper.package(packages.read(package)).network(torch.device("cpu")) is first
+
+    def test_other_weights(self, package, tmp_path):
+        other = tiny_package(tmp_path / "tiny-test", version="1.0.1")
+        keeper = Keeper()
+        first = keeper.package(packages.read(package)).network(torch.device("cpu"))
+        assert keeper.package(packages.read(other)).network(torch.device("cpu")) is not first
+
+    def test_file_damaged_meanwhile(self, package, tmp_path):
+        copy = Path(shutil.copytree(package, tmp_path / "copy"))
+        keeper = Keeper()
+        keeper.package(packages.read(copy)).network(torch.device("cpu"))
+        with open(copy / packages.WEIGHTS, "ab") as file:
+            file.write(b"x")
+        with pytest.raises(VeloxSegError) as caught:
+            keeper.package(packages.read(copy)).network(torch.device("cpu"))
+        assert caught.value.code == "MODEL_CORRUPT"
 
 
 class TestLightness:

@@ -43,6 +43,21 @@ class ModelPackage:
         Raises MODEL_CORRUPT when the weights are not those of the card and MODEL_SCHEMA when the
         architecture's arguments make no network.
         """
+        self.check_weights()
+        network = build_network(self.card)
+        try:
+            load_weights(network, load_file(self.folder / WEIGHTS))
+        except (SafetensorError, ValueError) as error:
+            raise VeloxSegError(
+                "MODEL_CORRUPT",
+                model=self.card["title"],
+                detail=str(error),
+                reason="its weights do not fit its architecture",
+            ) from error
+        return fast.convert(network.eval(), relative=True).to(device)
+
+    def check_weights(self) -> None:
+        """Raises MODEL_CORRUPT when the weights are missing or not those of the card."""
         path = self.folder / WEIGHTS
         if not path.is_file():
             raise VeloxSegError("MODEL_CORRUPT", model=self.card["title"], reason=f"{WEIGHTS} is missing")
@@ -52,17 +67,6 @@ class ModelPackage:
                 model=self.card["title"],
                 reason=f"{WEIGHTS} is not the file that the card names",
             )
-        network = build_network(self.card)
-        try:
-            load_weights(network, load_file(path))
-        except (SafetensorError, ValueError) as error:
-            raise VeloxSegError(
-                "MODEL_CORRUPT",
-                model=self.card["title"],
-                detail=str(error),
-                reason="its weights do not fit its architecture",
-            ) from error
-        return fast.convert(network.eval(), relative=True).to(device)
 
 
 def build_network(card: dict) -> VeloxSeg | NCA:

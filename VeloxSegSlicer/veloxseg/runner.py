@@ -1,30 +1,39 @@
-"""One job in a process of its own: `python -m veloxseg.runner <job folder>/request.json`.
+"""Jobs in a process of their own, described by `request.json` files (docs/formats.md).
 
-stdout carries one JSON object per line (docs/formats.md, "Events"), stderr is free text for the log. The job
-stops between two windows when a file `cancel` appears beside the request, when stdin ends or on SIGTERM; a
-process that does not come to that point within ten seconds after stdin ended is ended hard, so that no orphan
-keeps a GPU busy.
+    python -m veloxseg.runner <job folder>/request.json     one job, then the end
+    python -m veloxseg.runner --serve                       one job per line of stdin, each line the path of a request
+
+stdout carries one JSON object per line (docs/formats.md, "Events"), stderr is free text for the log. A job stops between
+two windows when a file `cancel` appears beside its request, when stdin ends or on SIGTERM; a process that does not come to
+that point within ten seconds after stdin ended is ended hard, so that no orphan keeps a GPU busy.
+
+A serving process keeps torch, and the network of the last job, so that the next job begins at once. It ends with stdin, and
+after an unexpected failure, because what is left in memory then is not to be trusted.
 """
 
 import json
 import os
 import platform
+import queue
 import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from veloxseg import __version__
-from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
+from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError
+from veloxseg.warm import Keeper
 
 PROTOCOL = 1
 PROGRESS_INTERVAL = 0.25
 GRACE_SECONDS = 10.0
 CANCEL_FILE = "cancel"
+SERVE = "--serve"
 REQUEST_DEFAULTS = {
     "output": "result",
     "device": "auto",
@@ -68,40 +77,51 @@ class Events:
         self.send("progress", done=done, total=total, seconds_left=seconds_left)
 
 
-class Watch:
-    """Knows whether the job shall stop, and ends the process if it cannot."""
+class Owner:
+    """The process that started this one: its wishes arrive on stdin, and its end is the end of stdin."""
 
-    def __init__(self, cancel_file: Path) -> None:
-        self._cancel_file = cancel_file
-        self._stop = threading.Event()
+    def __init__(self) -> None:
+        self.is_gone = threading.Event()
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._finished = threading.Event()
         self._partial: Path | None = None
 
     def start(self) -> None:
         """Begin to listen to stdin and to the signals that ask a process to end."""
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: self._stop.set())
-        threading.Thread(target=self._wait_for_end_of_stdin, daemon=True).start()
+            signal.signal(name, lambda *_: self._leave())
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    def stopped(self) -> bool:
-        return self._stop.is_set() or self._cancel_file.exists()
+    def requests(self) -> Iterator[Path]:
+        """The path of each request as it comes, until the owner is gone."""
+        while not self.is_gone.is_set():
+            line = self._lines.get()
+            if line:
+                yield Path(line)
 
     def remove_when_abandoned(self, partial: Path) -> None:
         """The unfinished result folder, to be removed if the process has to be ended hard."""
         self._partial = partial
 
     def finish(self) -> None:
-        """The job is over: do not end the process any more."""
+        """All jobs are over: do not end the process any more."""
         self._finished.set()
 
-    def _wait_for_end_of_stdin(self) -> None:
+    def _leave(self) -> None:
+        self.is_gone.set()
+        self._lines.put(None)
+
+    def _listen(self) -> None:
         # os.read and not sys.stdin: a thread that holds the lock of sys.stdin at exit makes Python abort.
+        rest = b""
         try:
-            while os.read(0, 4096):
-                pass
+            while data := os.read(0, 4096):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    self._lines.put(line.decode("utf-8", errors="replace").strip())
         except OSError:
             print("VeloxSeg: stdin cannot be read and counts as closed", file=sys.stderr)
-        self._stop.set()
+        self._leave()
         if not self._finished.wait(GRACE_SECONDS):
             if self._partial is not None:
                 shutil.rmtree(self._partial, ignore_errors=True)
@@ -111,10 +131,13 @@ class Watch:
 class Reporter:
     """The pipeline's listener (`pipeline.Listener`) that turns what it hears into events."""
 
-    def __init__(self, events: Events, watch: Watch) -> None:
+    def __init__(self, events: Events, owner: Owner, cancel_file: Path) -> None:
         self._events = events
+        self._owner, self._cancel_file = owner, cancel_file
         self.progress = events.progress
-        self.cancelled = watch.stopped
+
+    def cancelled(self) -> bool:
+        return self._owner.is_gone.is_set() or self._cancel_file.exists()
 
     def stage(self, name: str, text: str) -> None:
         self._events.send("stage", name=name, text=text)
@@ -153,7 +176,7 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
     return content
 
 
-def run(request_path: Path, events: Events, watch: Watch) -> None:
+def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> None:
     """Do one job and report it. Raises VeloxSegError and whatever is unexpected."""
     request = read_request(request_path)
     # torch takes seconds to import: bad requests are answered before it.
@@ -168,14 +191,14 @@ def run(request_path: Path, events: Events, watch: Watch) -> None:
         device=device.name,
         protocol=PROTOCOL,
     )
-    package = packages.read(request["model"])
-    report = pipeline.Run(Reporter(events, watch))
+    package = keeper.package(packages.read(request["model"]))
+    report = pipeline.Run(Reporter(events, owner, request_path.absolute().parent / CANCEL_FILE))
     settings = photo_pipeline.Settings(
         **{name: request[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
     )
     folder = request["output"]
     with results.complete_folder(folder) as partial:
-        watch.remove_when_abandoned(partial)
+        owner.remove_when_abandoned(partial)
         outcome = packages.segment(
             package, request["inputs"], settings, device, report, measure="measures" in request["outputs"]
         )
@@ -190,11 +213,11 @@ def run(request_path: Path, events: Events, watch: Watch) -> None:
     )
 
 
-def guarded(request_path: Path, events: Events, watch: Watch) -> int:
+def guarded(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> int:
     """Do one job; every failure becomes an `error` event and an exit code, a traceback only reaches
     stderr."""
     try:
-        run(request_path, events, watch)
+        run(request_path, events, owner, keeper)
         return EXIT_OK
     except VeloxSegError as error:
         if error.exit_code != EXIT_CANCELLED:
@@ -206,6 +229,22 @@ def guarded(request_path: Path, events: Events, watch: Watch) -> int:
         unexpected = VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
         _send_error(events, unexpected)
         return unexpected.exit_code
+
+
+def serve(stream: TextIO, owner: Owner) -> int:
+    """Do jobs until the owner is gone or a job ends unexpectedly; returns the exit code."""
+    # Before the first job is known, so that it finds everything ready.
+    from veloxseg import packages, results  # noqa: F401
+
+    keeper = Keeper()
+    for request_path in owner.requests():
+        events = Events(stream)
+        exit_code = guarded(request_path, events, owner, keeper)
+        keeper.tidy()
+        events.send("end", exit_code=exit_code)
+        if exit_code == EXIT_UNEXPECTED:
+            return exit_code
+    return EXIT_OK
 
 
 def _send_error(events: Events, error: VeloxSegError) -> None:
@@ -223,15 +262,15 @@ def private_stdout() -> TextIO:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    events = Events(private_stdout())
+    stream = private_stdout()
     if len(arguments) != 1:
-        _send_error(events, VeloxSegError("REQUEST", reason="the path of one request.json is needed"))
-        return VeloxSegError("REQUEST", reason="").exit_code
-    request_path = Path(arguments[0])
-    watch = Watch(request_path.absolute().parent / CANCEL_FILE)
-    watch.start()
-    exit_code = guarded(request_path, events, watch)
-    watch.finish()
+        error = VeloxSegError("REQUEST", reason=f"the path of one request.json or {SERVE} is needed")
+        _send_error(Events(stream), error)
+        return error.exit_code
+    owner = Owner()
+    owner.start()
+    exit_code = serve(stream, owner) if arguments[0] == SERVE else guarded(Path(arguments[0]), Events(stream), owner, Keeper())
+    owner.finish()
     return exit_code
 
 
