@@ -1,6 +1,6 @@
 """A runner without a network: it speaks the protocol of docs/formats.md and plays one scenario.
 
-Call: python VeloxSegSlicerFakeRunner.py <scenario> <job folder>/request.json. The mask of a successful
+Call: python VeloxSegSlicerFakeRunner.py <scenario> --serve, then one request per line of stdin. The mask of a successful
 scenario has label n where the reference image lies in the n-th of equal bands between its middle and its
 maximum.
 """
@@ -8,6 +8,8 @@ maximum.
 import hashlib
 import json
 import os
+import queue
+import signal
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ import numpy as np
 
 WAIT_STEP = 0.02
 LONG = 60.0
+isDeaf = threading.Event()
 NUMPY_TYPES = {
     "float": "<f4",
     "double": "<f8",
@@ -37,13 +40,22 @@ def fail(exitCode: int, code: str, text: str) -> None:
     sys.exit(exitCode)
 
 
-def watchStdin() -> None:
-    def wait() -> None:
-        while os.read(0, 4096):
-            pass
-        os._exit(6)
+def requests():
+    """Each line of stdin; with its end the process ends, whatever it is doing."""
+    lines = queue.SimpleQueue()
 
-    threading.Thread(target=wait, daemon=True).start()
+    def listen() -> None:
+        rest = b""
+        while data := os.read(0, 4096):
+            *complete, rest = (rest + data).split(b"\n")
+            for line in complete:
+                lines.put(line.decode("utf-8"))
+        if not isDeaf.is_set():
+            os._exit(6)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        yield lines.get()
 
 
 class Image:
@@ -235,9 +247,8 @@ def empty(job: Job) -> None:
 
 
 def deaf(job: Job) -> None:
-    """Ignores the cancel file and the friendly signals."""
-    import signal
-
+    """Ignores the cancel file, the end of stdin and the friendly signals."""
+    isDeaf.set()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     send("stage", name="computing", text="Not listening...")
     time.sleep(LONG)
@@ -285,20 +296,28 @@ def phantom(arguments: list[str]) -> None:
         Image(fields, voxels).write(folder / f"{stem}.nrrd")
 
 
+def serve(scenario: str) -> None:
+    for requestFile in requests():
+        try:
+            job = Job(requestFile)
+            send("hello", engine="0.0.fake", python="3", torch="0.0", device="Fake device", protocol=1)
+            SCENARIOS[scenario](job)
+            exitCode = 0
+        except SystemExit as end:
+            exitCode = end.code
+        send("end", exit_code=exitCode)
+
+
 def main() -> None:
-    scenario, requestFile = sys.argv[1:3]
+    scenario, *arguments = sys.argv[1:]
     if scenario == "phantom":
-        phantom(sys.argv[2:])
-        return
-    if scenario == "silent":
+        phantom(arguments)
+    elif scenario == "silent":
         time.sleep(LONG)
-    if scenario == "noTorch":
+    elif scenario == "noTorch":
         sys.exit("ModuleNotFoundError: No module named 'torch'")
-    if scenario != "deaf":
-        watchStdin()
-    job = Job(requestFile)
-    send("hello", engine="0.0.fake", python="3", torch="0.0", device="Fake device", protocol=1)
-    SCENARIOS[scenario](job)
+    elif arguments == ["--serve"]:
+        serve(scenario)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
 
     def segment(self, card, images, scenario="succeed"):
         recorder = fixtures.Recorder()
-        fixtures.fakeSegmenter(scenario).start(card, images, Settings(), recorder)
+        segmenter = fixtures.fakeSegmenter(scenario)
+        self.addCleanup(segmenter.close)
+        segmenter.start(card, images, Settings(), recorder)
         self.assertTrue(fixtures.waitFor(lambda: recorder.result is not None))
         self.assertEqual(recorder.result.kind, Run.DONE, recorder.result.error)
         return recorder.result

@@ -1,6 +1,8 @@
 """Jobs with a fake runner: every ending, nothing left behind, nothing changed."""
 
+import os
 import shutil
+import signal
 import tempfile
 import unittest
 from pathlib import Path
@@ -30,10 +32,22 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         self.assertEqual(fixtures.jobFolders(), [], "a job folder was left behind")
 
     def start(self, scenario, settings=None):
-        segmenter = fixtures.fakeSegmenter(scenario)
+        segmenter = self.segmenter(scenario)
         segmenter.start(self.card, {"T1": self.volume}, settings or Settings(), self.recorder)
-        self.addCleanup(segmenter.abandon)
         return segmenter
+
+    def segmenter(self, scenario):
+        segmenter = fixtures.fakeSegmenter(scenario)
+        self.addCleanup(segmenter.close)
+        return segmenter
+
+    def again(self, segmenter, scenario):
+        """One more run; with another scenario it is another program, which needs another process."""
+        segmenter.command = fixtures.fakeCommand(scenario)
+        self.recorder = fixtures.Recorder()
+        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None), scenario)
+        return self.recorder.result
 
     def finish(self, scenario, settings=None):
         self.start(scenario, settings)
@@ -103,14 +117,14 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         self.assertEqual(self.sceneNodes(), nodes)
 
     def test_failedToStart(self):
-        segmenter = fixtures.fakeSegmenter("succeed")
+        segmenter = self.segmenter("succeed")
         segmenter.command = ["/no/such/program"]
         segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         self.assertEqual(self.recorder.result.error.code, "START_FAILED")
 
     def test_startTimeout(self):
-        segmenter = fixtures.fakeSegmenter("silent")
+        segmenter = self.segmenter("silent")
         segmenter.timeouts.start = 300
         segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
@@ -131,7 +145,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         segmenter = self.start("silent")
         segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
         segmenter.abandon()
-        segmenter = fixtures.fakeSegmenter("silent")
+        segmenter = self.segmenter("silent")
         segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
         segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
         segmenter.cancel()
@@ -139,7 +153,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         self.assertEqual(self.recorder.result.kind, Run.CANCELLED)
 
     def test_cancelOfADeafProcessIsForced(self):
-        segmenter = fixtures.fakeSegmenter("deaf")
+        segmenter = self.segmenter("deaf")
         segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
         segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.stages))
@@ -163,6 +177,56 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         fixtures.waitFor(lambda: self.recorder.result is not None, 0.3)
         self.assertIsNone(self.recorder.result)
         self.assertFalse(segmenter.abandon())
+
+    def test_secondRunFindsAWarmProcess(self):
+        segmenter = self.start("succeed")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        pid = segmenter.engine.processId
+        self.assertNotEqual(pid, 0)
+        self.assertEqual(self.again(segmenter, "succeed").kind, Run.DONE)
+        self.assertEqual(segmenter.engine.processId, pid)
+        segmenter.close()
+        self.assertEqual(segmenter.engine.processId, 0)
+
+    def test_cancelKeepsTheProcessWarm(self):
+        segmenter = self.start("slow")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.percents))
+        pid = segmenter.engine.processId
+        segmenter.cancel()
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None, 3))
+        self.assertEqual(segmenter.engine.processId, pid)
+
+    def test_abandonedRunLeavesNoProcess(self):
+        segmenter = self.start("slow")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.percents))
+        self.assertNotEqual(segmenter.engine.processId, 0)
+        segmenter.abandon()
+        self.assertEqual(segmenter.engine.processId, 0)
+
+    def test_afterAFailureTheNextRunStartsFresh(self):
+        segmenter = self.segmenter("crash")
+        for scenario in ("crash", "memory", "quietExit", "noResult"):
+            with self.subTest(scenario):
+                self.assertEqual(self.again(segmenter, scenario).kind, Run.FAILED)
+                self.assertEqual(segmenter.engine.processId, 0)
+        self.assertEqual(self.again(segmenter, "succeed").kind, Run.DONE)
+
+    def test_processThatDiedWhileIdleIsReplaced(self):
+        segmenter = self.start("succeed")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        os.kill(segmenter.engine.processId, signal.SIGTERM)
+        self.assertTrue(fixtures.waitFor(lambda: segmenter.engine.processId == 0))
+        self.assertEqual(self.again(segmenter, "succeed").kind, Run.DONE)
+
+    def test_idleProcessIsEnded(self):
+        segmenter = self.segmenter("paced")
+        segmenter.engine.idleMs = 500
+        self.assertEqual(self.again(segmenter, "paced").kind, Run.DONE)
+        pid = segmenter.engine.processId
+        self.assertNotEqual(pid, 0)
+        self.assertTrue(fixtures.waitFor(lambda: segmenter.engine.processId == 0, 3))
+        self.assertEqual(segmenter.engine.processId, 0)
+        self.assertEqual(self.again(segmenter, "succeed").kind, Run.DONE)
 
     def test_inputDeletedDuringTheRun(self):
         self.start("paced")

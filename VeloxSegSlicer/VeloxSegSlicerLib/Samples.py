@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from . import Setup
 from .Errors import VeloxSegError
 from .Models import ModelCard
+from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
 
 CATEGORY = "VeloxSeg"
@@ -129,14 +130,11 @@ class SampleMaker:
         program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
         arguments = ["phantom", phantom.kind, "--seed", PHANTOM_SEED, "--count", 1, "--output", self._folder]
         self._run = Run(
-            [*program, *arguments],
-            self._folder,
-            self._modulePath,
+            Process([*program, *arguments], self._folder, self._modulePath),
             Timeouts(start=PHANTOM_TIMEOUT_MS),
             lambda event: None,
             self._onLog,
             self._onProcessEnd,
-            lambda: None,
             needsResult=False,
         )
         self._run.start()

@@ -15,6 +15,7 @@ from .Models import ModelCard
 from .Parameters import Quality
 from .Protocol import Progress
 from .Run import DONE, FAILED, Outcome, Run, Timeouts
+from .WarmEngine import WarmEngine
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Segmenter:
         self.modulePath = Path(modulePath)
         self.command: Sequence[str] | None = None
         self.timeouts = Timeouts()
+        self.engine = WarmEngine(self.modulePath)
         self._run: Run | None = None
         self._job: Job | None = None
         self._facts: Results.RunFacts | None = None
@@ -110,6 +112,8 @@ class Segmenter:
         self._startedAt = time.monotonic()
         self._listener, self._progress = listener, Progress()
         self._facts = _factsOf(card, images, settings)
+        command = self.command or Setup.runnerCommand()
+        self.engine.warmUp(command)
         job = Job(settings.keepFiles)
         try:
             job.write(card, images, settings.device, settings.quality.overlap(), settings.seed)
@@ -117,11 +121,9 @@ class Segmenter:
             job.remove()
             raise
         self._job = job
-        command = self.command or Setup.runnerCommand()
-        self._run = Run(
-            [*command, str(job.requestFile)],
-            job.folder,
-            self.modulePath,
+        self._run = self.engine.newRun(
+            command,
+            job.requestFile,
             self.timeouts,
             self._onEvent,
             listener.onLog,
@@ -141,11 +143,16 @@ class Segmenter:
         :return: whether there was one.
         """
         wasBusy = self.isBusy
-        if self._run is not None:
+        if wasBusy:
             self._run.abort()
         if self._job is not None:
             self._job.remove()
         return wasBusy
+
+    def close(self) -> None:
+        """End everything, also the warm process: the module is reloaded, the engine is replaced, or Slicer quits."""
+        self.abandon()
+        self.engine.end()
 
     def _onEvent(self, event: dict) -> None:
         kind = event["event"]

@@ -104,7 +104,7 @@ class Panel(Listener):
     def cleanup(self) -> None:
         """End processes and let go of the scene: the module is reloaded or Slicer quits."""
         self._newImagesTimer.stop()
-        self.segmenter.abandon()
+        self.segmenter.close()
         self.samples.abandon()
         self._observeImages({})
         self._rows.setScene(None)
@@ -324,6 +324,8 @@ class Panel(Listener):
         )
         if not slicer.util.confirmOkCancelDisplay(question, _("Install the AI engine")):
             return
+        # Libraries in use cannot be replaced.
+        self.segmenter.close()
         try:
             self._installOrRepair(isRepair)
         except VeloxSegError as error:

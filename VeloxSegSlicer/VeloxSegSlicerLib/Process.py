@@ -1,0 +1,116 @@
+"""A child process that speaks in lines. It may serve several runs, one after the other."""
+
+import logging
+import os
+from pathlib import Path
+
+import qt
+
+from .Protocol import LineBuffer
+
+END_TIMEOUT_MS = 3000
+
+
+class Listener:
+    """Hears of a process. Every method may be replaced; the default does nothing."""
+
+    def onLines(self, lines: list[str]) -> None:
+        """Lines of stdout."""
+
+    def onLogLines(self, lines: list[str]) -> None:
+        """Lines of stderr."""
+
+    def onStartFailed(self) -> None:
+        """The program was not found or may not run."""
+
+    def onEnd(self, exitCode: int, isNormal: bool) -> None:
+        """The process has ended, normally or by a crash; all of its lines were heard."""
+
+
+class Process:
+    """A program with the engine package on its Python path.
+
+    The owner keeps the object until the next process: it must not be freed from within its own signal.
+    """
+
+    def __init__(self, command: list[str], folder: Path, modulePath: Path) -> None:
+        """
+        :param command: program and arguments.
+        :param folder: working directory.
+        :param modulePath: folder that holds the engine package, put first on the child's Python path.
+        """
+        self.command = [str(part) for part in command]
+        self.listener = Listener()
+        self._stdout, self._stderr = LineBuffer(), LineBuffer()
+        self._process = self._newProcess(folder, modulePath)
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process.state() != qt.QProcess.NotRunning
+
+    @property
+    def processId(self) -> int:
+        """The child's process id, 0 when it does not run."""
+        return self._process.processId()
+
+    def start(self) -> None:
+        """Start it. A failure arrives at the listener."""
+        self._process.start(self.command[0], self.command[1:])
+
+    def writeLine(self, text: str) -> None:
+        """Send a line to its stdin; before the process is up, the line waits."""
+        self._process.write(f"{text}\n".encode())
+
+    def askToEnd(self) -> None:
+        """Close stdin and terminate: closing reaches the real Python also where PythonSlicer is only a launcher."""
+        self._process.closeWriteChannel()
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End it hard; the listener hears of the end."""
+        self._process.closeWriteChannel()
+        self._process.kill()
+
+    def abort(self) -> None:
+        """End it hard and wait for the end; the listener hears no more."""
+        self._process.blockSignals(True)
+        if self.isRunning:
+            self.kill()
+            self._process.waitForFinished(END_TIMEOUT_MS)
+
+    def _newProcess(self, folder: Path, modulePath: Path):
+        process = qt.QProcess()
+        environment = qt.QProcessEnvironment.systemEnvironment()
+        paths = [str(modulePath), environment.value("PYTHONPATH", "")]
+        environment.insert("PYTHONPATH", os.pathsep.join(path for path in paths if path))
+        environment.insert("PYTHONUNBUFFERED", "1")
+        environment.insert("PYTHONUTF8", "1")
+        process.setProcessEnvironment(environment)
+        process.setWorkingDirectory(str(folder))
+        process.connect("readyReadStandardOutput()", self._onStdout)
+        process.connect("readyReadStandardError()", self._onStderr)
+        process.connect("errorOccurred(QProcess::ProcessError)", self._onProcessError)
+        process.connect("finished(int,QProcess::ExitStatus)", self._onProcessFinished)
+        return process
+
+    def _onStdout(self) -> None:
+        self.listener.onLines(self._stdout.feed(self._process.readAllStandardOutput().data()))
+
+    def _onStderr(self) -> None:
+        self.listener.onLogLines(self._stderr.feed(self._process.readAllStandardError().data()))
+
+    def _onProcessError(self, processError) -> None:
+        if processError == qt.QProcess.FailedToStart:
+            self.listener.onStartFailed()
+
+    def _onProcessFinished(self, exitCode: int, exitStatus) -> None:
+        self._onStdout()
+        self._onStderr()
+        self.listener.onLines(self._stdout.flush())
+        self.listener.onLogLines(self._stderr.flush())
+        isNormal = exitStatus == qt.QProcess.NormalExit
+        logging.info(
+            "VeloxSeg: process ended with code %s, %s", exitCode, "normally" if isNormal else "by a crash"
+        )
+        self.listener.onEnd(exitCode, isNormal)
