@@ -81,6 +81,7 @@ def check_settings(card: dict, settings: Settings) -> None:
     """Raises REQUEST for a setting that the model does not have, and for a scale that is no positive number."""
     unused = {
         "overlap": settings.overlap is not None and takes_photo(card),
+        "region": settings.region is not None and takes_photo(card),
         "members": settings.members is not None and "sampling" not in card,
         "mm_per_px": settings.mm_per_px is not None and not takes_photo(card),
     }

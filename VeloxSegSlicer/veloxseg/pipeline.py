@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, images, intensities, measures, windows
+from veloxseg import devices, images, intensities, measures, regions, windows
 from veloxseg.errors import VeloxSegError
 
 LEAST_OVERLAP = 0.5
@@ -44,11 +44,18 @@ class Package(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person may choose for one run; `overlap` None means the card's value."""
+    """What a person may choose for one run; `overlap` None means the card's value.
+
+    region: nothing is looked for outside. accept_overlap: little overlap of the images was seen and accepted. suv: whether the
+    PET image holds SUV, so that lesions are measured with them.
+    """
 
     device: str = "auto"
     overlap: float | None = None
     seed: int = 1234
+    region: regions.Region | None = None
+    accept_overlap: bool = False
+    suv: bool = True
 
 
 class Listener:
@@ -76,6 +83,14 @@ class Prepared:
     volume: torch.Tensor
     grid: images.Grid
     pad_values: list[float]
+
+    def part(self, low: np.ndarray, high: np.ndarray) -> "Prepared":
+        """The voxels from index `low` to before `high`, each (x, y, z)."""
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        origin = tuple(float(v) for v in self.grid.world(np.asarray(low, dtype=np.float64)[None])[0])
+        size = tuple((np.asarray(high) - np.asarray(low)).tolist())
+        grid = images.Grid(size, self.grid.spacing, origin, self.grid.direction)
+        return Prepared(self.volume[(slice(None), *box)].contiguous(), grid, self.pad_values)
 
 
 @dataclass
@@ -138,11 +153,13 @@ def window_size(card: dict) -> tuple[int, ...]:
     return tuple(card["architecture"]["arguments"]["input_size"])
 
 
-def read_inputs(card: dict, paths: Mapping[str, Path], run: Run | None = None) -> dict[str, sitk.Image]:
+def read_inputs(
+    card: dict, paths: Mapping[str, Path], run: Run | None = None, accept_overlap: bool = False
+) -> dict[str, sitk.Image]:
     """Read one image per role of the card, in channel order, and check that they lie in the same place.
 
     Raises MODEL_ROLES for missing or unknown roles, INPUT_ROLE for one file in two roles, INPUT_OVERLAP when
-    two images share less than half of the smaller one's box, and everything that `images.read` raises.
+    two images share less than half of the smaller one's box and that is not accepted, and everything that `images.read` raises.
     """
     run = run or Run()
     names = [role["name"] for role in card["roles"]]
@@ -155,7 +172,8 @@ def read_inputs(card: dict, paths: Mapping[str, Path], run: Run | None = None) -
     for name in names:
         run.check()
         volumes[name] = images.read(paths[name], name)
-    check_overlap(card, volumes)
+    if not accept_overlap:
+        check_overlap(card, volumes)
     return volumes
 
 
@@ -202,12 +220,7 @@ def without_margins(prepared: Prepared) -> Prepared:
     filled = (prepared.volume > empty).any(dim=0).nonzero()
     if len(filled) == 0:
         return prepared
-    low, high = filled.min(dim=0).values, filled.max(dim=0).values + 1
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    grid = prepared.grid
-    origin = tuple(float(v) for v in grid.world(low.numpy()[None].astype(np.float64))[0])
-    cropped = images.Grid(tuple((high - low).tolist()), grid.spacing, origin, grid.direction)
-    return Prepared(prepared.volume[(slice(None), *box)].contiguous(), cropped, prepared.pad_values)
+    return prepared.part(filled.min(dim=0).values.numpy(), filled.max(dim=0).values.numpy() + 1)
 
 
 def probabilities(
@@ -278,17 +291,22 @@ def segment(
     card = package.card
     with typed_memory_errors(device):
         with run.stage("reading"):
-            volumes = read_inputs(card, paths, run)
+            volumes = read_inputs(card, paths, run, settings.accept_overlap)
+            grid = images.grid_of(volumes[reference_role(card)])
+            inside = None if settings.region is None else regions.inside(settings.region, grid)
         with run.stage("preparing"):
             prepared = prepare(card, volumes, run)
+            if settings.region is not None:
+                prepared = regions.crop(prepared, settings.region, window_size(card))
         overlap = card["window"]["overlap"] if settings.overlap is None else settings.overlap
         classes, device = _compute(package, prepared, settings, device, overlap, run)
-        grid = images.grid_of(volumes[reference_role(card)])
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, classes, prepared.grid, grid, run)
+            if inside is not None:
+                mask, probability = inside.keep(mask), inside.keep(probability)
         with run.stage("measuring"):
             lesions = (
-                _lesions(card, mask, probability, grid, volumes) if measure and card["lesions"] else None
+                _lesions(card, mask, probability, grid, volumes, settings.suv) if measure and card["lesions"] else None
             )
             return Outcome(
                 mask,
@@ -333,8 +351,10 @@ def _lesions(
     probability: np.ndarray,
     grid: images.Grid,
     volumes: Mapping[str, sitk.Image],
+    suv: bool,
 ) -> list[dict]:
-    pet = next((volumes[role["name"]] for role in card["roles"] if role["modality"] == "PT"), None)
+    pets = [volumes[role["name"]] for role in card["roles"] if role["modality"] == "PT"]
+    pet = pets[0] if pets and suv else None
     return measures.lesions(mask, probability, grid, pet)
 
 

@@ -41,6 +41,9 @@ REQUEST_DEFAULTS = {
     "seed": 1234,
     "members": None,
     "mm_per_px": None,
+    "region": None,
+    "accept_overlap": False,
+    "suv": True,
     "outputs": ["mask", "measures"],
 }
 
@@ -180,7 +183,7 @@ def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> Non
     """Do one job and report it. Raises VeloxSegError and whatever is unexpected."""
     request = read_request(request_path)
     # torch takes seconds to import: bad requests are answered before it.
-    from veloxseg import devices, packages, photo_pipeline, pipeline, results
+    from veloxseg import devices, packages, photo_pipeline, pipeline, regions, results
 
     device = devices.choose(request["device"])
     events.send(
@@ -193,8 +196,9 @@ def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> Non
     )
     package = keeper.package(packages.read(request["model"]))
     report = pipeline.Run(Reporter(events, owner, request_path.absolute().parent / CANCEL_FILE))
+    plain = ("device", "overlap", "seed", "members", "mm_per_px", "accept_overlap", "suv")
     settings = photo_pipeline.Settings(
-        **{name: request[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
+        **{name: request[name] for name in plain}, region=regions.Region.of(request["region"])
     )
     folder = request["output"]
     with results.complete_folder(folder) as partial:
