@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from veloxseg import bundle_steps, bundles, devices, files, images, package_writer, packages, pipeline
+from veloxseg import bundle_steps, bundles, cards, devices, files, images, package_writer, packages, pipeline
 from veloxseg.errors import VeloxSegError
 
 SPACING_MM = (1.7, 2.6, 3.9)
-each_package = pytest.mark.parametrize("shipped", packages.shipped(), ids=lambda folder: folder.name)
+each_package = pytest.mark.parametrize("shipped", cards.shipped(), ids=lambda folder: folder.name)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def oblique(path, folder, degrees):
 
 def monai_bundle(package, *arguments):
     """`python -m monai.bundle run` on the CPU; returns the mask that it wrote."""
-    engine = packages.SHIPPED.parents[1]
+    engine = cards.SHIPPED.parents[1]
     config = ["--config_file", "configs/inference.json", "--bundle_root", ".", "--device", "cpu"]
     output = package.folder.parent / "output"
     done = subprocess.run(

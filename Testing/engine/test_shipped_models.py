@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 import heads
-from veloxseg import devices, images, measures, packages, pipeline
+from veloxseg import cards, devices, images, measures, packages, pipeline
 from veloxseg.phantoms import headneck, petct, tumor
 
 needs_head = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def phantom():
 
 def segment(model, inputs, folder):
     """Mask image of a shipped model, through files."""
-    package = packages.read(packages.find(model))
+    package = packages.read(cards.find(model))
     paths = {role: folder / f"{role}.nrrd" for role in inputs}
     for role, image in inputs.items():
         images.write(image, paths[role])
@@ -67,21 +67,21 @@ def dice_between(first, second):
     return measures.mean_dice(images.array_of(first), images.array_of(back))
 
 
-@pytest.mark.parametrize("folder", packages.shipped(), ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", cards.shipped(), ids=lambda folder: folder.name)
 def test_package_is_intact_and_reproduces_its_example(folder):
     assert packages.verify(folder) >= 0.99
 
 
 def test_shipped_models_are_small():
     names = ["brain-regions-t1", "brain-tumor-mri-demo", "head-neck-petct-demo", "petct-lesions-demo"]
-    assert [folder.name for folder in packages.shipped()] == names
-    size = sum(file.stat().st_size for folder in packages.shipped() for file in folder.rglob("*") if file.is_file())
+    assert [folder.name for folder in cards.shipped()] == names
+    size = sum(file.stat().st_size for folder in cards.shipped() for file in folder.rglob("*") if file.is_file())
     assert size < 15e6
 
 
 def test_cards_are_honest():
     """Demo models say so, every score names its data and size, synthetic scores are marked, small samples have no interval."""
-    for folder in packages.shipped():
+    for folder in cards.shipped():
         card = packages.read(folder).card
         assert card["demo"] and card["scores"] and card["limits"]
         for score in card["scores"]:
@@ -90,8 +90,8 @@ def test_cards_are_honest():
 
 
 def test_readme_quotes_the_scores_of_the_cards():
-    readme = (packages.SHIPPED.parents[2] / "README.md").read_text(encoding="utf-8")
-    for folder in packages.shipped():
+    readme = (cards.SHIPPED.parents[2] / "README.md").read_text(encoding="utf-8")
+    for folder in cards.shipped():
         for score in packages.read(folder).card["scores"]:
             assert f"| {score['name']} | **{score['value']:.3f}** |" in readme
 

@@ -13,7 +13,7 @@ from datasets.listed import Listed
 from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
-from veloxseg import packages
+from veloxseg.cards import check_card
 from veloxseg.errors import VeloxSegError
 
 CARDS = Path(cards.__file__).resolve().parents[1] / "cards"
@@ -51,7 +51,7 @@ def check_completed(card):
     for role in complete["roles"]:
         if role["intensity"] == {"kind": "clip_zscore"}:
             role["intensity"] |= {"low": -800, "high": 700, "mean": 30, "std": 200}
-    packages.check_card(complete, card["title"])
+    check_card(complete, card["title"])
 
 
 @pytest.mark.parametrize("name", ["autopet", "hecktor", "brats", "msd-brain-tumor", "petct-lesions-demo"])

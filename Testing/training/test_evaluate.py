@@ -14,7 +14,7 @@ import evaluate
 import scores
 import suv_rules
 from spheres import PET_CT, Threshold, card, distance, role, write_case, write_run
-from veloxseg import images, packages
+from veloxseg import cards, images, packages
 from veloxseg.errors import VeloxSegError
 from veloxseg.validation import first_problem
 
@@ -44,7 +44,7 @@ def test_what_is_not_defined_stays_empty(evaluated_run):
 
 def test_scores_fit_into_a_card(evaluated_run):
     found = json.loads((evaluated_run / "evaluation" / "scores.json").read_text())
-    assert first_problem("card", packages.read(packages.shipped()[0]).card | {"scores": found}) is None
+    assert first_problem("card", packages.read(cards.shipped()[0]).card | {"scores": found}) is None
     by_name = {entry["name"]: entry for entry in found}
     dice = by_name["Dice, label present"]
     assert (dice["n"], dice["undefined"], dice["synthetic"], dice["per_label"]) == (9, 0, True, None)

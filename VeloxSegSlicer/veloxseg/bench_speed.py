@@ -16,7 +16,7 @@ from statistics import median, quantiles
 import torch
 from safetensors.torch import load_file
 
-from veloxseg import packages, pipeline, windows
+from veloxseg import cards, packages, pipeline, windows
 from veloxseg.bench import inference_network
 from veloxseg.networks import VeloxSeg, fast, load_weights
 
@@ -90,7 +90,7 @@ def volume(threads: int, rounds: int, size: Sequence[int], model: Path | None = 
     """
     from monai.inferers import SlidingWindowInferer
 
-    package = packages.read(model or packages.find(VOLUME_MODEL))
+    package = packages.read(model or cards.find(VOLUME_MODEL))
     network = packages.build_network(package.card).eval()
     load_weights(network, load_file(package.folder / packages.WEIGHTS))
     image = _repeated(_example(package), size)

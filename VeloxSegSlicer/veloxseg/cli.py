@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
+from veloxseg.cli_models import Models
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
 
 
@@ -60,36 +61,6 @@ class Segment:
         )
         print(json.dumps(content, indent=2) if self.json else table(content))
         print(f"Written to {self.output}", file=sys.stderr)
-
-
-@dataclass(frozen=True)
-class Models:
-    """List the shipped models, verify a package (hashes, schema, run on its example) or print its card."""
-
-    action: tyro.conf.Positional[Literal["list", "verify", "card"]] = "list"
-    """What to do."""
-    package: tyro.conf.Positional[str | None] = None
-    """Id of a shipped model or folder of a package, for verify and card."""
-
-    def run(self) -> None:
-        """Do it. Raises VeloxSegError."""
-        from veloxseg import packages
-
-        if self.action == "list":
-            if not packages.shipped():
-                print("No models came with this installation.")
-            for folder in packages.shipped():
-                card = packages.read(folder).card
-                demo = " (demo)" if card["demo"] else ""
-                print(f"{card['id']:<24} {card['version']:<8} {card['title']}{demo}")
-            return
-        if self.package is None:
-            raise VeloxSegError("REQUEST", reason=f"models {self.action} needs the folder or id of a package")
-        folder = packages.find(self.package)
-        if self.action == "verify":
-            print(f"{folder.name}: intact, example Dice {packages.verify(folder):.3f}")
-        else:
-            print(json.dumps(packages.read(folder).card, indent=2, ensure_ascii=False))
 
 
 @dataclass(frozen=True)
@@ -215,10 +186,10 @@ def check_request(request: dict) -> None:
 
 def segment(request: dict, output: Path, outputs: list[str]) -> dict:
     """Do one job with a progress bar; returns the content of results.json. Raises VeloxSegError."""
-    from veloxseg import devices, packages, photo_pipeline, pipeline, results
+    from veloxseg import cards, devices, packages, photo_pipeline, pipeline, results
 
     device = devices.choose(request["device"])
-    package = packages.read(packages.find(request["model"]))
+    package = packages.read(cards.find(request["model"]))
     settings = photo_pipeline.Settings(
         **{name: request[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
     )

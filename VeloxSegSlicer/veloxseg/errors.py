@@ -20,6 +20,13 @@ TABLE: dict[str, tuple[int, str]] = {
         "No model was found at {path}; choose or install a model package and start again.",
     ),
     "MODEL_CORRUPT": (EXIT_MODEL, "The model {model} is damaged ({reason}); delete it and install it again."),
+    "MODEL_FILE": (EXIT_MODEL, "The file {model} is no model package ({reason}); copy or export it again."),
+    "MODEL_UNSAFE": (EXIT_MODEL, "The package {model} was refused because {reason}; ask its author for a package without it."),
+    "MODEL_ANSWER": (
+        EXIT_MODEL,
+        "The model {model} does not compute what its author recorded ({reason}); ask its author to export it again.",
+    ),
+    "MODEL_SHIPPED": (EXIT_REQUEST, "The model {model} is part of VeloxSegSlicer and cannot be removed; choose an imported one."),
     "MODEL_SCHEMA": (
         EXIT_MODEL,
         "The model {model} does not follow the package format ({reason}); "

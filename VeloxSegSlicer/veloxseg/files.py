@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,32 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; on success it takes the place of `target`, on failure the old one stays.
+
+    If the block removes the folder, `target` stays as it is. Raises DISK_FULL or OUTPUT_UNWRITABLE.
+    """
+    partial, old = partial_name(target), partial_name(target)
+    try:
+        with typed_output_errors(target):
+            partial.mkdir(parents=True)
+            yield partial
+            if not partial.exists():
+                return
+            if target.exists():
+                os.replace(target, old)
+            try:
+                os.replace(partial, target)
+            except OSError:
+                if old.exists():
+                    os.replace(old, target)
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def partial_name(path: Path) -> Path:

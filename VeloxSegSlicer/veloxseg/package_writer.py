@@ -1,12 +1,8 @@
-"""Writing, zipping and importing model packages."""
+"""Writing and zipping model packages. The way back is `package_import`."""
 
-import contextlib
-import os
 import shutil
-import stat
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,26 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from veloxseg import bundles, files, images
-from veloxseg.errors import VeloxSegError
+from veloxseg.cards import CARD, check_card
 from veloxseg.networks import load_weights
-from veloxseg.packages import (
-    CARD,
-    EXPECTED,
-    MANIFEST,
-    WEIGHTS,
-    ModelPackage,
-    build_network,
-    check_card,
-    check_manifest,
-    dry_run,
-    is_unsafe_name,
-    read,
-)
+from veloxseg.packages import EXPECTED, MANIFEST, WEIGHTS, build_network
 
-LARGEST_PACKAGE_BYTES = 2 << 30
-MOST_FILES = 1000
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-ZIP_READING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -69,10 +50,10 @@ def write(
     if "LICENSE" not in extra_files:
         raise ValueError("a package needs a LICENSE file in extra_files")
     if destination.suffix != ".zip":
-        with _replacing_folder(destination) as folder:
+        with files.replacing_folder(destination) as folder:
             _fill(folder, state_dict, card, example, extra_files)
         return destination
-    with _replacing_folder(destination.with_suffix("")) as folder:
+    with files.replacing_folder(destination.with_suffix("")) as folder:
         _fill(folder, state_dict, card, example, extra_files)
         pack(folder, destination)
         shutil.rmtree(folder)
@@ -150,100 +131,3 @@ def pack(folder: Path, archive: Path) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             target.writestr(entry, path.read_bytes())
-
-
-def import_zip(archive: Path, models_folder: Path) -> ModelPackage:
-    """Unpack, verify and dry-run a package, then put it at `models_folder/<id>`, replacing an older one.
-
-    Refused: names that leave the folder, links, encrypted or doubled entries, more than 2 GiB or 1000 files.
-    On any failure nothing is left and an older package stays. Raises MODEL_MISSING, MODEL_CORRUPT, the other
-    MODEL_* codes, OUTPUT_UNWRITABLE, DISK_FULL.
-    """
-    archive, models_folder = Path(archive), Path(models_folder)
-    if not archive.is_file():
-        raise VeloxSegError("MODEL_MISSING", path=archive)
-    unpacked = files.partial_name(models_folder / "package")
-    try:
-        with files.typed_output_errors(models_folder):
-            models_folder.mkdir(parents=True, exist_ok=True)
-            unpacked.mkdir()
-            _unpack(archive, unpacked)
-        package = read(_package_root(unpacked, archive))
-        check_manifest(package)
-        dry_run(package)
-        target = models_folder / package.card["id"]
-        with _replacing_folder(target) as folder:
-            folder.rmdir()
-            package.folder.rename(folder)
-        return ModelPackage(target, package.card)
-    finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as source:
-            entries = [entry for entry in source.infolist() if not entry.is_dir()]
-            _check_entries(entries, archive.name)
-            for entry in entries:
-                target = folder / entry.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with source.open(entry) as packed, open(target, "xb") as file:
-                    shutil.copyfileobj(packed, file)
-    except ZIP_READING_ERRORS as error:
-        raise VeloxSegError(
-            "MODEL_CORRUPT", model=archive.name, reason="it is no intact zip file", detail=str(error)
-        ) from error
-
-
-def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
-    # zipfile never gives out more bytes than an entry declares, so the declared sizes are a safe bound.
-    problems = {
-        "it has a file name that leaves the package": any(
-            is_unsafe_name(entry.filename) for entry in entries
-        ),
-        "it has a link": any(stat.S_ISLNK(entry.external_attr >> 16) for entry in entries),
-        "it is encrypted": any(entry.flag_bits & 1 for entry in entries),
-        "it has two files of one name": len({entry.filename.lower() for entry in entries}) < len(entries),
-        "it is too large when unpacked": len(entries) > MOST_FILES
-        or sum(entry.file_size for entry in entries) > LARGEST_PACKAGE_BYTES,
-    }
-    for problem, found in problems.items():
-        if found:
-            raise VeloxSegError("MODEL_CORRUPT", model=name, reason=problem)
-
-
-def _package_root(folder: Path, archive: Path) -> Path:
-    """The unpacked package: the folder itself or the one folder in it."""
-    if (folder / CARD).is_file():
-        return folder
-    inner = [path.parent.parent for path in folder.glob(f"*/{CARD}")]
-    if len(inner) != 1:
-        raise VeloxSegError("MODEL_CORRUPT", model=archive.name, reason=f"{CARD} is missing")
-    return inner[0]
-
-
-@contextlib.contextmanager
-def _replacing_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; on success it takes the place of `target`, on failure the old one stays.
-
-    If the block removes the folder, `target` stays as it is.
-    """
-    partial, old = files.partial_name(target), files.partial_name(target)
-    try:
-        with files.typed_output_errors(target):
-            partial.mkdir(parents=True)
-            yield partial
-            if not partial.exists():
-                return
-            if target.exists():
-                os.replace(target, old)
-            try:
-                os.replace(partial, target)
-            except OSError:
-                if old.exists():
-                    os.replace(old, target)
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

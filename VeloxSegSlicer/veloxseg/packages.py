@@ -4,29 +4,32 @@ A package is a folder of data files (docs/formats.md). Nothing in it is executed
 unpickled: the card is JSON, the weights are safetensors, the network's code is this engine's own.
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from veloxseg import __version__, devices, files, images, measures, photo_pipeline, pipeline
+from veloxseg import cards, devices, files, images, measures, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSeg, fast, load_weights
-from veloxseg.networks.nca import NCA, NCAConfig
-from veloxseg.validation import first_problem
+from veloxseg.networks.nca import NCA
 
-CARD = "configs/velox.json"
 WEIGHTS = "models/model.safetensors"
 MANIFEST = "manifest.json"
 EXPECTED = "example/expected.json"
-SCHEMA_VERSION = 1
-SHIPPED = Path(__file__).resolve().parent.parent / "Resources" / "Models"
+RUNNING, PASSED = "running", "passed"
+
+Report = Callable[[str, str], None]
+"""Hears the name of a check and RUNNING or PASSED; a failure is raised."""
+
+
+def unheard(check: str, state: str) -> None:
+    """The report that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -82,125 +85,9 @@ def build_network(card: dict) -> VeloxSeg | NCA:
         ) from error
 
 
-def shipped() -> list[Path]:
-    """Folders of the packages that come with VeloxSegSlicer, by id."""
-    return sorted(card.parent.parent for card in SHIPPED.glob(f"*/{CARD}"))
-
-
-def find(name_or_folder: str | Path) -> Path:
-    """Folder of a package given by path or by the id of a shipped one. Raises MODEL_MISSING."""
-    for folder in (Path(name_or_folder), SHIPPED / name_or_folder):
-        if (folder / CARD).is_file():
-            return folder
-    raise VeloxSegError("MODEL_MISSING", path=name_or_folder)
-
-
 def read(folder: Path) -> ModelPackage:
-    """Read and check the card. Raises MODEL_MISSING, MODEL_CORRUPT, MODEL_NEWER or MODEL_SCHEMA."""
-    folder = Path(folder)
-    if not (folder / CARD).is_file():
-        raise VeloxSegError("MODEL_MISSING", path=folder)
-    card = _read_json(folder, CARD)
-    check_card(card, folder.name)
-    return ModelPackage(folder, card)
-
-
-def check_card(card: object, name: str) -> None:
-    """Check a card's version, schema and inner agreement. Raises MODEL_NEWER or MODEL_SCHEMA with the field's
-    name."""
-    if not isinstance(card, dict):
-        raise VeloxSegError("MODEL_SCHEMA", model=name, reason="the card is not a JSON object")
-    _check_versions(card, name)
-    problem = first_problem("card", card) or next(_disagreements(card), None)
-    if problem:
-        raise VeloxSegError("MODEL_SCHEMA", model=name, reason=problem)
-
-
-def _check_versions(card: dict, name: str) -> None:
-    schema_version = card.get("schema_version")
-    if isinstance(schema_version, int) and schema_version > SCHEMA_VERSION:
-        raise VeloxSegError(
-            "MODEL_NEWER", model=name, needed=f"package format {schema_version}", engine=__version__
-        )
-    wanted = card.get("engine_version")
-    if isinstance(wanted, str) and re.fullmatch(r">=\d+(\.\d+){0,2}", wanted):
-        least = [int(part) for part in wanted[2:].split(".")]
-        if [int(part) for part in __version__.split(".")] < least:
-            raise VeloxSegError(
-                "MODEL_NEWER", model=name, needed=f"VeloxSeg {wanted[2:]} or newer", engine=__version__
-            )
-
-
-def _disagreements(card: dict) -> Iterator[str]:
-    """What the schema cannot express; only the first is asked for, and each relies on those before it."""
-    roles = [role["name"] for role in card["roles"]]
-    values = [label["value"] for label in card["labels"]]
-    if sum(role["reference"] for role in card["roles"]) != 1:
-        yield "roles: exactly one must be the reference"
-    if len(set(roles)) != len(roles):
-        yield "roles: names must differ"
-    if len(set(values)) != len(values):
-        yield "labels: values must differ"
-    if any(role["kind"] == "photo" for role in card["roles"]):
-        yield from _photo_disagreements(card)
-    else:
-        yield from _volume_disagreements(card)
-    if card["architecture"]["name"] == "VeloxSeg" and card["architecture"]["arguments"]["n_classes"] != len(values) + 1:
-        yield "architecture.arguments.n_classes: one more than the labels is needed"
-
-
-def _volume_disagreements(card: dict) -> Iterator[str]:
-    if any(role["intensity"]["kind"] == "rgb" for role in card["roles"]):
-        yield "roles.intensity: rgb is for photos"
-    for name in ("spacing_mm", "window"):
-        if card[name] is None:
-            yield f"{name}: volumes need it"
-    for name in ("working_size", "sampling"):
-        if name in card:
-            yield f"{name}: it is for photos"
-    if card["architecture"]["name"] != "VeloxSeg":
-        yield "architecture.name: volumes need VeloxSeg"
-    arguments = card["architecture"]["arguments"]
-    if len(arguments["input_size"]) != 3 or arguments.get("spatial_dim", 3) != 3:
-        yield "architecture.arguments.input_size: volumes need three axes"
-    if sum(arguments["in_ch"]) != len(card["roles"]):
-        yield "architecture.arguments.in_ch: as many channels as roles are needed"
-
-
-def _photo_disagreements(card: dict) -> Iterator[str]:
-    if len(card["roles"]) > 1:
-        yield "roles: a photo must be the only image"
-    if len(card["labels"]) > 1:
-        yield "labels: photos have exactly one"
-    if card["roles"][0]["intensity"]["kind"] != "rgb":
-        yield "roles.intensity: photos need rgb"
-    if "working_size" not in card:
-        yield "working_size: photos need it"
-    for name in ("spacing_mm", "window"):
-        if card[name] is not None:
-            yield f"{name}: it must be null for photos"
-    for name in ("smoothing_mm", "lesions"):
-        if card[name]:
-            yield f"{name}: it is for volumes"
-    arguments = card["architecture"]["arguments"]
-    if card["architecture"]["name"] == "VeloxSeg":
-        yield from _photo_veloxseg_disagreements(card, arguments)
-        return
-    if "sampling" not in card:
-        yield "sampling: NCA needs it"
-    if arguments.get("spatial_dim", 2) != 2 or arguments.get("in_ch", 3) != 3:
-        yield "architecture.arguments: photos need spatial_dim 2 and in_ch 3"
-    if card["sampling"]["calls"] > arguments.get("diffusion_steps", NCAConfig.diffusion_steps):
-        yield "sampling.calls: it cannot be more than the network's diffusion_steps"
-
-
-def _photo_veloxseg_disagreements(card: dict, arguments: dict) -> Iterator[str]:
-    if "sampling" in card:
-        yield "sampling: it is for NCA"
-    if arguments.get("spatial_dim", 3) != 2 or sum(arguments["in_ch"]) != 3:
-        yield "architecture.arguments: photos need spatial_dim 2 and 3 channels in in_ch"
-    if arguments["input_size"] != [card["working_size"]] * 2:
-        yield "architecture.arguments.input_size: it must be working_size on both axes"
+    """The package of a folder, its card checked. Raises MODEL_MISSING, MODEL_CORRUPT, MODEL_NEWER or MODEL_SCHEMA."""
+    return ModelPackage(Path(folder), cards.read(folder))
 
 
 def segment(
@@ -220,20 +107,32 @@ def segment(
     return way.segment(package, paths, settings, device, run, measure)
 
 
-def verify(folder: Path) -> float:
+def verify(folder: Path, report: Report = unheard) -> float:
     """Check every file of a package and run it on its example; returns the mean Dice with the expected mask.
 
-    Raises the MODEL_* codes; an example that is unreadable or comes out worse than `dice_min` is
-    MODEL_CORRUPT.
+    `report` hears of the checks `card`, `weights` and `test`. Raises the MODEL_* codes: MODEL_CORRUPT for an example that is
+    unreadable, MODEL_ANSWER for one that comes out worse than `dice_min`.
     """
-    package = read(folder)
-    check_manifest(package)
-    return dry_run(package)
+    with reported("card", report):
+        package = read(folder)
+    with reported("weights", report):
+        check_manifest(package)
+        package.network()
+    with reported("test", report):
+        return dry_run(package)
+
+
+@contextlib.contextmanager
+def reported(check: str, report: Report) -> Iterator[None]:
+    """Tell that a check is running, and after the block that it has passed."""
+    report(check, RUNNING)
+    yield
+    report(check, PASSED)
 
 
 def check_manifest(package: ModelPackage) -> None:
     """Every file is listed with its SHA-256 and present, nothing is a link. Raises MODEL_CORRUPT."""
-    manifest = _read_json(package.folder, MANIFEST)
+    manifest = cards.read_json(package.folder, MANIFEST)
     listed = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(listed, dict):
         raise _corrupt(package, f"{MANIFEST} has no list of files")
@@ -256,9 +155,9 @@ def check_manifest(package: ModelPackage) -> None:
 
 
 def dry_run(package: ModelPackage) -> float:
-    """Segment the package's example on the CPU; returns the mean Dice over the labels. Raises
-    MODEL_CORRUPT."""
-    expected = _read_json(package.folder, EXPECTED)
+    """Segment the package's example on the CPU; returns the mean Dice over the labels. Raises MODEL_CORRUPT or
+    MODEL_ANSWER."""
+    expected = cards.read_json(package.folder, EXPECTED)
     try:
         inputs = {role: _inside(package, "example/" + name) for role, name in expected["inputs"].items()}
         truth, grid = _expected_mask(package, _inside(package, "example/" + expected["mask"]))
@@ -274,7 +173,8 @@ def dry_run(package: ModelPackage) -> float:
         raise _corrupt(package, "its example and the expected mask differ in their grids")
     dice = measures.mean_dice(outcome.mask, truth)
     if dice < least:
-        raise _corrupt(package, f"its example gives a Dice of {dice:.3f} instead of {least:g} or more")
+        reason = f"its example gives a Dice of {dice:.3f} instead of {least:g} or more"
+        raise VeloxSegError("MODEL_ANSWER", model=package.card["title"], reason=reason)
     return dice
 
 
@@ -284,36 +184,17 @@ def _expected_mask(package: ModelPackage, path: Path) -> tuple[np.ndarray, image
         inside, grid = photo_pipeline.read_mask(path)
         return inside * np.uint8(package.card["labels"][0]["value"]), grid
     image = images.read_volume(path, "expected mask")
-    return images.array_of(image), images.grid_of(image)
+    mask = images.array_of(image)
+    if not np.isin(mask, [0, *(label["value"] for label in package.card["labels"])]).all():
+        raise _corrupt(package, "its expected mask has values that no label has")
+    return mask, images.grid_of(image)
 
 
 def _inside(package: ModelPackage, relative: str) -> Path:
     """Path of a file named inside the package; names that leave it are refused."""
-    if is_unsafe_name(relative):
+    if cards.is_unsafe_name(relative):
         raise _corrupt(package, f"{relative!r} leaves the package")
     return package.folder / relative
-
-
-def is_unsafe_name(name: str) -> bool:
-    """Whether a relative file name is absolute, empty, has a drive, a backslash, a NUL or a parent step."""
-    path = PurePosixPath(name)
-    return (
-        not path.parts
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or "\0" in name
-        or ":" in path.parts[0]
-    )
-
-
-def _read_json(folder: Path, name: str) -> object:
-    try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VeloxSegError(
-            "MODEL_CORRUPT", model=folder.name, reason=f"{name} cannot be read", detail=str(error)
-        ) from error
 
 
 def _corrupt(package: ModelPackage, reason: str, detail: str = "") -> VeloxSegError:

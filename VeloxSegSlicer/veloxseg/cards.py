@@ -1,0 +1,219 @@
+"""Cards of model packages: where packages lie, and what their cards may say (docs/formats.md). Without torch, which takes seconds
+to import."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from veloxseg import __version__
+from veloxseg.errors import VeloxSegError
+from veloxseg.validation import first_problem
+
+CARD = "configs/velox.json"
+SCHEMA_VERSION = 1
+SHIPPED = Path(__file__).resolve().parent.parent / "Resources" / "Models"
+
+
+def shipped() -> list[Path]:
+    """Folders of the packages that come with VeloxSegSlicer, by id."""
+    return _packages_in(SHIPPED)
+
+
+def user_folder() -> Path:
+    """Where a person's imported packages lie: $VELOXSEG_MODELS, else `VeloxSegSlicer/Models` below the system's folder for the
+    data of programs (the one that Qt calls GenericDataLocation)."""
+    if "VELOXSEG_MODELS" in os.environ:
+        return Path(os.environ["VELOXSEG_MODELS"])
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "VeloxSegSlicer" / "Models"
+
+
+def imported(folder: Path | None = None) -> list[Path]:
+    """Folders of imported packages, in `user_folder` or another one, by name."""
+    return _packages_in(folder or user_folder())
+
+
+def find(name_or_folder: str | Path, imported_folder: Path | None = None) -> Path:
+    """Folder of a package given by path, or by `id` or `id-version` of an imported or shipped one; of several the newest
+    version, and an imported one before a shipped one. Raises MODEL_MISSING."""
+    if (Path(name_or_folder) / CARD).is_file():
+        return Path(name_or_folder)
+    found = [folder for folder in [*shipped(), *imported(imported_folder)] if str(name_or_folder) in _names(folder)]
+    if not found:
+        raise VeloxSegError("MODEL_MISSING", path=name_or_folder)
+    return max(found, key=_version)
+
+
+def package_name(card: dict) -> str:
+    """Name of an imported package's folder and of a package's zip: id and version."""
+    return f"{card['id']}-{card['version']}"
+
+
+def _packages_in(folder: Path) -> list[Path]:
+    return sorted(card.parent.parent for card in folder.glob(f"*/{CARD}"))
+
+
+def _names(folder: Path) -> set[str]:
+    """What a person may call a package; a damaged one has the name of its folder alone."""
+    try:
+        card = read(folder)
+    except VeloxSegError:
+        return {folder.name}
+    return {folder.name, card["id"], package_name(card)}
+
+
+def _version(folder: Path) -> tuple[tuple[int, ...], bool]:
+    """For sorting: the version's numbers, then whether the package is an imported one."""
+    try:
+        numbers = tuple(int(part) for part in read(folder)["version"].split("."))
+    except VeloxSegError:
+        numbers = ()
+    return numbers, folder.parent != SHIPPED
+
+
+def read(folder: Path) -> dict:
+    """Read and check the card of a package. Raises MODEL_MISSING, MODEL_CORRUPT, MODEL_NEWER or MODEL_SCHEMA."""
+    folder = Path(folder)
+    if not (folder / CARD).is_file():
+        raise VeloxSegError("MODEL_MISSING", path=folder)
+    card = read_json(folder, CARD)
+    check_card(card, folder.name)
+    return card
+
+
+def check_card(card: object, name: str) -> None:
+    """Check a card's version, schema and inner agreement. Raises MODEL_NEWER or MODEL_SCHEMA with the field's
+    name."""
+    if not isinstance(card, dict):
+        raise VeloxSegError("MODEL_SCHEMA", model=name, reason="the card is not a JSON object")
+    _check_versions(card, name)
+    problem = first_problem("card", card) or next(_disagreements(card), None)
+    if problem:
+        raise VeloxSegError("MODEL_SCHEMA", model=name, reason=problem)
+
+
+def _check_versions(card: dict, name: str) -> None:
+    schema_version = card.get("schema_version")
+    if isinstance(schema_version, int) and schema_version > SCHEMA_VERSION:
+        raise VeloxSegError(
+            "MODEL_NEWER", model=name, needed=f"package format {schema_version}", engine=__version__
+        )
+    wanted = card.get("engine_version")
+    if isinstance(wanted, str) and re.fullmatch(r">=\d+(\.\d+){0,2}", wanted):
+        least = [int(part) for part in wanted[2:].split(".")]
+        if [int(part) for part in __version__.split(".")] < least:
+            raise VeloxSegError(
+                "MODEL_NEWER", model=name, needed=f"VeloxSeg {wanted[2:]} or newer", engine=__version__
+            )
+
+
+def _disagreements(card: dict) -> Iterator[str]:
+    """What the schema cannot express; only the first is asked for, and each relies on those before it."""
+    roles = [role["name"] for role in card["roles"]]
+    values = [label["value"] for label in card["labels"]]
+    if sum(role["reference"] for role in card["roles"]) != 1:
+        yield "roles: exactly one must be the reference"
+    if len(set(roles)) != len(roles):
+        yield "roles: names must differ"
+    if len(set(values)) != len(values):
+        yield "labels: values must differ"
+    if any(role["kind"] == "photo" for role in card["roles"]):
+        yield from _photo_disagreements(card)
+    else:
+        yield from _volume_disagreements(card)
+    if card["architecture"]["name"] == "VeloxSeg" and card["architecture"]["arguments"]["n_classes"] != len(values) + 1:
+        yield "architecture.arguments.n_classes: one more than the labels is needed"
+
+
+def _volume_disagreements(card: dict) -> Iterator[str]:
+    if any(role["intensity"]["kind"] == "rgb" for role in card["roles"]):
+        yield "roles.intensity: rgb is for photos"
+    for name in ("spacing_mm", "window"):
+        if card[name] is None:
+            yield f"{name}: volumes need it"
+    for name in ("working_size", "sampling"):
+        if name in card:
+            yield f"{name}: it is for photos"
+    if card["architecture"]["name"] != "VeloxSeg":
+        yield "architecture.name: volumes need VeloxSeg"
+    arguments = card["architecture"]["arguments"]
+    if len(arguments["input_size"]) != 3 or arguments.get("spatial_dim", 3) != 3:
+        yield "architecture.arguments.input_size: volumes need three axes"
+    if sum(arguments["in_ch"]) != len(card["roles"]):
+        yield "architecture.arguments.in_ch: as many channels as roles are needed"
+
+
+def _photo_disagreements(card: dict) -> Iterator[str]:
+    if len(card["roles"]) > 1:
+        yield "roles: a photo must be the only image"
+    if len(card["labels"]) > 1:
+        yield "labels: photos have exactly one"
+    if card["roles"][0]["intensity"]["kind"] != "rgb":
+        yield "roles.intensity: photos need rgb"
+    if "working_size" not in card:
+        yield "working_size: photos need it"
+    for name in ("spacing_mm", "window"):
+        if card[name] is not None:
+            yield f"{name}: it must be null for photos"
+    for name in ("smoothing_mm", "lesions"):
+        if card[name]:
+            yield f"{name}: it is for volumes"
+    arguments = card["architecture"]["arguments"]
+    if card["architecture"]["name"] == "VeloxSeg":
+        yield from _photo_veloxseg_disagreements(card, arguments)
+        return
+    if "sampling" not in card:
+        yield "sampling: NCA needs it"
+    if arguments.get("spatial_dim", 2) != 2 or arguments.get("in_ch", 3) != 3:
+        yield "architecture.arguments: photos need spatial_dim 2 and in_ch 3"
+    if card["sampling"]["calls"] > _diffusion_steps(arguments):
+        yield "sampling.calls: it cannot be more than the network's diffusion_steps"
+
+
+def _diffusion_steps(arguments: dict) -> int:
+    if "diffusion_steps" in arguments:
+        return arguments["diffusion_steps"]
+    # brings in torch
+    from veloxseg.networks.nca import NCAConfig
+
+    return NCAConfig.diffusion_steps
+
+
+def _photo_veloxseg_disagreements(card: dict, arguments: dict) -> Iterator[str]:
+    if "sampling" in card:
+        yield "sampling: it is for NCA"
+    if arguments.get("spatial_dim", 3) != 2 or sum(arguments["in_ch"]) != 3:
+        yield "architecture.arguments: photos need spatial_dim 2 and 3 channels in in_ch"
+    if arguments["input_size"] != [card["working_size"]] * 2:
+        yield "architecture.arguments.input_size: it must be working_size on both axes"
+
+
+def is_unsafe_name(name: str) -> bool:
+    """Whether a relative file name is absolute, empty, has a drive, a backslash, a NUL or a parent step."""
+    path = PurePosixPath(name)
+    return (
+        not path.parts
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\\" in name
+        or "\0" in name
+        or ":" in path.parts[0]
+    )
+
+
+def read_json(folder: Path, name: str) -> object:
+    """Content of a JSON file of a package. Raises MODEL_CORRUPT."""
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VeloxSegError(
+            "MODEL_CORRUPT", model=folder.name, reason=f"{name} cannot be read", detail=str(error)
+        ) from error
