@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import qt
 import slicer
-
-import slicerhost
-
 import VeloxSegSlicerFixtures as fixtures
 from VeloxSegSlicerFixtures import chooseTask, segment
+
+import slicerhost
 
 LESION = np.array([230, 90, 60])
 RELOADED = ("VeloxSegSlicerLib", "veloxseg")

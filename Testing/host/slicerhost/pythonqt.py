@@ -154,7 +154,11 @@ def _addConnection(obj, signal, signature, function, arity):
         raise ValueError(f"connect() needs a callable, not {function!r}")
     slot = _makeSlot(function, arity)
     signal.connect(slot)
-    obj.__dict__.setdefault("_connections", []).append((signal, signature, function, slot))
+    if "_connections" not in obj.__dict__:
+        connections = obj.__dict__["_connections"] = []
+        # A Python reference may outlive the C++ object; the slots of that one must not live on with it.
+        _plainGetattribute(obj, "destroyed").connect(connections.clear)
+    obj.__dict__["_connections"].append((signal, signature, function, slot))
 
 
 def _removeConnections(obj, signature=None, function=None):
