@@ -17,14 +17,19 @@ from tqdm import tqdm
 
 from augmentation import AUGMENTATIONS, MARGIN, read_region
 from metrics import dice
-from veloxseg import files, images, intensities, windows
+from networks import Ensemble
+from veloxseg import diffusion, files, images, intensities, windows
+from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig
+from veloxseg.networks.nca import NCA, NCAConfig
 
 LABEL = "label.nii.gz"
 MOST_CENTERS = 5000
 """Voxels kept per label and case as possible patch centers."""
 VALIDATION_OVERLAP = 0.25
+VALIDATION_MEMBERS = 1
+"""Of a cellular automaton in every window."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,7 @@ class Cases:
         self.synthetic = description["synthetic"]
         self.size = settings.patch_size or tuple(description["patch_size"])
         self.values = [label["value"] for label in self.card["labels"]]
-        patients = {path.parent.name: json.loads(path.read_text())["patient"]
-                    for path in sorted(settings.folder.glob("cases/*/case.json"))}
-        if not patients:
-            raise VeloxSegError("DATASET", path=settings.folder, reason="it holds no case", remedy="run prepare.py again")
-        given = description["split"]
-        self.split = (fixed_split(list(patients), given) if given
-                      else split(patients, settings.folds, settings.fold, settings.split_seed))
+        self.split = split_of(description, settings)
         self._fit()
         self.store = Store(settings.folder, self.card)
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading cases", leave=False):
@@ -135,10 +134,15 @@ class Cases:
                                         remedy="check the label files")
                 role["intensity"] = fit_intensity(role["intensity"], values)
 
-    def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
+    def adapt(self, network: VeloxSegConfig | NCAConfig) -> VeloxSegConfig | NCAConfig:
         """The network's settings with the channels, classes and patch size of the data. Raises DATASET where they don't fit."""
         channels = tuple(len(group) for group in self.groups)
+        if isinstance(network, NCAConfig) and len(self.values) > 1:
+            raise VeloxSegError("DATASET", path=self.settings.folder, reason="a cellular automaton knows one label only",
+                                remedy="choose another network")
         try:
+            if isinstance(network, NCAConfig):
+                return replace(network, spatial_dim=3, in_ch=sum(channels))
             return replace(network, input_size=self.size, in_ch=channels, n_classes=len(self.values) + 1)
         except ValueError as error:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
@@ -147,7 +151,7 @@ class Cases:
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""
         return {"card": self.card, "groups": self.groups, "split": self.split, "folder": str(self.settings.folder.resolve()),
-                "synthetic": self.synthetic}
+                "synthetic": self.synthetic, "patch_size": list(self.size)}
 
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One random patch; a pure function of the generator's state."""
@@ -172,6 +176,9 @@ class Cases:
 
     def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
         """Mean Dice over the labels of each of `cases` by sliding window; NaN for a case that has no label and gets none."""
+        if isinstance(network, NCA):
+            calls = ENOUGH_CALLS[network.config.prediction]
+            network = Ensemble(network, diffusion.Sampling(VALIDATION_MEMBERS, calls))
         return {case: self._validate(network, case, device) for case in cases}
 
     def _validate(self, network, case: str, device: torch.device) -> float:
@@ -252,6 +259,20 @@ def label_centers(label: np.ndarray) -> np.ndarray:
         voxels = voxels[rng.permutation(len(voxels))[:MOST_CENTERS]]
         found.append(np.c_[voxels, np.full(len(voxels), number)].astype(np.int32))
     return np.concatenate(found)
+
+
+def split_of(description: dict, settings) -> dict[str, list[str]]:
+    """Case ids for train, validation and test of a prepared dataset: its own split, or one by patient as the settings say.
+
+    settings: `folder`, `folds`, `fold` and `split_seed`. Raises DATASET for a folder without cases and a split that can't be.
+    """
+    folder = settings.folder
+    patients = {path.parent.name: json.loads(path.read_text())["patient"] for path in sorted(folder.glob("cases/*/case.json"))}
+    if not patients:
+        raise VeloxSegError("DATASET", path=folder, reason="it holds no case", remedy="run prepare.py again")
+    if given := description["split"]:
+        return fixed_split(list(patients), given)
+    return split(patients, settings.folds, settings.fold, settings.split_seed)
 
 
 def read_description(folder: Path) -> dict:

@@ -47,9 +47,11 @@ class TrainedModel:
     state: dict[str, torch.Tensor]
 
     def network(self, device: torch.device | str = "cpu") -> nn.Module:
-        if self.name in networks.PACKAGED:
+        if self.name in networks.OF_THE_ENGINE:
             network = packages.build_network(self.card)
             load_weights(network, self.state)
+            if isinstance(network, NCA) and not photo_pipeline.takes_photo(self.card):
+                network = networks.Ensemble(network, diffusion.Sampling(**self.card["sampling"]))
         else:
             network = networks.build(self.name, VeloxSegConfig(**self.card["architecture"]["arguments"]))
             network.load_state_dict(self.state)
@@ -65,10 +67,13 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
         best = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise VeloxSegError("CHECKPOINT", path=run / "best.pt", reason="it doesn't exist", remedy="train first") from error
-    settings, content = best["settings"], json.loads((run / "data.json").read_text())["card"]
+    settings, data = best["settings"], json.loads((run / "data.json").read_text())
+    content = data["card"]
     if card:
         content = with_static_part(content, json.loads(card.read_text()))
     content |= architecture(settings)
+    if settings["network"] == "nca" and not photo_pipeline.takes_photo(content):
+        content["window"] |= {"size": data["patch_size"]}
     content["training"] |= {
         "command": command_line(settings),
         "network": settings["network"],
@@ -80,6 +85,11 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     }
     state = {k: v.half().float() if v.is_floating_point() else v for k, v in best["network"].items()}
     return TrainedModel(content, settings["network"], state)
+
+
+def can_be_packaged(model: TrainedModel) -> bool:
+    """Whether packages can hold the model: VeloxSeg, and the cellular automaton on photos."""
+    return model.name == "veloxseg" or (model.name == "nca" and photo_pipeline.takes_photo(model.card))
 
 
 def architecture(settings: dict) -> dict:
@@ -214,9 +224,9 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
         output: folder of packages; `package` in the run folder when not given.
     """
     model, data = load_run(run, card), json.loads((run / "data.json").read_text())
-    if model.name not in networks.PACKAGED:
-        raise VeloxSegError("CHECKPOINT", path=run, reason=f"{model.name} is a baseline and not a model that packages can hold",
-                            remedy="export a run of --network veloxseg or nca")
+    if not can_be_packaged(model):
+        raise VeloxSegError("CHECKPOINT", path=run, reason=f"packages can't hold the network {model.name} for these images",
+                            remedy="export a run of --network veloxseg, or of nca on photos")
     scores = run / "evaluation" / "scores.json"
     model.card["scores"] = json.loads(scores.read_text()) if scores.exists() else []
     folder = run / "example"

@@ -12,7 +12,6 @@ import prepare
 import report
 import report_photos
 from datasets.phantom import Phantom
-from networks import PACKAGED
 from veloxseg import photo_pipeline
 
 SMOKE_CARD = Path(__file__).parent / "cards" / "smoke.json"
@@ -30,7 +29,7 @@ def finish(run: Path, card: Path | None = None) -> None:
         print((run / "evaluation" / "summary.txt").read_text())
     else:
         evaluate_heads.main(run)
-    if model.name in PACKAGED:
+    if export.can_be_packaged(model):
         export.export(run, card)
     (report_photos if photo_pipeline.takes_photo(model.card) else report).draw(run)
 

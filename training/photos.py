@@ -5,7 +5,6 @@ Arrays have the axes (y, x) and, for colors, (y, x, channel), row 0 on top, as i
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from cases import fixed_split, read_description, split
+from cases import read_description, split_of
 from metrics import dice
 from veloxseg import diffusion, files, photo_pipeline, photos
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
@@ -56,13 +55,7 @@ class Photos:
             raise VeloxSegError("DATASET", path=settings.folder, reason="it holds volumes", remedy="choose the task cases")
         self.size = settings.size or description["patch_size"][0]
         self.card = {**description["card"], "working_size": self.size}
-        patients = {path.parent.name: json.loads(path.read_text())["patient"]
-                    for path in sorted(settings.folder.glob("cases/*/case.json"))}
-        if not patients:
-            raise VeloxSegError("DATASET", path=settings.folder, reason="it holds no case", remedy="run prepare.py again")
-        given = description["split"]
-        self.split = (fixed_split(list(patients), given) if given
-                      else split(patients, settings.folds, settings.fold, settings.split_seed))
+        self.split = split_of(description, settings)
         self.store = Store(settings.folder, self.size)
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading photos", leave=False):
             self.store.ensure(case)

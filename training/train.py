@@ -61,7 +61,7 @@ class Settings:
     nca: NCAConfig = NCAConfig(**PRESETS["compact"])
     """Settings of the cellular automaton."""
     network: networks.NetworkName = "veloxseg"
-    """VeloxSeg, the cellular automaton (photos only), or a MONAI network to compare them with."""
+    """VeloxSeg, the cellular automaton (photos, or volumes with one label), or a MONAI network to compare them with."""
     card: Path | None = None
     """Static part of the model card, to be used instead of the dataset's own."""
     steps: int = 3500
@@ -82,6 +82,8 @@ class Settings:
     """Weight of the mask in the image channels of the cellular automaton."""
     amp: bool = True
     """Half precision where a CUDA device computes; no effect elsewhere."""
+    cpu_bfloat16: bool = False
+    """Half precision on the CPU, for processors that have it (AMX, AVX-512 BF16): elsewhere it is slower."""
     seed: int = 12345
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
@@ -114,6 +116,9 @@ CONFIGS = {
               Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)),
     "flat-cases": ("The same with patches of 128 x 128 x 64, the published HECKTOR configuration",
                    Settings(Path("runs/cases"), CasesSettings(patch_size=(128, 128, 64)), FLAT)),
+    "cases-nca": ("The same with one label by diffusion with a small 3D cellular automaton; for comparison, no package",
+                  Settings(Path("runs/cases-nca"), CasesSettings(patch_size=(32, 32, 32)), PUBLISHED, network="nca",
+                           nca=NCAConfig(**PRESETS["volume"]), learning_rate=2e-3, weight_decay=0.0, gradient_clip=1.0)),
     # no teachers and no deep supervision: with 9 classes they cost more than the rest of a step on a CPU
     "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)",
                       Settings(Path("runs/brain-regions"), BrainRegionsSettings(),
@@ -242,9 +247,6 @@ def train(settings: Settings) -> None:
 
 
 def _train(settings: Settings) -> None:
-    if settings.network == "nca" and not isinstance(settings.data, PhotosSettings):
-        raise VeloxSegError("DATASET", path="--network nca", reason="the cellular automaton is trained on photos only",
-                            remedy="choose another network")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
@@ -270,7 +272,7 @@ def _train(settings: Settings) -> None:
         image, label = image.to(device, non_blocking=True), label.to(device, non_blocking=True)
         torch.manual_seed(settings.seed + state.step * world + rank)  # dropout of a resumed run is that of a whole one
         objective.train()
-        with torch.autocast(device.type, dtype=torch.float16, enabled=state.scaler.is_enabled()):
+        with half_precision(settings, device):
             terms = objective(image, label)
         if not torch.isfinite(terms.total):
             raise VeloxSegError("DIVERGED", value=terms.total.item(), step=state.step, path=last)
@@ -302,6 +304,13 @@ def _train(settings: Settings) -> None:
             log(settings.run / "metrics.jsonl", row, board)
             if state.step % settings.checkpoint_every == 0 or ended:
                 state.save(last, settings)
+
+
+def half_precision(settings: Settings, device: torch.device) -> torch.autocast:
+    """What the forward pass runs in: float16 on CUDA, bfloat16 on a CPU where it is asked for, else full precision."""
+    if device.type == "cpu":
+        return torch.autocast("cpu", torch.bfloat16, enabled=settings.cpu_bfloat16)
+    return torch.autocast(device.type, torch.float16, enabled=settings.amp and device.type == "cuda")
 
 
 def validate(task, network: nn.Module, device: torch.device, rank: int, world: int) -> dict[str, float]:

@@ -214,4 +214,4 @@ def test_region_beyond_the_border_is_filled_per_channel():
 
 def test_description_says_what_evaluation_needs(folder):
     text = json.loads(json.dumps(task(folder).describe()))
-    assert set(text) == {"card", "groups", "split", "folder", "synthetic"} and text["synthetic"] is True
+    assert set(text) == {"card", "groups", "split", "folder", "synthetic", "patch_size"} and text["synthetic"] is True

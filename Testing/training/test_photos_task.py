@@ -118,12 +118,6 @@ def test_other_networks_on_the_same_photos(folder, tmp_path, name):
         assert packages.verify(export.export(tmp_path, CARDS / "skin-lesion-veloxseg-demo.json")) > 0.99
 
 
-def test_automaton_on_volumes_is_refused(tmp_path):
-    with pytest.raises(VeloxSegError, match="on photos only"):
-        train.train(replace(train.CONFIGS["cases"][1], run=tmp_path / "run", network="nca"))
-    assert not (tmp_path / "run" / "config.json").exists()
-
-
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_veloxseg_preset_fits_every_size(size):
     config = replace(train.FLAT_PHOTO, input_size=(size, size))

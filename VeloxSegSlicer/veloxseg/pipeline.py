@@ -150,7 +150,8 @@ def reference_role(card: dict) -> str:
 
 def window_size(card: dict) -> tuple[int, ...]:
     """Size of the network's input in voxels, (x, y, z)."""
-    return tuple(card["architecture"]["arguments"]["input_size"])
+    # A cellular automaton takes any size; its trainings keep theirs beside the overlap. No package has one for volumes.
+    return tuple(card["window"].get("size") or card["architecture"]["arguments"]["input_size"])
 
 
 def read_inputs(

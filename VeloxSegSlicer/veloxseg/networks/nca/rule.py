@@ -47,7 +47,8 @@ class Rule(nn.Module):
         """
         seen = state if self.cbam is None else self.cbam(state)
         perceived = _cells(self.perceive(F.pad(seen, self.margins, mode="reflect")))
-        cells, seen = _cells(state), _cells(seen)
+        # In half precision the cells lie in single all the same: only what they see and how they change is rounded.
+        cells, seen = _cells(state), _cells(seen).to(perceived.dtype)
         if sparse:
             firing = fire.flatten().nonzero().squeeze(1)
             # Taken out once and then cut: the gradient of every cut would else be as large as the image.

@@ -1,0 +1,166 @@
+"""Questions about one trained cellular automaton: steps, ensemble size, uncertainty, which lesions, and the naive sampler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+import export
+from confidence import paired
+from experiments import tables, unseen
+from veloxseg import diffusion, photo_pipeline, photos
+from veloxseg.diffusion.ensemble import ENOUGH_CALLS
+from veloxseg.errors import VeloxSegError
+from veloxseg.networks.nca import NCA
+
+DDIM_CALLS = (1, 2, 4, 8, 16, 50, 250)
+DDPM_CALLS = (16, 50, 250)
+SIZES = (1, 2, 3, 4, 6, 8, 10, 15, 20)
+SEED = 1234
+"""The one that packages are verified with."""
+AREA_PERCENT = (0, 3, 12, 100)
+COVERAGES = (0.9, 0.8, 0.5)
+
+
+def automaton(run: Path) -> tuple[NCA, int]:
+    """The network of a run on photos, as it would be shipped, and its working size. Raises CHECKPOINT for others."""
+    model = export.load_run(run)
+    if "sampling" not in model.card:
+        raise VeloxSegError("CHECKPOINT", path=run, reason="it holds no cellular automaton",
+                            remedy="choose a run of --network nca")
+    return model.network(), model.card["working_size"]
+
+
+def steps(run: Path, most: int) -> str:
+    """Dice of one member against the calls of the network, DDIM and DDPM, on the first `most` test photos."""
+    network, size = automaton(run)
+    chosen = unseen.of_run(run, size, most)
+    enough = ENOUGH_CALLS[network.config.prediction]
+    ways = [("ddim", enough), *(("ddim", calls) for calls in DDIM_CALLS if calls != enough),
+            *(("dpm++", calls) for calls in DDIM_CALLS[1:4]), *(("ddpm", calls) for calls in DDPM_CALLS)]  # fmt: skip
+    rows = []
+    for method, calls in ways:
+        sampling = diffusion.Sampling(1, calls, method, seed=SEED)
+        rows.append(tables.Row(f"{method.upper()}, {calls}", _alone(network, chosen, sampling)))
+    return f"{tables.against_first(rows)}\n\nn = {len(chosen)} test photos, one member, seed {SEED}"
+
+
+def _alone(network: NCA, chosen: list[unseen.UnseenPhoto], sampling: diffusion.Sampling) -> np.ndarray:
+    return np.array([photo.dice(unseen.members(network, photo.image, sampling).mean(0)) for photo in chosen])
+
+
+def ensemble(run: Path, most: int | None) -> str:
+    """Dice, agreement of uncertainty and error, and risk against coverage, for 1 to 20 members of the same draw."""
+    network, size = automaton(run)
+    chosen = unseen.of_run(run, size, most)
+    sampling = diffusion.Sampling(max(SIZES), ENOUGH_CALLS[network.config.prediction], seed=SEED)
+    drawn = [unseen.members(network, photo.image, sampling) for photo in chosen]
+    lines = []
+    for count in SIZES:
+        dice = np.array([photo.dice(some[:count].mean(0)) for photo, some in zip(chosen, drawn)])
+        line = [str(count), tables.mean(dice)]
+        if count > 1:
+            unsure = np.array([uncertainty(some[:count]) for some in drawn])
+            line += [f"{stats.spearmanr(unsure, dice).statistic:.2f}",
+                     *(f"{kept(dice, unsure, part):.3f}" for part in COVERAGES)]  # fmt: skip
+        lines.append(line + ["-"] * (3 + len(COVERAGES) - len(line)))
+    header = ["members", "Dice [95 %]", "rank correlation of uncertainty and Dice",
+              *(f"Dice of the surest {part:.0%}" for part in COVERAGES)]  # fmt: skip
+    note = (f"n = {len(chosen)} test photos, {sampling.calls} calls per member, seed {SEED}; uncertainty: mean variance of the "
+            "members divided by the mean probability")  # fmt: skip
+    return f"{tables.markdown(header, lines)}\n\n{note}"
+
+
+def uncertainty(some: np.ndarray) -> float:
+    """Mean variance over the mean probability of members (members, y, x): how much they disagree for the size they find."""
+    return float(some.var(axis=0).mean() / max(some.mean(), 1e-6))
+
+
+def kept(dice: np.ndarray, unsure: np.ndarray, part: float) -> float:
+    """Mean Dice of that part of the photos about which the ensemble is surest (coverage); 1 minus it is the risk."""
+    order = np.argsort(unsure, kind="stable")
+    return float(dice[order[: max(1, round(part * len(dice)))]].mean())
+
+
+def strata(runs: list[Path]) -> str:
+    """Dice of each run's model by the lesion's area, and by its contrast in thirds (phantoms)."""
+    models = [export.load_run(run) for run in runs]
+    chosen = unseen.of_run(runs[0], models[0].card["working_size"])
+    area = np.array([100 * photo.truth.mean() for photo in chosen])
+    groups = {f"area {low} to {high} %": (area >= low) & (area < high) for low, high in zip(AREA_PERCENT, AREA_PERCENT[1:])}
+    if all(photo.contrast is not None for photo in chosen):
+        contrast = np.array([photo.contrast for photo in chosen])
+        ends = np.quantile(contrast, (0, 1 / 3, 2 / 3, 1))
+        for low, high in zip(ends, ends[1:]):
+            groups[f"contrast {low:.2f} to {high:.2f}"] = (contrast >= low) & ((contrast < high) | (high == ends[-1]))
+    scored = [_scored(model, run) for model, run in zip(models, runs)]
+    lines = [["all", str(len(chosen)), *(tables.mean(dice) for dice in scored)]]
+    for name, inside in groups.items():
+        if inside.any():
+            lines.append([name, str(int(inside.sum())), *(tables.mean(dice[inside]) for dice in scored)])
+    return tables.markdown(["lesions", "n", *(run.name for run in runs)], lines)
+
+
+def _scored(model: export.TrainedModel, run: Path) -> np.ndarray:
+    chosen = unseen.of_run(run, model.card["working_size"])
+    return unseen.scored(model, chosen, model.card.get("sampling", {}).get("members", 1))
+
+
+def naive(run: Path, most: int, members: int) -> str:
+    """The ensemble as it is shipped against every step of the diffusion with every cell computed, on the same weights.
+
+    Both draw `members` members on the first `most` test photos; times are of the processor.
+    """
+    network, size = automaton(run)
+    chosen = unseen.of_run(run, size, most)
+    few, every = ENOUGH_CALLS[network.config.prediction], network.config.diffusion_steps
+    ways = {
+        f"shipped: DDIM, {few} calls, firing cells": (diffusion.Sampling(members, few, seed=SEED), None),
+        f"naive: DDPM, {every} calls, all cells": (diffusion.Sampling(members, every, "ddpm", seed=SEED), False),
+    }
+    rows, seconds = [], []
+    for name, (sampling, sparse) in ways.items():
+        network.sparse = sparse
+        begun = time.process_time()
+        rows.append(tables.Row(name, _alone(network, chosen, sampling)))
+        seconds.append((time.process_time() - begun) / len(chosen))
+    found = paired(rows[1].dice, rows[0].dice, tables.SEED)
+    rows = [replace(row, more={"processor s per photo": f"{value:.2f}"}) for row, value in zip(rows, seconds)]
+    return (f"{tables.against_first(rows)}\n\nn = {len(chosen)} test photos at {size} px, {members} members, one thread: "
+            f"{seconds[1] / seconds[0]:.0f} times less processor time; Dice shipped - naive {found.difference:+.3f}, "
+            f"p = {found.p:.3f} (Wilcoxon)")  # fmt: skip
+
+
+def larger(run: Path, sides: tuple[int, ...], most: int) -> str:
+    """Large photos: the network at its training size with the map resampled, against the network at the size itself."""
+    network, trained = automaton(run)
+    sampling = diffusion.Sampling(4, ENOUGH_CALLS[network.config.prediction], seed=SEED)
+    rows = []
+    for side, photo_group in _scaled(run, sides, most):
+        for size in (trained, side):
+            begun, dice = time.process_time(), []
+            for pixels, truth in photo_group:
+                image, placement = photo_pipeline.prepare(pixels, size)
+                photo = unseen.UnseenPhoto("", pixels, image, placement, truth, None)
+                dice.append(photo.dice(unseen.members(network, image, sampling).mean(0)))
+            seconds = (time.process_time() - begun) / len(photo_group)
+            rows.append(tables.Row(f"{side} px photo, network at {size} px", np.array(dice), {"processor s per photo": f"{seconds:.2f}"}))
+    return f"{tables.against_first(rows)}\n\nn = {most} test photos, 4 members, seed {SEED}"
+
+
+def _scaled(run: Path, sides: tuple[int, ...], most: int) -> Iterator[tuple[int, list[tuple[np.ndarray, np.ndarray]]]]:
+    """The test photos and their masks with their longer side enlarged to each of `sides`."""
+    small = unseen.of_run(run, 64, most)
+    for side in sides:
+        group = []
+        for photo in small:
+            pixels, placement = photos.to_working(photo.pixels, side)
+            group.append((pixels, photos.mask_to_working(photo.truth, placement)))
+        yield side, group
+
+

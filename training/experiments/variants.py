@@ -1,0 +1,120 @@
+"""Questions that take trainings: the same recipe with one thing changed, several seeds, the same test photos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import export
+import train
+from experiments import tables, unseen
+from photos import PhotosSettings
+from veloxseg.networks.nca import PRESETS, NCAConfig
+
+Question = Literal["loss", "attention", "prediction", "downsampling"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the networks are, and how long they train."""
+
+    preset: str
+    attention_preset: str
+    """Attention squeezes 16 channels to one, which the smallest networks can't do without."""
+    size: int
+    steps: int
+    seeds: tuple[int, ...]
+    members: int
+
+
+SCALES = {
+    "quick": Scale("small", "compact", 48, 400, (1, 2), 4),
+    "full": Scale("multi", "multi", 256, 100_000, (1, 2, 3), 10),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    nca: NCAConfig
+    readout_weight: float = 1.0
+
+
+def loss(base: NCAConfig) -> dict[str, Variant]:
+    """L_n alone and with the mask in the image channels."""
+    return {f"weight of L_RGB {weight:g}": Variant(base, weight) for weight in (1.0, 0.0, 0.1, 10.0)}
+
+
+def attention(base: NCAConfig) -> dict[str, Variant]:
+    """The paper's CBAM variant has twice the hidden units of its basic one: here width and attention are told apart."""
+    one = replace(base, levels=1, kernels=(3,))
+    return {"one level": Variant(one), "one level, half the hidden units": Variant(replace(one, hidden=base.hidden // 2)),
+            "one level, CBAM": Variant(replace(one, cbam=True))}  # fmt: skip
+
+
+def prediction(base: NCAConfig) -> dict[str, Variant]:
+    """Velocity, noise, and no diffusion at all."""
+    names = {"v": "diffusion, v", "noise": "diffusion, noise", "direct": "direct (no diffusion)"}
+    return {text: Variant(replace(base, prediction=name)) for name, text in names.items()}
+
+
+def downsampling(base: NCAConfig) -> dict[str, Variant]:
+    """Pixels per cell of the coarse level, and three levels."""
+    three = replace(base, levels=3, factor=2, kernels=(3,) * 3)
+    two = {f"factor {factor}": Variant(replace(base, factor=factor)) for factor in (4, 2, 8)}
+    return two | {"3 levels, factor 2": Variant(three)}
+
+
+QUESTIONS: dict[Question, Callable[[NCAConfig], dict[str, Variant]]] = {
+    "loss": loss, "attention": attention, "prediction": prediction, "downsampling": downsampling,
+}  # fmt: skip
+
+
+def answer(question: Question, scale: Scale, data: Path, runs: Path, cpu_bfloat16: bool) -> str:
+    """Trains what is not trained yet, one run after the other, and returns the table. Raises what `train.train` raises."""
+    base = NCAConfig(**PRESETS[scale.attention_preset if question == "attention" else scale.preset] | {"prediction": "v"})
+    rows, spreads = [], []
+    for name, variant in QUESTIONS[question](base).items():
+        trained = [_trained(variant, seed, scale, data, runs, cpu_bfloat16) for seed in scale.seeds]
+        chosen = unseen.of_run(trained[0], scale.size)
+        models = [export.load_run(run) for run in trained]
+        dice = np.array([unseen.scored(model, chosen, scale.members) for model in models])
+        means = dice.mean(axis=1)
+        spreads.append(float(np.ptp(means)))
+        more = {"parameters": f"{sum(p.numel() for p in models[0].network().parameters()):,}",
+                "CPU minutes": f"{np.mean([_minutes(run) for run in trained]):.1f}",
+                "each seed": ", ".join(f"{value:.3f}" for value in means)}  # fmt: skip
+        rows.append(tables.Row(name, dice.mean(axis=0), more))
+    note = (f"n = {len(chosen)} test photos, {scale.members} members, {scale.size} px, {scale.steps} steps, "
+            f"seeds {', '.join(map(str, scale.seeds))}; Dice is the mean over the seeds; "
+            f"largest difference of two seeds of one row {max(spreads):.3f}")  # fmt: skip
+    return f"{tables.against_first(rows, max(spreads))}\n\n{note}"
+
+
+def _trained(variant: Variant, seed: int, scale: Scale, data: Path, runs: Path, cpu_bfloat16: bool) -> Path:
+    """The run of a variant, named by what it changes, so that questions share what they have in common."""
+    settings = replace(
+        train.CONFIGS["skin-nca"][1], data=PhotosSettings(data, size=scale.size), nca=variant.nca,
+        readout_weight=variant.readout_weight, steps=scale.steps, seed=seed, validate_every=scale.steps,
+        cpu_bfloat16=cpu_bfloat16,
+    )  # fmt: skip
+    c = variant.nca
+    name = (f"{scale.size}px-{scale.steps}-C{c.channels}-H{c.hidden}-L{c.levels}-f{c.factor}-{c.prediction}"
+            f"{'-cbam' * c.cbam}-w{variant.readout_weight:g}-seed{seed}")  # fmt: skip
+    settings = replace(settings, run=runs / name)
+    if not _finished(settings.run, scale.steps):
+        train.train(settings)
+    return settings.run
+
+
+def _finished(run: Path, steps: int) -> bool:
+    log = run / "metrics.jsonl"
+    return (run / "best.pt").exists() and json.loads(log.read_text().splitlines()[-1])["step"] == steps
+
+
+def _minutes(run: Path) -> float:
+    return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["cpu_minutes"]

@@ -1,0 +1,103 @@
+"""The questions that the paper on NCA diffusion leaves open, each answered by a command that prints a table.
+
+    python training/questions.py train loss --data data/skin
+    python training/questions.py steps --run runs/skin-nca
+
+docs/nca-questions.md has the tables that two CPU cores gave. `--scale full` is the same code at the paper's size, for a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from experiments import sampling, variants
+from veloxseg.errors import VeloxSegError
+
+
+def train(
+    question: tyro.conf.Positional[variants.Question],
+    data: Path = Path("data/skin"),
+    runs: Path = Path("runs/questions"),
+    scale: Literal["quick", "full"] = "quick",
+    cpu_bfloat16: bool = False,
+) -> str:
+    """What takes trainings; runs that are finished are not trained again.
+
+    Args:
+        question: loss: L_n + weight * L_RGB; attention: CBAM at equal width; prediction: v, noise, or no diffusion at all;
+            downsampling: factors 2, 4, 8 and three levels.
+        data: prepared photos.
+        runs: folder of the runs.
+        scale: quick: minutes per row on a CPU core; full: the published size.
+        cpu_bfloat16: half precision on the CPU, see train.py.
+    """
+    return variants.answer(question, variants.SCALES[scale], data, runs, cpu_bfloat16)
+
+
+def steps(run: Path, photos: int = 24) -> str:
+    """Dice of one member against steps, for DDIM, DPM-Solver++ and DDPM.
+
+    Args:
+        run: a run of train.py skin-nca.
+        photos: how many test photos.
+    """
+    return sampling.steps(run, photos)
+
+
+def ensemble(run: Path, photos: int | None = None) -> str:
+    """1 to 20 members: Dice, rank correlation of the uncertainty with Dice, Dice of the surest photos.
+
+    Args:
+        run: a run of train.py skin-nca.
+        photos: how many test photos; all when not given.
+    """
+    return sampling.ensemble(run, photos)
+
+
+def strata(runs: list[Path]) -> str:
+    """Dice by area and contrast of the lesion.
+
+    Args:
+        runs: finished runs on the same photos.
+    """
+    return sampling.strata(runs)
+
+
+def naive(run: Path, photos: int = 4, members: int = 1) -> str:
+    """The shipped ensemble against every step of the diffusion with every cell computed.
+
+    Args:
+        run: a run of train.py skin-nca.
+        photos: how many test photos.
+        members: of both ensembles.
+    """
+    return sampling.naive(run, photos, members)
+
+
+def larger(run: Path, sides: tuple[int, ...] = (256, 512, 1024), photos: int = 4) -> str:
+    """Large photos: the network at its training size, or at the size of the photo.
+
+    Args:
+        run: a run of train.py skin-nca.
+        sides: longer sides of the photos in pixels.
+        photos: how many test photos.
+    """
+    return sampling.larger(run, sides, photos)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    commands = {answer.__name__: answer for answer in (train, steps, ensemble, strata, naive, larger)}
+    try:
+        print(tyro.extras.subcommand_cli_from_dict(commands, description=__doc__))
+    except VeloxSegError as error:
+        sys.exit(error.text)
+
+
+if __name__ == "__main__":
+    main()
