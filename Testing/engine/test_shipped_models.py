@@ -73,10 +73,11 @@ def test_package_is_intact_and_reproduces_its_example(folder):
 
 
 def test_shipped_models_are_small():
-    names = ["brain-regions-t1", "brain-tumor-mri-demo", "head-neck-petct-demo", "petct-lesions-demo"]
-    assert [folder.name for folder in cards.shipped()] == names
-    size = sum(file.stat().st_size for folder in cards.shipped() for file in folder.rglob("*") if file.is_file())
-    assert size < 15e6
+    photos = ["skin-lesion-nca-demo", "skin-lesion-veloxseg-demo"]
+    volumes = ["brain-regions-t1", "brain-tumor-mri-demo", "head-neck-petct-demo", "petct-lesions-demo"]
+    sizes = {folder.name: sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) for folder in cards.shipped()}
+    assert sorted(sizes) == [*volumes, *photos]
+    assert sum(sizes[name] for name in photos) < 3e6 and sum(sizes[name] for name in volumes) < 15e6
 
 
 def test_cards_are_honest():

@@ -149,7 +149,8 @@ def larger(run: Path, sides: tuple[int, ...], most: int) -> str:
                 photo = unseen.UnseenPhoto("", pixels, image, placement, truth, None)
                 dice.append(photo.dice(unseen.members(network, image, sampling).mean(0)))
             seconds = (time.process_time() - begun) / len(photo_group)
-            rows.append(tables.Row(f"{side} px photo, network at {size} px", np.array(dice), {"processor s per photo": f"{seconds:.2f}"}))
+            more = {"processor s per photo": f"{seconds:.2f}"}
+            rows.append(tables.Row(f"{side} px photo, network at {size} px", np.array(dice), more))
     return f"{tables.against_first(rows)}\n\nn = {most} test photos, 4 members, seed {SEED}"
 
 

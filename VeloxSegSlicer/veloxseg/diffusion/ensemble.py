@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -125,29 +128,28 @@ def segment(
     """The ensemble of an image (in_ch, *spatial), which is moved to the network's device.
 
     `progress(done, total)` counts calls of the network: it is called before the first and after every one. Raises
-    CANCELLED as soon as `cancelled()` is true before a call, and NUMERIC when a member is not a number. Members are drawn
-    one after the other and not kept; only STAPLE needs their masks, one byte per pixel and member.
+    CANCELLED as soon as `cancelled()` is true before a call, and NUMERIC when a member is not a number. On a CPU as many
+    members as torch has threads are drawn at once, from threads that also call `progress` and `cancelled`; each has one
+    thread to itself, so that the result does not depend on their number. Members are not kept; only STAPLE needs their masks,
+    one byte per pixel and member.
     """
     calls = 1 if network.config.prediction == "direct" else sampling.calls
-    total, done = sampling.members * calls, 0
+    total, done, counting = sampling.members * calls, 0, Lock()
 
-    def report() -> None:
-        progress(done, total)
-        if done < total and cancelled():
-            raise VeloxSegError("CANCELLED")
-
-    def after_call() -> None:
+    def report(more: int) -> None:
         nonlocal done
-        done += 1
-        report()
+        with counting:
+            done += more
+            progress(done, total)
+            if done < total and cancelled():
+                raise VeloxSegError("CANCELLED")
 
-    report()
+    report(0)
     image = image.unsqueeze(0).to(next(network.parameters()))
     mean, squares, votes = (torch.zeros(image.shape[2:]) for _ in range(3))
     kept = []
-    with torch.inference_mode():
-        for member in range(sampling.members):
-            probability = draw_member(network, image, sampling, member, after_call)
+    with torch.inference_mode(), contextlib.closing(_drawn(network, image, sampling, lambda: report(1))) as drawn:
+        for member, probability in enumerate(drawn):
             if not probability.isfinite().all():
                 raise VeloxSegError("NUMERIC")
             # Welford's update: stable, and one pass.
@@ -165,6 +167,25 @@ def segment(
     else:
         mask = mean > sampling.threshold
     return Ensemble(mask, mean, squares / sampling.members, _agreement(votes, sampling.members))
+
+
+def _drawn(network: NCA, image: Tensor, sampling: Sampling, after_call: Callable[[], None]) -> Iterator[Tensor]:
+    """The members in their order; on a CPU several at a time."""
+
+    def draw(member: int) -> Tensor:
+        with torch.inference_mode():
+            return draw_member(network, image, sampling, member, after_call)
+
+    threads = torch.get_num_threads()
+    if image.device.type != "cpu" or min(threads, sampling.members) == 1:
+        yield from map(draw, range(sampling.members))
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(draw, range(sampling.members))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _agreement(votes: Tensor, members: int) -> float | None:
