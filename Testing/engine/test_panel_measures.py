@@ -1,0 +1,77 @@
+"""What the panel measures after a change, against the engine's numbers for the same mask."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from veloxseg import images, measures, photo_measures
+
+# By path: the package around the file needs 3D Slicer, the file itself does not.
+FILE = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "VeloxSegSlicerLib" / "Components.py"
+SPEC = importlib.util.spec_from_file_location("Components", FILE)
+Components = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(Components)
+
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+
+
+def blobs(shape, count=6, seed=3):
+    """bool (x, y, z) of balls, some of which touch."""
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
+    mask = np.zeros(shape, bool)
+    for _ in range(count):
+        mask |= np.linalg.norm(grid - rng.uniform(4, np.array(shape) - 4), axis=-1) < rng.uniform(1.5, 5)
+    return mask
+
+
+def to_ras(grid):
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = grid.index_to_world, grid.origin
+    return LPS_FROM_RAS @ matrix
+
+
+@pytest.mark.parametrize("pet_spacing", [(2.0, 2.5, 3.0), (4.1, 4.1, 3.3)])
+def test_lesions(pet_spacing):
+    grid = images.Grid((40, 36, 30), (2.0, 2.5, 3.0), (-30.0, 12.0, 400.0), OBLIQUE)
+    shape = tuple(int(math.ceil(n * a / b)) for n, a, b in zip(grid.size, grid.spacing, pet_spacing, strict=True))
+    # Moved a little, so that no center lies exactly between two voxels.
+    origin = grid.origin if pet_spacing == grid.spacing else (-29.913, 11.829, 400.371)
+    pet_grid = images.Grid(shape, pet_spacing, origin, OBLIQUE)
+    mask = blobs(grid.size)
+    pet = np.random.default_rng(1).gamma(2.0, 2.0, shape).astype(np.float32)
+    expected = measures.lesions(mask.astype(np.uint8), np.ones(grid.size, np.float32), grid, images.image_of(pet, pet_grid))
+    found = Components.pieces(Components.cut(mask.transpose(2, 1, 0), to_ras(grid)))
+    assert len(found) == len(expected) > 2
+    for piece, entry in zip(found, expected, strict=True):
+        assert piece.count == entry["voxels"]
+        assert piece.volumeMl == pytest.approx(entry["volume_ml"])
+        assert piece.centerRas * [-1, -1, 1] == pytest.approx(entry["centroid_lps"])
+        assert Components.diameterMm(piece) == pytest.approx(entry["diameter_mm"])
+        numbers = Components.suv(piece, pet.transpose(2, 1, 0), to_ras(pet_grid))
+        assert numbers == pytest.approx({name: entry[name] for name in numbers})
+
+
+@pytest.mark.parametrize("mm_per_px", [None, 0.05])
+def test_photo(mm_per_px):
+    mask = blobs((60, 50, 8)).max(axis=2)
+    expected = photo_measures.measure(mask, mm_per_px)
+    numbers = Components.photo(mask, mm_per_px)
+    assert numbers == pytest.approx({name: getattr(expected, name) for name in numbers}, rel=1e-4)
+    assert len(numbers) == (3 if mm_per_px is None else 6)
+
+
+def test_empty_mask():
+    empty = Components.cut(np.zeros((5, 6, 7), bool), np.eye(4))
+    assert empty.count == 0
+    assert Components.pieces(empty) == []
+    assert Components.photo(np.zeros((5, 6), bool), None) == {"area_px": 0, "perimeter_px": 0, "diameter_px": 0}
+
+
+def test_largest_distance_between_positions():
+    assert Components.farthestMm([(0, 0, 0), (3, 4, 0), (1, 1, 1)]) == pytest.approx(5)
+    assert Components.farthestMm([(1, 2, 3)]) == 0
