@@ -11,18 +11,11 @@ import warnings
 import numpy as np
 import torch
 from monai.metrics import compute_surface_dice
-from scipy import ndimage
+
+from veloxseg.comparison import as_masks, hd95, untouched_components
 
 # The three evaluated regions of a BraTS label map with 1 necrotic core, 2 oedema, 3 enhancing tumour.
 BRATS_REGIONS = {"ET": (3,), "TC": (1, 3), "WT": (1, 2, 3)}
-
-
-def as_masks(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as boolean arrays; raises ValueError if their shapes differ."""
-    prediction, reference = np.asarray(prediction), np.asarray(reference)
-    if prediction.shape != reference.shape:
-        raise ValueError(f"shapes differ: prediction {prediction.shape}, reference {reference.shape}")
-    return prediction != 0, reference != 0
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray, both_empty: float = math.nan) -> float:
@@ -35,35 +28,6 @@ def dice(prediction: np.ndarray, reference: np.ndarray, both_empty: float = math
     if size == 0:
         return both_empty
     return 2 * int((prediction & reference).sum()) / size
-
-
-def surface_distances(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Distances from each surface voxel of one mask to the nearest one of the other, in both directions.
-
-    A surface voxel is one that a 6-neighbour erosion removes; voxels outside the array count as background.
-    `spacing` holds the voxel edge per array axis (1 where not given). None if either mask is empty.
-    """
-    prediction, reference = as_masks(prediction, reference)
-    if not prediction.any() or not reference.any():
-        return None
-    # Only the common bounding box matters: everything outside of it is background, like outside the array.
-    box = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
-    surfaces = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (prediction, reference)]
-    to_prediction, to_reference = (
-        ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces
-    )
-    return to_reference[surfaces[0]], to_prediction[surfaces[1]]
-
-
-def hd95(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
-) -> float:
-    """95th percentile of the surface distances of both directions pooled (as medpy); NaN if a mask is empty."""
-    # MONAI takes the larger of the two directions' percentiles; the published numbers, and the fixtures, pool them
-    distances = surface_distances(prediction, reference, spacing)
-    return math.nan if distances is None else float(np.percentile(np.concatenate(distances), 95))
 
 
 def surface_dice(
@@ -171,14 +135,6 @@ def confusion(prediction: np.ndarray, reference: np.ndarray) -> tuple[int, int, 
     fp = int(prediction.sum()) - tp
     fn = int(reference.sum()) - tp
     return tp, fp, fn, prediction.size - tp - fp - fn
-
-
-def untouched_components(mask: np.ndarray, other: np.ndarray) -> tuple[int, int, int]:
-    """(components of `mask` that `other` never touches, all components of `mask`, voxels of the former)."""
-    labels, count = ndimage.label(mask, structure=ndimage.generate_binary_structure(mask.ndim, 2))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    untouched = np.setdiff1d(np.arange(1, count + 1), labels[other])
-    return len(untouched), count, int(sizes[untouched].sum())
 
 
 def ratio(numerator: float, denominator: float) -> float:

@@ -113,10 +113,17 @@ class Job:
         bands = np.ceil((voxels - middle) / (high - middle) * len(values)).clip(0, len(values)).astype(int)
         return self.reference.labels(np.array([0, *values])[bands])
 
+    def probability(self, highest: float) -> Image:
+        """Rises with the values, 0.5 in their middle."""
+        voxels = self.reference.voxels.astype(float)
+        return self.reference.labels(np.rint(255 * highest * (voxels - voxels.min()) / np.ptp(voxels)))
+
     def write(self, mask: Image, highest: float = 0.97) -> None:
         folder = self.folder / self.request["output"]
         folder.mkdir()
         mask.write(folder / "mask.nrrd")
+        if "probability" in self.request["outputs"]:
+            self.probability(1.0 if mask.voxels.any() else highest).write(folder / "probability.nrrd")
         report = self.report(mask, highest)
         (folder / "results.json").write_text(json.dumps(report), encoding="utf-8")
         files = {

@@ -12,7 +12,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 import vtk
 
-from VeloxSegSlicerLib import Results, Run, Statistics, Views
+from VeloxSegSlicerLib import CsvFile, Facts, Lesions, ResultTable, Run, Statistics, Views
 from VeloxSegSlicerLib.Segmenter import Settings
 
 
@@ -149,9 +149,9 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         slicer.mrmlScene.Clear(False)
         slicer.util.loadScene(path)
         node = slicer.util.getFirstNodeByClassByName("vtkMRMLSegmentationNode", name)
-        self.assertTrue(Results.isResult(node))
+        self.assertTrue(Facts.isResult(node))
         facts = {
-            key: Results.fact(node, key)
+            key: Facts.fact(node, key)
             for key in (
                 "ModelId",
                 "ModelVersion",
@@ -182,7 +182,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
                 "Quality": "BALANCED",
             },
         )
-        self.assertEqual(json.loads(Results.fact(node, "InputNames")), {"T1": "T1 head"})
+        self.assertEqual(json.loads(Facts.fact(node, "InputNames")), {"T1": "T1 head"})
         segment = node.GetSegmentation().GetNthSegment(0)
         np.testing.assert_allclose(segment.GetColor(), color, atol=1e-5)
         self.assertEqual(
@@ -210,20 +210,25 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, segmentId, volume)
         self.assertEqual(Statistics.measure(node)[0].voxels, 4)
 
+    def writeCsv(self, node, path):
+        table = ResultTable.of(node, Lesions.of(node), smallestMl=0.1)
+        CsvFile.write(CsvFile.rows(node, table), path)
+
     def test_csv(self):
         _images, result = self.segmentPetct()
         path = self.folder / "measures.csv"
-        Statistics.writeCsv(result.segmentation, path)
+        self.writeCsv(result.segmentation, path)
         self.assertNotIn(b"\r", path.read_bytes())
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        self.assertEqual([row["kind"] for row in rows], ["segment", "lesion"])
-        self.assertAlmostEqual(
-            float(rows[0]["volume_ml"]), result.report["segments"][0]["volume_ml"], places=3
-        )
-        self.assertEqual(rows[1]["position_r_mm"], "-1.0000")
-        self.assertEqual(rows[1]["position_a_mm"], "-2.0000")
-        self.assertEqual((rows[1]["suv_max_g_per_ml"], rows[0]["suv_max_g_per_ml"]), ("8.0000", ""))
+        self.assertEqual([row["kind"] for row in rows], ["lesion", "total"])
+        self.assertEqual((rows[0]["included"], rows[0]["reviewed"], rows[1]["included"]), ("yes", "no", ""))
+        for row in rows:
+            self.assertAlmostEqual(float(row["volume_ml"]), result.report["segments"][0]["volume_ml"], places=3)
+        self.assertEqual(rows[0]["position_r_mm"], "-1.0000")
+        self.assertEqual(rows[0]["position_a_mm"], "-2.0000")
+        self.assertEqual((rows[0]["suv_mean_g_per_ml"], rows[1]["suv_mean_g_per_ml"]), ("5.0000", ""))
+        self.assertEqual((rows[1]["suv_max_g_per_ml"], rows[1]["lesions"]), ("8.0000", "1"))
         for row in rows:
             self.assertEqual(
                 (row["model"], row["demo"], row["device"]), ("Test PET/CT lesions", "yes", "Fake device")
@@ -232,7 +237,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
     def test_csvWithoutSuvHasNoSuvColumns(self):
         _volume, node = self.segmentBrain()
         path = self.folder / "measures.csv"
-        Statistics.writeCsv(node, path)
+        self.writeCsv(node, path)
         self.assertNotIn("suv", path.read_text(encoding="utf-8").splitlines()[0])
 
     def test_layersAndTheWayBack(self):

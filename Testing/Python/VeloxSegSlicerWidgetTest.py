@@ -47,6 +47,10 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.ui.segmentButton.click()
         self.assertTrue(fixtures.waitFor(lambda: not self.widget.logic.segmenter.isBusy))
 
+    def rows(self):
+        table = self.ui.segmentsTable
+        return [table.item(row, 0).text() for row in range(table.rowCount)]
+
     def noticeButtons(self):
         buttons = (self.ui.noticeFirstButton, self.ui.noticeSecondButton)
         return [button.text for button in buttons if not button.isHidden()]
@@ -118,8 +122,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.run_("succeed")
         self.assertRegex(self.ui.noticeLabel.text, r"^Done in \d+ s\. Lesions: 1")
         self.assertFalse(self.ui.resultsCollapsibleButton.collapsed)
-        self.assertEqual(self.ui.segmentsTable.rowCount, 1)
-        self.assertEqual(self.ui.segmentsTable.item(0, 0).text(), "Lesion")
+        self.assertEqual(self.rows(), ["Lesion 1", "Total"])
         node = self.ui.resultSelector.currentNode()
         self.assertIn("[demo]", node.GetName())
         self.assertIn("[demo]", self.ui.resultFactsLabel.text)
@@ -134,7 +137,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         second = self.ui.resultSelector.currentNode()
         self.assertIsNot(first, second)
         self.ui.resultSelector.setCurrentNode(first)
-        self.assertEqual(self.ui.segmentsTable.rowCount, 1)
+        self.assertEqual(self.rows(), ["Lesion 1", "Total"])
 
     def test_failures(self):
         self.addPetct()
@@ -155,7 +158,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.addPetct()
         self.run_("empty")
         self.assertIn("above the threshold 0.50. The highest score was 0.34", self.ui.noticeLabel.text)
-        self.assertEqual(self.noticeButtons(), ["Go there", "Model card"])
+        self.assertEqual(self.noticeButtons(), ["Go there", "Lower sensitivity threshold to 0.30"])
         self.ui.noticeFirstButton.click()
 
     def test_cancelButton(self):
@@ -207,7 +210,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.assertEqual(self.panel.images["CT"].GetName(), name)
         self.assertEqual(self.ui.seedSpinBox.value, 77)
         self.assertEqual(self.ui.resultSelector.currentNode().GetName(), result)
-        self.assertEqual(self.ui.segmentsTable.rowCount, 1)
+        self.assertEqual(self.rows(), ["Lesion 1", "Total"])
 
     def test_tableHidesSegmentsAndCentersViews(self):
         fixtures.sphereVolume("T1", center=(10, 20, 30))

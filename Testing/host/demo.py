@@ -105,22 +105,20 @@ def save(folder: Path, outer, panel, node) -> None:
     """Panel, slice views, 3D view, segmentation and table as files."""
     import slicer
 
-    from VeloxSegSlicerLib import Statistics
-
     slicerhost.grabWidget(outer, folder / "panel.png")
     slicerhost.grabSliceViews(folder / "slices.png")
     panel.ui.show3DButton.click()
     slicerhost.grab3DView(folder / "three-d.png")
     if not slicer.util.saveNode(node, str(folder / "segmentation.seg.nrrd"), {}):
         raise DemoError("the segmentation could not be saved")
-    Statistics.writeCsv(node, folder / "measures.csv")
+    panel.results.lesions.saveCsv(folder / "measures.csv")
 
 
 def report(task: Task, node) -> None:
-    from VeloxSegSlicerLib import Results, Statistics
+    from VeloxSegSlicerLib import Facts, Statistics
 
-    print(f"  device: {Results.fact(node, 'Device')}")
-    stages = json.loads(Results.fact(node, "StageSeconds"))
+    print(f"  device: {Facts.fact(node, 'Device')}")
+    stages = json.loads(Facts.fact(node, "StageSeconds"))
     print("  stages: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
     for entry in Statistics.measure(node):
         print(f"    {entry.name:<22} {entry.volumeMl:9.1f} ml")

@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "VeloxSegSlicer"
 LIB = sorted((MODULE / "VeloxSegSlicerLib").glob("*.py"))
 SLICER_FACING = [MODULE / "VeloxSegSlicer.py", *LIB]
-UI = ElementTree.parse(MODULE / "Resources" / "UI" / "VeloxSegSlicer.ui").getroot()
+UI_FILES = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
+UIS = [ElementTree.parse(path).getroot() for path in UI_FILES]
 # Not shipped: the list itself and what Python leaves behind when it runs.
 NOT_SHIPPED = re.compile(r"^CMakeLists\.txt$|(^|/)__pycache__/")
 ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "VeloxSegSlicerLib"}
@@ -23,6 +24,11 @@ INTERACTIVE = {
     "QProgressBar",
     "qMRMLNodeComboBox",
     "qMRMLSegmentationShow3DButton",
+    "QDoubleSpinBox",
+    "QListWidget",
+    "QTabWidget",
+    "QTextBrowser",
+    "ctkSliderWidget",
 }
 
 
@@ -34,7 +40,7 @@ def listed(cmakeFile: Path, name: str) -> list[str]:
 
 
 def widgets():
-    return list(UI.iter("widget"))
+    return [widget for ui in UIS for widget in ui.iter("widget")]
 
 
 def text(widget, name: str) -> str:
@@ -106,7 +112,7 @@ def test_asciiAndLineFeeds():
 
 
 def test_noPathOfAMachine():
-    for path in [*SLICER_FACING, MODULE / "Resources" / "UI" / "VeloxSegSlicer.ui"]:
+    for path in [*SLICER_FACING, *UI_FILES]:
         assert not re.search(r"/(home|work|tmp|root)/|[A-Z]:\\\\", path.read_text(encoding="utf-8")), path
 
 
@@ -198,9 +204,8 @@ def test_everyControlHasTooltipAndName():
 
 def test_everyFieldLabelHasABuddyAndALetterOfItsOwn():
     names = {widget.get("name") for widget in widgets()}
-    for section in UI.iter("widget"):
-        if section.get("class") != "ctkCollapsibleButton":
-            continue
+    parts = [ui.find("widget") for path, ui in zip(UI_FILES, UIS, strict=True) if path.stem != "VeloxSegSlicer"]
+    for section in [*(widget for widget in widgets() if widget.get("class") == "ctkCollapsibleButton"), *parts]:
         letters = []
         for widget in section.iter("widget"):
             if widget.get("class") == "QLabel" and text(widget, "text").endswith(":"):
@@ -218,5 +223,5 @@ def test_noStyleSheetsNoFixedSizes():
 
 
 def test_sentencesOfTheUiFileAreAscii():
-    for element in UI.iter("string"):
+    for element in (string for ui in UIS for string in ui.iter("string")):
         assert (element.text or "").isascii()

@@ -68,6 +68,8 @@ def pieces(voxels: Voxels) -> list[Voxels]:
     """Connected pieces (26 neighbors), largest first."""
     from scipy import ndimage
 
+    if not voxels.count:
+        return []
     numbered, _count = ndimage.label(voxels.mask, AXES_26)
     found = [
         Voxels(numbered[box] == number, movedTo(voxels.ijkToRas, [part.start for part in box]))
@@ -174,21 +176,68 @@ def _directions() -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
 
 
-def _indicesOn(voxels: Voxels, shape: tuple[int, ...], ijkToRas: np.ndarray) -> np.ndarray:
-    """(n, 3) indices (k, j, i) of the voxels of another grid whose centers lie inside; at least the nearest to the center."""
-    toOther = np.linalg.inv(ijkToRas)
+def onGrid(voxels: Voxels, ijkToRas: np.ndarray) -> Voxels:
+    """The voxels of another, endless grid whose centers lie inside; `ijkToRas` is the grid from any of its voxels."""
+    low, high = _reach(voxels, ijkToRas)
+    box = _indices(low, high)
+    return cut(_isInside(voxels, box, ijkToRas), movedTo(ijkToRas, low))
+
+
+def united(first: Voxels, second: Voxels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two masks of one grid in one box: both masks (k, j, i), and the matrix to RAS of the box."""
+    parts = [part for part in (first, second) if part.count]
+    if not parts:
+        return first.mask, second.mask, first.ijkToRas
+    toGrid = np.linalg.inv(parts[0].ijkToRas)
+    starts = {id(part): startOn(part, toGrid) for part in parts}
+    low = np.min(list(starts.values()), axis=0)
+    high = np.max([starts[id(part)] + part.mask.shape for part in parts], axis=0)
+    masks = []
+    for part in (first, second):
+        mask = np.zeros(high - low, bool)
+        if part.count:
+            start = starts[id(part)] - low
+            mask[tuple(slice(a, a + n) for a, n in zip(start, part.mask.shape, strict=True))] = part.mask
+        masks.append(mask)
+    return masks[0], masks[1], movedTo(parts[0].ijkToRas, low)
+
+
+def startOn(part: Voxels, rasToIjk: np.ndarray) -> np.ndarray:
+    """(3,) index (k, j, i) of the first voxel of a part on a grid with equal voxels."""
+    return np.rint(rasToIjk[:3, :3] @ part.ijkToRas[:3, 3] + rasToIjk[:3, 3]).astype(int)[::-1]
+
+
+def _reach(voxels: Voxels, ijkToRas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest index (k, j, i) of another grid that may lie inside."""
     corners = np.array(np.meshgrid(*([-0.5, size - 0.5] for size in voxels.mask.shape))).reshape(3, -1).T
-    reached = _toRas(_toRas(corners, voxels.ijkToRas)[..., ::-1], toOther)[..., ::-1]
-    low = np.clip(np.floor(reached.min(axis=0)).astype(int), 0, np.array(shape) - 1)
-    high = np.clip(np.ceil(reached.max(axis=0)).astype(int), 0, np.array(shape) - 1)
-    box = np.stack(np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
-    own = np.rint(_toRas(_toRas(box, ijkToRas)[..., ::-1], np.linalg.inv(voxels.ijkToRas))[..., ::-1]).astype(int)
-    isOn = np.all((own >= 0) & (own < voxels.mask.shape), axis=-1)
-    isOn[isOn] = voxels.mask[tuple(own[isOn].T)]
-    if isOn.any():
-        return box[isOn]
-    nearest = np.rint(_toRas(voxels.centerRas[::-1], toOther)[::-1]).astype(int)
-    return np.clip(nearest, 0, np.array(shape) - 1)[None]
+    reached = _toRas(_toRas(corners, voxels.ijkToRas)[..., ::-1], np.linalg.inv(ijkToRas))[..., ::-1]
+    return np.floor(reached.min(axis=0)).astype(int), np.ceil(reached.max(axis=0)).astype(int)
+
+
+def _indices(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(k, j, i, 3) all indices of a box, its ends included."""
+    return np.stack(np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
+
+
+def _isInside(voxels: Voxels, indices: np.ndarray, ijkToRas: np.ndarray) -> np.ndarray:
+    """bool (...) for indices (..., 3) of another grid: whether their centers lie inside."""
+    own = _toRas(_toRas(indices, ijkToRas)[..., ::-1], np.linalg.inv(voxels.ijkToRas))[..., ::-1]
+    own = np.rint(own).astype(int)
+    isInside = np.all((own >= 0) & (own < voxels.mask.shape), axis=-1)
+    isInside[isInside] = voxels.mask[tuple(own[isInside].T)]
+    return isInside
+
+
+def _indicesOn(voxels: Voxels, shape: tuple[int, ...], ijkToRas: np.ndarray) -> np.ndarray:
+    """(n, 3) indices (k, j, i) of an image's voxels whose centers lie inside; at least the nearest to the center."""
+    last = np.array(shape) - 1
+    low, high = (np.clip(end, 0, last) for end in _reach(voxels, ijkToRas))
+    box = _indices(low, high)
+    isInside = _isInside(voxels, box, ijkToRas)
+    if isInside.any():
+        return box[isInside]
+    nearest = np.rint(_toRas(voxels.centerRas[::-1], np.linalg.inv(ijkToRas))[::-1]).astype(int)
+    return np.clip(nearest, 0, last)[None]
 
 
 def _peak(values: np.ndarray, indices: np.ndarray, ijkToRas: np.ndarray) -> float:

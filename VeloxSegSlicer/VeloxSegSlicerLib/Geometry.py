@@ -31,6 +31,10 @@ class Grid:
         """Volume of one voxel in milliliters."""
         return abs(float(np.linalg.det(self.ijkToRas[:3, :3]))) / 1000.0
 
+    def index(self, positionRas) -> np.ndarray:
+        """(3,) fractional voxel index (i, j, k) of a position in RAS mm."""
+        return np.linalg.solve(self.ijkToRas[:3, :3], np.asarray(positionRas) - self.ijkToRas[:3, 3])
+
     def description(self) -> str:
         """Size and spacing for a tooltip or the log."""
         size = " x ".join(str(n) for n in self.size)
@@ -41,6 +45,12 @@ class Grid:
 def rasFromLps(position) -> np.ndarray:
     """(3,) RAS mm of a position in LPS mm; the same function also goes back."""
     return np.asarray(position, dtype=float) * LPS_FROM_RAS
+
+
+def positionText(positionRas) -> str:
+    """A position for people: whole millimeters with the letter of the side, such as "L 32, A 12, S 40"."""
+    letters = [sides[0] if value >= 0 else sides[1] for value, sides in zip(positionRas, ("RL", "AP", "SI"), strict=True)]
+    return ", ".join(f"{letter} {abs(value):.0f}" for letter, value in zip(letters, positionRas, strict=True))
 
 
 def isMoved(volumeNode) -> bool:

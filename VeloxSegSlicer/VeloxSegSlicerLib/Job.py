@@ -7,7 +7,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Geometry
+from . import Geometry, Sensitivity
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -52,7 +52,7 @@ class Job:
             "device": device,
             "overlap": overlap,
             "seed": seed,
-            "outputs": ["mask", "measures"],
+            "outputs": ["mask", "measures", *(() if Sensitivity.whyNot(card) else ("probability",))],
         }
         self.requestFile.write_text(json.dumps(request, indent=2), encoding="utf-8")
 

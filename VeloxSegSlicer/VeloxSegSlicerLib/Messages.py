@@ -4,36 +4,49 @@ import math
 
 from slicer.i18n import tr as _
 
+from . import Facts, Geometry, ResultTable
 from .Segmenter import Result
 
 
-def doneText(result: Result) -> str:
+def doneText(result: Result, table: ResultTable.ResultTable) -> str:
     """Such as: Done in 24 s. Lesions: 7, total 83.0 ml."""
-    segments = [entry for entry in result.report.get("segments", []) if entry["voxels"]]
-    facts = {
-        "seconds": math.ceil(result.seconds),
-        "total": sum(entry["volume_ml"] for entry in segments),
-    }
-    if result.card.listsLesions:
-        text = _("Done in {seconds} s. Lesions: {count}, total {total:.1f} ml.")
-        text = text.format(count=len(result.report.get("lesions", [])), **facts)
-    else:
-        text = _("Done in {seconds} s. Segments: {count}, total {total:.1f} ml.").format(
-            count=len(segments), **facts
-        )
+    text = _("Done in {seconds} s.").format(seconds=math.ceil(result.seconds)) + " " + _found(table)
+    if table.kind == Facts.PHOTO and Facts.fact(result.segmentation, "Agreement"):
+        text += " " + agreementText(Facts.number(result.segmentation, "Agreement"))
     if result.isReferenceGone:
         text += " " + _("The reference image was deleted meanwhile; the result keeps its grid.")
     return text
 
 
+def agreementText(agreement: float) -> str:
+    """Such as: Agreement between runs 94 %."""
+    return _("Agreement between runs {percent:.0f} %.").format(percent=100 * agreement)
+
+
 def emptyText(result: Result) -> str:
     """Nothing found is a result too: say how close it was and what may be behind it."""
     text = _("Nothing was found above the threshold {threshold:.2f}.").format(threshold=result.card.threshold)
-    highest = result.report.get("highest_probability", {}).get("value")
-    if highest is None:
+    highest = result.report.get("highest_probability", {})
+    if "value" not in highest:
         return text
     reasons = _(
-        "The highest score was {score:.2f}. Possible reasons: nothing is there, images are swapped, or values"
+        "The highest score was {score:.2f} at {position}. Possible reasons: nothing is there, images are swapped, or values"
         " are not in the expected unit."
     )
-    return f"{text} {reasons.format(score=highest)}"
+    position = Geometry.positionText(Geometry.rasFromLps(highest["position_lps"]))
+    return f"{text} {reasons.format(score=highest['value'], position=position)}"
+
+
+def _found(table: ResultTable.ResultTable) -> str:
+    values = table.total.values
+    if table.kind == Facts.LESIONS:
+        pieces = sum(len(row.numbers) for row in table.rows if row.kind == ResultTable.REST)
+        text = _("Lesions: {count}, total {total:.1f} ml.").format(count=table.lesionCount, total=values.get("volume_ml", 0.0))
+        return text + " " + _("Smaller pieces: {count}.").format(count=pieces) if pieces else text
+    if table.kind == Facts.PHOTO:
+        area = _("{px:.0f} px, {share:.1f} % of the photo.").format(px=values["area_px"], share=values["share"])
+        if "area_mm2" in values:
+            area = _("{mm2:.1f} mm2, {share:.1f} % of the photo.").format(mm2=values["area_mm2"], share=values["share"])
+        return f"{table.rows[0].name}: {area}"
+    count = sum(row.kind == ResultTable.SEGMENT and row.values["voxels"] > 0 for row in table.rows)
+    return _("Segments: {count}, total {total:.1f} ml.").format(count=count, total=values.get("volume_ml", 0.0))

@@ -36,7 +36,10 @@ class VeloxSegParameters:
     quality - trade of time against smooth window borders.
     seed - start of all random numbers of a run.
     keepFiles - keep the job folder for troubleshooting.
+    output - the segmentation that the next result replaces; none makes a new one.
     result - the segmentation shown under Results.
+    smallestLesionMl - smaller lesions share one row of the table.
+    separateSegments - one segment per lesion.
     """
 
     task: str = ""
@@ -44,7 +47,10 @@ class VeloxSegParameters:
     quality: Quality = Quality.BALANCED
     seed: Annotated[int, WithinRange(0, 999999)] = 1234
     keepFiles: bool = False
+    output: vtkMRMLSegmentationNode
     result: vtkMRMLSegmentationNode
+    smallestLesionMl: Annotated[float, WithinRange(0.0, 100.0)] = 0.1
+    separateSegments: bool = False
 
 
 class RoleChoices:

@@ -1,138 +1,144 @@
-"""The Results section: which result, its segments with volumes, 3D, CSV."""
+"""The Results section: one result in four tabs, and what a finished run brings."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
-from . import Results, Statistics, Views
-
-NAME_COLUMN = 0
-VOLUME_COLUMN = 1
+from . import Facts, Geometry, Messages, Notice, Results, Sensitivity, Views
+from .CompareTab import CompareTab
+from .DetailsTab import DetailsTab
+from .LesionsTab import LesionsTab
+from .Segmenter import Result
+from .UncertaintyTab import UncertaintyTab
 
 
 class ResultView:
-    """Shows one segmentation of this module in the widgets of the .ui file."""
+    """Shows one segmentation of this module."""
 
-    def __init__(self, ui, layers: Views.Layers) -> None:
+    def __init__(self, ui, layers: Views.Layers, modulePath: Path, onLog: Callable, onChosen: Callable) -> None:
         """
         :param ui: the child widgets of the panel.
         :param layers: the slice layers to restore.
+        :param modulePath: folder that holds the engine package.
+        :param onLog: called with each line for the log.
+        :param onChosen: called with a segmentation that shall be shown from now on.
         """
         self._ui = ui
         self._layers = layers
         self._node = None
-        self._shown: tuple = ()
-        self._isFilling = False
-        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", Results.MODEL_ATTRIBUTE)
-        ui.segmentsTable.setColumnCount(2)
-        ui.segmentsTable.setHorizontalHeaderLabels([_("Segment"), _("Volume (ml)")])
-        ui.segmentsTable.horizontalHeader().setSectionResizeMode(NAME_COLUMN, qt.QHeaderView.Stretch)
-        ui.segmentsTable.horizontalHeader().setSectionResizeMode(
-            VOLUME_COLUMN, qt.QHeaderView.ResizeToContents
-        )
-        ui.segmentsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        ui.segmentsTable.verticalHeader().hide()
-        ui.segmentsTable.connect("itemChanged(QTableWidgetItem*)", self._onItemChanged)
-        ui.segmentsTable.connect("itemSelectionChanged()", self._onSelectionChanged)
-        ui.saveCsvButton.connect("clicked()", self._onSaveCsv)
-        ui.restoreViewsButton.connect("clicked()", self._onRestoreViews)
+        self._empty: Result | None = None
+        self._onChosen = onChosen
+        self.lesions = LesionsTab(ui, layers)
+        self.uncertainty = UncertaintyTab(ui, layers)
+        self.compare = CompareTab(ui, modulePath, onLog)
+        self.details = DetailsTab(ui)
+        self._shown: tuple | None = None
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", Facts.MODEL_ID)
+        ui.keepEmptyButton.connect("clicked()", self.keepEmpty)
 
     def show(self, node) -> None:
-        """Show a result, or nothing for None. Voxels are counted only when something changed."""
+        """Show a result, or nothing for None."""
+        ui = self._ui
+        self._node = node
+        self.lesions.show(node)
         now = (node.GetID(), node.GetSegmentation().GetMTime()) if node is not None else ()
-        if now != self._shown or not self._shown:
-            self._shown, self._node = now, node
-            self._fillTable()
-            self._ui.show3DButton.setSegmentationNode(node)
-            self._ui.resultFactsLabel.text = _factsText(node) if node is not None else ""
-        self._ui.resultsCollapsibleButton.enabled = True
-        for widget in (self._ui.segmentsTable, self._ui.resultFactsLabel):
-            widget.setVisible(node is not None)
-        self._ui.saveCsvButton.enabled = node is not None
-        self._ui.show3DButton.enabled = node is not None
-        self._ui.restoreViewsButton.enabled = self._layers.canRestore
+        if now != self._shown:
+            self._shown = now
+            self.uncertainty.show(node)
+            self.compare.show(node)
+            self.details.show(node)
+            ui.resultFactsLabel.text = _factsText(node) if node is not None else ""
+        ui.resultFactsLabel.setVisible(node is not None)
+        isEmpty = self._empty is not None
+        ui.resultTabs.setVisible(node is not None or isEmpty)
+        ui.emptyFrame.setVisible(isEmpty)
 
-    def saveCsv(self, path: str) -> None:
-        """Write the measures of the shown result.
+    def take(self, result: Result) -> Notice.Message:
+        """Show what a finished run brought, and say it.
 
-        :raises OSError: when the file cannot be written.
+        :param result: a run that is done, with or without a segmentation.
+        :return: the message for the notice line.
         """
-        Statistics.writeCsv(self._node, Path(path))
+        self._ui.resultsCollapsibleButton.collapsed = False
+        self._empty = None
+        if result.segmentation is None:
+            self._empty = result
+            self._ui.emptyLabel.text = Messages.emptyText(result)
+            return self._emptyMessage(result)
+        self._present(result)
+        return Notice.Message(Notice.INFO, Messages.doneText(result, self.lesions.content))
 
-    def _fillTable(self) -> None:
-        measures = Statistics.measure(self._node) if self._node is not None else []
-        table = self._ui.segmentsTable
-        self._isFilling = True
-        table.setRowCount(len(measures))
-        for row, entry in enumerate(measures):
-            table.setItem(row, NAME_COLUMN, _nameItem(entry, self._node))
-            volume = qt.QTableWidgetItem(f"{entry.volumeMl:.1f}")
-            volume.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-            table.setItem(row, VOLUME_COLUMN, volume)
-        self._isFilling = False
-        table.resizeRowsToContents()
-        table.updateGeometry()
+    def keepEmpty(self) -> None:
+        """Add the empty result to the scene, because the person asked for it."""
+        self._place()
 
-    def _segmentIdAt(self, row: int) -> str:
-        return self._ui.segmentsTable.item(row, NAME_COLUMN).data(qt.Qt.UserRole)
+    def lowerSensitivity(self, threshold: float) -> None:
+        """Add the empty result with a threshold at which something is found."""
+        self._place()
+        self.lesions.setSensitivity(threshold)
+        self.lesions.refresh()
+        self.lesions.goToLargest()
 
-    def _onItemChanged(self, item) -> None:
-        if self._isFilling or self._node is None:
-            return
-        isVisible = item.checkState() == qt.Qt.Checked
-        self._node.GetDisplayNode().SetSegmentVisibility(self._segmentIdAt(item.row()), isVisible)
+    def previousLesion(self) -> None:
+        """Go to the row above."""
+        self.lesions.step(-1)
 
-    def _onSelectionChanged(self) -> None:
-        row = self._ui.segmentsTable.currentRow()
-        if not self._isFilling and self._node is not None and row >= 0:
-            center = self._node.GetSegmentCenterRAS(self._segmentIdAt(row))
-            if center is not None:
-                Views.jumpTo(center)
+    def nextLesion(self) -> None:
+        """Go to the row below."""
+        self.lesions.step(1)
 
-    def _onSaveCsv(self) -> None:
-        path = qt.QFileDialog.getSaveFileName(
-            slicer.util.mainWindow(), _("Save measures"), f"{self._node.GetName()}.csv", _("Tables (*.csv)")
-        )
-        # Qt 6 bindings give a pair of file name and filter.
-        path = path[0] if isinstance(path, tuple) else path
-        if not path:
-            return
-        try:
-            self.saveCsv(path)
-        except OSError as error:
-            slicer.util.errorDisplay(
-                _("The table could not be written: {reason}").format(reason=error.strerror)
-            )
+    def toggleOverlay(self) -> None:
+        """Hide the shown result in all views, or show it again."""
+        display = self._node.GetDisplayNode() if self._node is not None else None
+        if display is not None:
+            display.SetVisibility(not display.GetVisibility())
 
-    def _onRestoreViews(self) -> None:
-        self._layers.restore()
-        self._ui.restoreViewsButton.enabled = False
+    def forget(self) -> None:
+        """The scene closes."""
+        self._empty = None
+        self.compare.abandon()
+        self.lesions.forget()
+        self.show(None)
 
+    def cleanup(self) -> None:
+        """The panel goes away."""
+        self.compare.cleanup()
 
-def _nameItem(entry: Statistics.Measure, node):
-    item = qt.QTableWidgetItem(entry.name)
-    item.setData(qt.Qt.UserRole, entry.segmentId)
-    item.setData(qt.Qt.DecorationRole, qt.QColor(*(round(255 * part) for part in entry.color)))
-    isVisible = node.GetDisplayNode() is not None and node.GetDisplayNode().GetSegmentVisibility(
-        entry.segmentId
-    )
-    item.setCheckState(qt.Qt.Checked if isVisible else qt.Qt.Unchecked)
-    return item
+    def _place(self) -> None:
+        """Put the empty result into the scene."""
+        result, self._empty = self._empty, None
+        result.segmentation = Results.place(result.loaded)
+        self._present(result)
+
+    def _present(self, result: Result) -> None:
+        self._layers.show(result.card, result.images)
+        self.lesions.keep(result.segmentation, Sensitivity.of(result.loaded))
+        self._onChosen(result.segmentation)
+        self.show(result.segmentation)
+        self.lesions.goToLargest()
+
+    def _emptyMessage(self, result: Result) -> Notice.Message:
+        """Nothing found is a result too: say how close it was and offer to look there."""
+        buttons = []
+        highest = result.report.get("highest_probability", {})
+        if "value" in highest:
+            position = Geometry.rasFromLps(highest["position_lps"])
+            buttons.append(Notice.Button(_("Go there"), lambda: Views.jumpTo(position)))
+        threshold = Sensitivity.lowered(highest.get("value", 0.0))
+        if threshold and Sensitivity.of(result.loaded) is not None:
+            label = _("Lower sensitivity threshold to {threshold:.2f}").format(threshold=threshold)
+            buttons.append(Notice.Button(label, lambda: self.lowerSensitivity(threshold)))
+        return Notice.Message(Notice.INFO, Messages.emptyText(result), tuple(buttons))
 
 
 def _factsText(node) -> str:
-    """How the result was made, in two lines."""
-    names = json.loads(Results.fact(node, "InputNames") or "{}")
-    text = _("{title} {version}{demo} on {device}, seed {seed}, {date}.\nImages: {images}.")
+    """How the result was made, in one line; the rest is under Details."""
+    text = _("{title} {version}{demo} on {device}, {date}.")
     return text.format(
-        title=Results.fact(node, "ModelTitle"),
-        version=Results.fact(node, "ModelVersion"),
-        demo=_(" [demo]") if Results.fact(node, "Demo") == "yes" else "",
-        device=Results.fact(node, "Device"),
-        seed=Results.fact(node, "Seed"),
-        date=Results.fact(node, "Created").replace("T", " ").replace("Z", " UTC"),
-        images=", ".join(f"{role} = {name}" for role, name in names.items()),
+        title=Facts.fact(node, "ModelTitle"),
+        version=Facts.fact(node, "ModelVersion"),
+        demo=_(" [demo]") if Facts.fact(node, "Demo") == "yes" else "",
+        device=Facts.fact(node, "Device"),
+        date=Facts.fact(node, "Created").replace("T", " ").replace("Z", " UTC"),
     )

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from . import Geometry
+from . import Composites, Dressing, Facts, Geometry, Inputs, Lesions, Previous, Sensitivity, Uncertainty
 from .Errors import VeloxSegError
-from .Models import Label, ModelCard
+from .Models import ModelCard
 
-ATTRIBUTE_PREFIX = "VeloxSeg."
-MODEL_ATTRIBUTE = ATTRIBUTE_PREFIX + "ModelId"
 HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
+EMISSION_MODALITY = "PT"
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,48 @@ class Input:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a result must know of its run: card, inputs, and the grid sent to the engine."""
+    """What a result must know of its run: card, inputs, and the grid sent to the engine.
+
+    `accepted` holds the warnings that the person overrode, as pairs (error code, role name). `outputId` is the segmentation
+    to fill; None makes a new one.
+    """
 
     card: ModelCard
     inputs: tuple[Input, ...]
     grid: Geometry.Grid
     quality: str
+    accepted: frozenset = frozenset()
+    outputId: str | None = None
 
     @property
     def referenceInput(self) -> Input:
         """The input that defines the grid."""
         return next(entry for entry in self.inputs if entry.role == self.card.reference.name)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A result folder, read and checked, but not yet in the scene.
+
+    `mask` is a label map node outside the scene. The maps are uint8 (k, j, i) on its grid: `probability` of any label where
+    0-255 is 0-1, `uncertainty` where 255 is the largest possible variance of the runs; None where the engine wrote none.
+    """
+
+    report: dict
+    facts: RunFacts
+    mask: object
+    probability: np.ndarray | None
+    uncertainty: np.ndarray | None
+
+    @property
+    def isEmpty(self) -> bool:
+        """Whether no voxel has a label."""
+        return not slicer.util.arrayFromVolume(self.mask).any()
+
+    @property
+    def ijkToRas(self) -> np.ndarray:
+        """(4, 4) matrix of the grid."""
+        return Geometry.worldGrid(self.mask).ijkToRas
 
 
 def readReport(folder: Path, files: dict) -> dict:
@@ -58,53 +88,63 @@ def readReport(folder: Path, files: dict) -> dict:
         raise VeloxSegError("RESULT_MISSING") from error
 
 
-def importResult(folder: Path, report: dict, facts: RunFacts):
-    """Make a segmentation node of `mask.nrrd`. A failure or an empty mask leaves the scene as it was.
+def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
+    """Read mask and maps of a result folder and check them; the scene stays as it is.
 
-    :return: the new vtkMRMLSegmentationNode, or None for an empty mask.
     :raises VeloxSegError: RESULT_MISSING, RESULT_GRID or RESULT_LABELS.
     """
-    mask = _readMask(folder / "mask.nrrd")
+    mask = _readVolume(folder / "mask.nrrd", slicer.vtkMRMLLabelMapVolumeNode())
     if not Geometry.isSameGrid(Geometry.worldGrid(mask), facts.grid):
         raise VeloxSegError("RESULT_GRID")
     found = set(np.unique(slicer.util.arrayFromVolume(mask)).tolist()) - {0}
     if not found <= {label.value for label in facts.card.labels}:
         raise VeloxSegError("RESULT_LABELS")
-    if not found:
-        return None
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _newName(facts))
-    segmentation.CreateDefaultDisplayNodes()
-    segmentation.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
-    _fill(segmentation, mask, facts.card)
-    _setReference(segmentation, mask, facts)
-    _sign(segmentation, report, facts)
+    return Loaded(
+        report, facts, mask, _readMap(folder / "probability.nrrd", mask), _readMap(folder / "uncertainty.nrrd", mask)
+    )
+
+
+def place(loaded: Loaded):
+    """Put a result into the scene: a new segmentation, or the chosen one with its former content kept beside it.
+
+    :return: the vtkMRMLSegmentationNode.
+    """
+    facts = loaded.facts
+    segmentation = slicer.mrmlScene.GetNodeByID(facts.outputId) if facts.outputId else None
+    if segmentation is None:
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _newName(facts))
+        segmentation.CreateDefaultDisplayNodes()
+        segmentation.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
+    else:
+        Previous.keep(segmentation)
+        segmentation.GetSegmentation().RemoveAllSegments()
+    _fill(segmentation, loaded.mask, facts.card)
+    _setReference(segmentation, loaded.mask, facts)
+    _sign(segmentation, loaded.report, facts)
+    if loaded.uncertainty is not None:
+        Uncertainty.addVolume(segmentation, loaded.uncertainty, loaded.ijkToRas)
+    Lesions.store(segmentation, Lesions.fromReport(loaded.report))
     return segmentation
 
 
-def isResult(segmentationNode) -> bool:
-    """Whether a segmentation was made by this module."""
-    return segmentationNode.GetAttribute(MODEL_ATTRIBUTE) is not None
-
-
-def fact(segmentationNode, name: str) -> str:
-    """A provenance attribute of a result, "" when absent."""
-    return segmentationNode.GetAttribute(ATTRIBUTE_PREFIX + name) or ""
-
-
-def lesions(segmentationNode) -> list[dict]:
-    """The lesion list that the engine measured for this result."""
-    return json.loads(fact(segmentationNode, "Lesions") or "[]")
-
-
-def _readMask(path: Path):
-    mask = slicer.vtkMRMLLabelMapVolumeNode()
+def _readVolume(path: Path, volume):
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     # The default would turn a left-handed grid over, and the mask would no longer match the image.
     storage.ForceRightHandedIJKCoordinateSystemOff()
     storage.SetFileName(str(path))
-    if not path.is_file() or not storage.ReadData(mask) or mask.GetImageData() is None:
+    if not path.is_file() or not storage.ReadData(volume) or volume.GetImageData() is None:
         raise VeloxSegError("RESULT_MISSING")
-    return mask
+    return volume
+
+
+def _readMap(path: Path, mask) -> np.ndarray | None:
+    """The voxels of a map beside the mask; None when the engine wrote none."""
+    if not path.is_file():
+        return None
+    volume = _readVolume(path, slicer.vtkMRMLScalarVolumeNode())
+    if not Geometry.isSameGrid(Geometry.worldGrid(volume), Geometry.worldGrid(mask)):
+        raise VeloxSegError("RESULT_GRID")
+    return slicer.util.arrayFromVolume(volume).copy()
 
 
 def _newName(facts: RunFacts) -> str:
@@ -127,19 +167,7 @@ def _fill(segmentationNode, mask, card: ModelCard) -> None:
     segmentation = segmentationNode.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(index)
-        _dress(segment, labels[segment.GetLabelValue()], card)
-
-
-def _dress(segment, label: Label, card: ModelCard) -> None:
-    """Name, color, terminology and DICOM tags of one segment."""
-    segment.SetNameAutoGenerated(False)
-    segment.SetColorAutoGenerated(False)
-    segment.SetName(label.name)
-    segment.SetColor(*(part / 255.0 for part in label.color))
-    segment.SetTerminology(label.terminology)
-    # Without these two tags the DICOM exporter would write MANUAL.
-    segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
-    segment.SetTag("DICOM.SegmentAlgorithmName", f"{card.title} {card.version}")
+        Dressing.dress(segment, labels[segment.GetLabelValue()], card)
 
 
 def _setReference(segmentationNode, mask, facts: RunFacts) -> None:
@@ -161,26 +189,57 @@ def _setReference(segmentationNode, mask, facts: RunFacts) -> None:
 
 def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
     """Provenance as node attributes, which are saved with the scene."""
-    versions = report.get("versions", {})
+    card, versions = facts.card, report.get("versions", {})
     values = {
-        "ModelId": facts.card.id,
-        "ModelTitle": facts.card.title,
-        "ModelVersion": facts.card.version,
-        "WeightsSha256": facts.card.weightsSha256[:HASH_CHARACTERS],
-        "Demo": "yes" if facts.card.isDemo else "no",
+        "ModelId": card.id,
+        "ModelTitle": card.title,
+        "ModelVersion": card.version,
+        "WeightsSha256": card.weightsSha256[:HASH_CHARACTERS],
+        "Demo": "yes" if card.isDemo else "no",
         "EngineVersion": versions.get("engine", ""),
         "TorchVersion": versions.get("torch", ""),
+        "Versions": json.dumps(versions),
         "Device": report.get("device", ""),
         "Seed": report.get("seed", ""),
         "Quality": facts.quality,
         "Overlap": report.get("overlap", ""),
+        "Windows": report.get("windows", ""),
+        "Sampling": json.dumps(report.get("sampling")),
+        "Notes": json.dumps(report.get("notes", [])),
+        "Accepted": json.dumps(sorted(facts.accepted)),
         "Reference": facts.referenceInput.name,
         "InputNames": json.dumps({entry.role: entry.name for entry in facts.inputs}),
         "InputIds": json.dumps({entry.role: entry.nodeId for entry in facts.inputs}),
         "Created": report.get("created", ""),
         "StageSeconds": json.dumps(report.get("seconds", {})),
         "HighestProbability": report.get("highest_probability", {}).get("value", ""),
-        "Lesions": json.dumps(report.get("lesions", [])),
+        "Agreement": report.get("agreement") if report.get("agreement") is not None else "",
+        "Threshold": card.threshold,
+        "CurrentThreshold": card.threshold,
+        "NoThreshold": Sensitivity.whyNot(card),
+        "MmPerPx": report.get("mm_per_px") or "",
+        "Kind": _kindOf(card),
+        "HasEmission": "yes" if any(role.modality == EMISSION_MODALITY for role in card.roles) else "no",
+        "LabelNames": json.dumps({label.value: label.name for label in card.labels}),
+        "Composites": json.dumps(Composites.of(card)),
+        "PhotoPixels": int(np.prod(facts.grid.size)) if _kindOf(card) == Facts.PHOTO else "",
     }
     for name, value in values.items():
-        segmentationNode.SetAttribute(ATTRIBUTE_PREFIX + name, str(value))
+        Facts.setFact(segmentationNode, name, value)
+    segmentationNode.SetNodeReferenceID(Facts.EMISSION, _emissionId(report, facts))
+
+
+def _emissionId(report: dict, facts: RunFacts) -> str | None:
+    """The id of the PET image when its values are SUV: then it can be measured again after a change."""
+    role = next((role.name for role in facts.card.roles if role.modality == EMISSION_MODALITY), None)
+    node = next((slicer.mrmlScene.GetNodeByID(entry.nodeId) for entry in facts.inputs if entry.role == role), None)
+    lesions = report.get("lesions", [])
+    if node is None or Inputs.isActivity(Inputs.unitOf(node)) or (lesions and "suv_max" not in lesions[0]):
+        return None
+    return node.GetID()
+
+
+def _kindOf(card: ModelCard) -> str:
+    if card.reference.kind == "photo":
+        return Facts.PHOTO
+    return Facts.LESIONS if card.listsLesions else Facts.SEGMENTS

@@ -22,7 +22,8 @@ from .WarmEngine import WarmEngine
 class Settings:
     """What a person can set for a run besides images and model.
 
-    `accepted` holds pairs (error code, role name) that the person has accepted, see `Parameters.Decisions`.
+    `accepted` holds pairs (error code, role name) that the person has accepted, see `Parameters.Decisions`. `outputId` is the
+    segmentation that the result replaces; None makes a new one.
     """
 
     device: str = "auto"
@@ -30,16 +31,18 @@ class Settings:
     seed: int = 1234
     keepFiles: bool = False
     accepted: frozenset = frozenset()
+    outputId: str | None = None
 
 
 @dataclass
 class Result:
-    """How a job ended. `segmentation` is None when it failed, was cancelled, or found nothing."""
+    """How a job ended. `loaded` and `segmentation` are None when it failed or was cancelled; an empty result is loaded only."""
 
     kind: str
     card: ModelCard
     images: dict
     error: VeloxSegError | None = None
+    loaded: Results.Loaded | None = None
     segmentation: object = None
     report: dict = field(default_factory=dict)
     notes: list[dict] = field(default_factory=list)
@@ -192,7 +195,9 @@ class Segmenter:
 
     def _import(self, outcome: Outcome, result: Result) -> None:
         result.report = Results.readReport(self._job.resultFolder, outcome.result.get("files", {}))
-        result.segmentation = Results.importResult(self._job.resultFolder, result.report, self._facts)
+        result.loaded = Results.load(self._job.resultFolder, result.report, self._facts)
+        if not result.loaded.isEmpty:
+            result.segmentation = Results.place(result.loaded)
 
 
 def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFacts:
@@ -201,7 +206,7 @@ def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFa
         for role in card.roles
     )
     grid = Geometry.worldGrid(images[card.reference.name])
-    return Results.RunFacts(card, inputs, grid, settings.quality.name)
+    return Results.RunFacts(card, inputs, grid, settings.quality.name, settings.accepted, settings.outputId)
 
 
 def _imagesStillThere(facts: Results.RunFacts) -> dict:

@@ -15,6 +15,8 @@ class Layers:
     def __init__(self) -> None:
         self._former: list[tuple] = []
         self._formerColors: dict[str, str] = {}
+        self._formerLayout: int | None = None
+        self._covered: dict[str, tuple] = {}
 
     @property
     def canRestore(self) -> bool:
@@ -22,7 +24,7 @@ class Layers:
         return bool(self._former)
 
     def show(self, card: ModelCard, images: dict) -> None:
-        """Show the images of a result: PET in heat colors over CT, otherwise the reference alone.
+        """Show the images of a result: PET in heat colors over CT, otherwise the reference alone; a photo in one view.
 
         :param images: role name -> volume node, without those that were deleted meanwhile.
         """
@@ -38,6 +40,29 @@ class Layers:
             slicer.util.setSliceViewerLayers(
                 background=images[card.reference.name], foreground=None, fit=True
             )
+        if card.reference.kind == "photo":
+            self._showOneSliceView()
+
+    def cover(self, volumeNode, opacity: float) -> None:
+        """Put a volume in front of the images, and remember what was in front."""
+        if not self._covered:
+            for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+                former = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
+                self._covered[composite.GetID()] = former
+        slicer.util.setSliceViewerLayers(foreground=volumeNode, foregroundOpacity=opacity)
+
+    def setCoverOpacity(self, opacity: float) -> None:
+        """How much the volume in front covers the image (0-1)."""
+        slicer.util.setSliceViewerLayers(foregroundOpacity=opacity)
+
+    def uncover(self) -> None:
+        """Bring back what was in front before `cover`."""
+        for compositeId, (foreground, opacity) in self._covered.items():
+            composite = slicer.mrmlScene.GetNodeByID(compositeId)
+            if composite is not None:
+                composite.SetForegroundVolumeID(foreground)
+                composite.SetForegroundOpacity(opacity)
+        self._covered = {}
 
     def restore(self) -> None:
         """Go back to the layers from before the first result. Nodes that are gone are skipped."""
@@ -52,11 +77,13 @@ class Layers:
             display = slicer.mrmlScene.GetNodeByID(displayId)
             if display is not None:
                 display.SetAndObserveColorNodeID(colorId)
+        if self._formerLayout is not None:
+            slicer.app.layoutManager().setLayout(self._formerLayout)
         self.forget()
 
     def forget(self) -> None:
         """Drop what was remembered, for a closed scene."""
-        self._former, self._formerColors = [], {}
+        self._former, self._formerColors, self._formerLayout, self._covered = [], {}, None, {}
 
     def _remember(self) -> None:
         # Only the first time: a second result must not overwrite the person's own layers with ours.
@@ -72,6 +99,15 @@ class Layers:
                     composite.GetForegroundOpacity(),
                 )
             )
+
+    def _showOneSliceView(self) -> None:
+        """A photo has one slice: two of three views would show a line."""
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            if self._formerLayout is None:
+                self._formerLayout = manager.layout
+            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+            slicer.util.resetSliceViews()
 
     def _useHeatColors(self, volumeNode) -> None:
         if volumeNode.GetDisplayNode() is None:

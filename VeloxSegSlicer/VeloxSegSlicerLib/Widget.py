@@ -8,9 +8,7 @@ from slicer.i18n import tr as _
 from . import (
     CardView,
     Errors,
-    Geometry,
     Inputs,
-    Messages,
     Notice,
     Report,
     Samples,
@@ -63,7 +61,7 @@ class Panel(Listener):
         self._observed: list[tuple] = []
         self._notice = Notice.NoticeLine(ui)
         self._rows = RoleRows(ui.rolesLayout, self._onImageChosen)
-        self._results = ResultView(ui, self.layers)
+        self.results = ResultView(ui, self.layers, segmenter.modulePath, self.onLog, self._useResult)
         self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
         self._newImagesTimer = _newTimer(NEW_IMAGES_DELAY_MS, self._onNewImages)
         self._fillFixedControls()
@@ -100,12 +98,14 @@ class Panel(Listener):
             )
         self._stage = ""
         self.layers.forget()
+        self.results.forget()
 
     def cleanup(self) -> None:
         """End processes and let go of the scene: the module is reloaded or Slicer quits."""
         self._newImagesTimer.stop()
         self.segmenter.close()
         self.samples.abandon()
+        self.results.cleanup()
         self._observeImages({})
         self._rows.setScene(None)
 
@@ -169,7 +169,7 @@ class Panel(Listener):
         Sections.showRun(self.ui, state, self._stage, self.samples.isBusy)
         self._foldSetup()
         self._showNotice(state)
-        self._results.show(self._parameters.result if self._parameters else None)
+        self.results.show(self._parameters.result if self._parameters else None)
 
     def _showModels(self, card: ModelCard | None) -> None:
         """Fill both combo boxes and the rows when another model was chosen, here or by loading a scene."""
@@ -243,7 +243,8 @@ class Panel(Listener):
     def _settings(self) -> Settings:
         parameters = self._parameters
         device = self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex)
-        return Settings(device, parameters.quality, parameters.seed, parameters.keepFiles, self.accepted)
+        outputId = parameters.output.GetID() if parameters.output else None
+        return Settings(device, parameters.quality, parameters.seed, parameters.keepFiles, self.accepted, outputId)
 
     def _retryOnCpu(self) -> None:
         self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
@@ -273,40 +274,19 @@ class Panel(Listener):
         self.ui.logTextEdit.appendPlainText(line)
 
     def onFinished(self, result: Result) -> None:
-        if result.kind == DONE and result.segmentation is not None:
-            self._showResult(result)
-        elif result.kind == DONE:
-            self._outcome = self._emptyMessage(result)
+        if result.kind == DONE:
+            self._outcome = self.results.take(result)
+            self.onLog(self._outcome.text)
         elif result.kind == CANCELLED:
             self._outcome = Notice.Message(Notice.INFO, _("Cancelled. Nothing was changed."))
         else:
             self._fail(result.error)
         self.update()
 
-    def _showResult(self, result: Result) -> None:
-        self.layers.show(result.card, result.images)
-        lesions = result.report.get("lesions", [])
-        if lesions:
-            largest = max(lesions, key=lambda lesion: lesion["volume_ml"])
-            Views.jumpTo(Geometry.rasFromLps(largest["centroid_lps"]))
-        self._parameters.result = result.segmentation
-        self.ui.resultsCollapsibleButton.collapsed = False
-        text = Messages.doneText(result)
-        self._outcome = Notice.Message(Notice.INFO, text)
-        self.onLog(text)
-
-    def _emptyMessage(self, result: Result) -> Notice.Message:
-        """Nothing found is a result too: say how close it was and offer to look there."""
-        highest = result.report.get("highest_probability", {})
-        text = Messages.emptyText(result)
-        if "value" not in highest:
-            return Notice.Message(Notice.INFO, text)
-        position = Geometry.rasFromLps(highest["position_lps"])
-        buttons = (
-            Notice.Button(_("Go there"), lambda: Views.jumpTo(position)),
-            Notice.Button(_("Model card"), self._showCard),
-        )
-        return Notice.Message(Notice.INFO, text, buttons)
+    def _useResult(self, segmentationNode) -> None:
+        """Show a result from now on; what was said before it came is over."""
+        self._outcome = None
+        self._parameters.result = segmentationNode
 
     def _fail(self, error: VeloxSegError) -> None:
         self._outcome = self._messageOf(error)

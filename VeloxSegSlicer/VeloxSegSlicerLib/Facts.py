@@ -1,0 +1,39 @@
+"""What a result knows of its making: attributes and links of its segmentation node, saved with the scene."""
+
+PREFIX = "VeloxSeg."
+MODEL_ID = PREFIX + "ModelId"
+EMISSION = PREFIX + "Emission"
+UNCERTAINTY = PREFIX + "Uncertainty"
+PREVIOUS = PREFIX + "Previous"
+"""Roles of node references: the PET image, the uncertainty volume, the hidden copy of what was there before."""
+
+# What a table of the result lists.
+LESIONS = "lesions"
+SEGMENTS = "segments"
+PHOTO = "photo"
+
+
+def fact(segmentationNode, name: str) -> str:
+    """A fact of a result, "" when absent."""
+    return segmentationNode.GetAttribute(PREFIX + name) or ""
+
+
+def setFact(segmentationNode, name: str, value: object) -> None:
+    """Remember a fact."""
+    segmentationNode.SetAttribute(PREFIX + name, str(value))
+
+
+def number(segmentationNode, name: str) -> float | None:
+    """A fact that is a number, None when absent."""
+    text = fact(segmentationNode, name)
+    return float(text) if text else None
+
+
+def isResult(segmentationNode) -> bool:
+    """Whether a segmentation was made by this module."""
+    return segmentationNode.GetAttribute(MODEL_ID) is not None
+
+
+def names(segmentationNode) -> list[str]:
+    """The attributes of this module that a node has, with prefix."""
+    return [name for name in segmentationNode.GetAttributeNames() if name.startswith(PREFIX)]

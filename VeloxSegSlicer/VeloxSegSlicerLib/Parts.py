@@ -1,0 +1,22 @@
+"""Parts of the panel that have a .ui file of their own."""
+
+from pathlib import Path
+
+import slicer
+
+FOLDER = Path(__file__).parents[1] / "Resources" / "UI"
+
+
+def load(ui, layout, name: str):
+    """Load a part into a layout of the panel; its widgets join those of the panel under their own names.
+
+    :param ui: the child widgets of the panel.
+    :param layout: where the part goes.
+    :param name: file name without ".ui".
+    :return: the part's top widget.
+    """
+    part = slicer.util.loadUI(str(FOLDER / f"{name}.ui"))
+    layout.addWidget(part)
+    for childName, child in vars(slicer.util.childWidgetVariables(part)).items():
+        setattr(ui, childName, child)
+    return part

@@ -1,0 +1,30 @@
+"""A result that takes the place of another one: the former content stays as a hidden copy, and can be swapped back."""
+
+import slicer
+
+from . import Facts
+from .Snapshots import Snapshot
+
+
+def keep(segmentationNode) -> None:
+    """Keep what is in a segmentation before something else takes its place; an older copy is given up."""
+    older = of(segmentationNode)
+    if older is not None:
+        slicer.mrmlScene.RemoveNode(older)
+    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", segmentationNode.GetName() + " (previous)")
+    copy.SetHideFromEditors(True)
+    Snapshot(segmentationNode).putInto(copy)
+    segmentationNode.SetNodeReferenceID(Facts.PREVIOUS, copy.GetID())
+
+
+def of(segmentationNode):
+    """The hidden copy of what was in a segmentation before, or None."""
+    return segmentationNode.GetNodeReference(Facts.PREVIOUS)
+
+
+def swap(segmentationNode) -> None:
+    """Exchange a segmentation with its hidden copy; doing it again takes it back."""
+    copy = of(segmentationNode)
+    shown, hidden = Snapshot(segmentationNode), Snapshot(copy)
+    hidden.putInto(segmentationNode)
+    shown.putInto(copy)
