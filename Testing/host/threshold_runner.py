@@ -1,0 +1,47 @@
+"""The engine's own runner around a stand-in network that cuts the reference image at half of its range.
+
+    python threshold_runner.py PAUSE --serve
+
+With it the panel, the pipeline and the measures run for real, and what must come out of a phantom is known. PAUSE: seconds
+for each window.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VeloxSegSlicer"))
+
+from veloxseg import packages, runner
+
+SHARPNESS = 40.0
+
+
+def read(folder):
+    """A package whose network is the threshold; its weights are not looked at."""
+    card = json.loads((Path(folder) / "configs" / "velox.json").read_text(encoding="utf-8"))
+    return SimpleNamespace(
+        card=card, folder=Path(folder), check_weights=lambda: None, network=lambda device: threshold(card)
+    )
+
+
+def threshold(card):
+    """Logits of background and label 1: above half of the reference channel's range it is the label."""
+    import torch
+
+    channel = next(index for index, role in enumerate(card["roles"]) if role["reference"])
+
+    def network(x):
+        time.sleep(pause)
+        score = SHARPNESS * (x[:, channel] - 0.5)
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+
+    return network
+
+
+if __name__ == "__main__":
+    pause = float(sys.argv[1])
+    packages.read = read
+    sys.exit(runner.main(sys.argv[2:]))
