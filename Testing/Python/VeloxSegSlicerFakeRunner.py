@@ -71,7 +71,13 @@ class Image:
         lines = [line for line in header.decode("ascii").splitlines()[1:] if not line.startswith("#")]
         fields = dict(line.split(": ", 1) for line in lines)
         sizes = [int(size) for size in fields["sizes"].split()]
-        return cls(fields, np.frombuffer(data, NUMPY_TYPES[fields["type"]]).reshape(sizes[::-1]))
+        image = cls(fields, np.frombuffer(data, NUMPY_TYPES[fields["type"]]).reshape(sizes[::-1]))
+        return image.brightness() if len(sizes) == 4 else image
+
+    def brightness(self) -> "Image":
+        """The gray image of a color picture."""
+        without = {key: self.fields[key].split(" ", 1)[1] for key in ("sizes", "kinds", "space directions")}
+        return Image(self.fields | without | {"dimension": "3"}, self.voxels.mean(axis=-1))
 
     def labels(self, voxels: np.ndarray) -> "Image":
         """Labels on the same grid."""
@@ -159,7 +165,7 @@ class Job:
             "schema_version": 1,
             "device": "Fake device",
             "seed": self.request["seed"],
-            "overlap": self.request["overlap"] or self.card["window"]["overlap"],
+            "overlap": self.request["overlap"] or (self.card["window"] or {}).get("overlap"),
             "seconds": {"reading": 0.1, "total": 1.6},
             "versions": {"engine": "0.0.fake", "torch": "0.0"},
             "created": "2026-01-31T12:00:00Z",

@@ -183,6 +183,11 @@ def bent(volumeNode):
     volumeNode.SetAndObserveTransformNodeID(transform.GetID())
 
 
+def modelFolder() -> Path:
+    """The models that ship with the module."""
+    return Path(slicer.util.modulePath("VeloxSegSlicer")).parent / "Resources" / "Models"
+
+
 def fakeCommand(scenario: str) -> list[str]:
     """The fake runner, started with the interpreter that the module finds."""
     return [Setup.pythonProgram(), str(FAKE_RUNNER), scenario]

@@ -9,6 +9,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib import Setup
+from VeloxSegSlicerLib.Segmenter import Settings
 
 THRESHOLD_RUNNER = Path(__file__).with_name("threshold_runner.py")
 SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
@@ -34,6 +35,27 @@ GRIDS = {
 def thresholdCommand(pause: float = 0.0) -> list[str]:
     """The engine with the stand-in network."""
     return [Setup.pythonProgram(), str(THRESHOLD_RUNNER), str(pause)]
+
+
+def runThreshold(widget, pause: float = 0.0):
+    """Press Segment with the real engine around the stand-in network; the result's segmentation."""
+    widget.logic.segmenter.command = thresholdCommand(pause)
+    widget.ui.segmentButton.click()
+    assert fixtures.waitFor(lambda: not widget.logic.segmenter.isBusy, 120)
+    assert "Done" in widget.ui.noticeLabel.text, widget.ui.logTextEdit.plainText
+    return widget.ui.resultSelector.currentNode()
+
+
+def runLogic(scenario: str, card, images: dict):
+    """A run of the logic alone, with the fake runner; its result."""
+    recorder = fixtures.Recorder()
+    segmenter = fixtures.fakeSegmenter(scenario)
+    try:
+        segmenter.start(card, images, Settings(), recorder)
+        assert fixtures.waitFor(lambda: recorder.result is not None), recorder.log
+    finally:
+        segmenter.close()
+    return recorder.result
 
 
 def brainCard() -> dict:

@@ -90,20 +90,11 @@ def test_overlayOnAnyGrid(widget, tmp_path, measured):
     for name, options in cases.GRIDS.items():
         image, truth = cases.ball("T1", **options)
         widget.panel.selector("T1").setCurrentNode(image)
-        segmentation = runThreshold(widget)
+        segmentation = cases.runThreshold(widget)
         scores[name] = cases.dice(cases.found(segmentation, image), truth)
     worst = min(scores, key=scores.get)
     measured(f"lowest Dice {scores[worst]:.3f} ({worst}) of {len(scores)} grids, synthetic sphere")
     assert scores[worst] > 0.99
-
-
-def runThreshold(widget, pause: float = 0.0):
-    """Press Segment with the real engine around the stand-in network; the result's segmentation."""
-    widget.logic.segmenter.command = cases.thresholdCommand(pause)
-    widget.ui.segmentButton.click()
-    assert fixtures.waitFor(lambda: not widget.logic.segmenter.isBusy, 120)
-    assert "Done" in widget.ui.noticeLabel.text, widget.ui.logTextEdit.plainText
-    return widget.ui.resultSelector.currentNode()
 
 
 @pytest.mark.acceptance(7)
