@@ -155,7 +155,7 @@ def sphereVolume(
 
 def colorPicture(name: str):
     """An RGB picture of one slice."""
-    array = np.random.default_rng(1).integers(0, 255, (1, 20, 30, 3), dtype=np.uint8)
+    array = np.random.default_rng(1).integers(0, 255, (1, 70, 90, 3), dtype=np.uint8)
     return slicer.util.addVolumeFromArray(array, name=name, nodeClassName="vtkMRMLVectorVolumeNode")
 
 

@@ -10,6 +10,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib import Geometry, Inputs, Verdicts
 from VeloxSegSlicerLib.Errors import VeloxSegError
+from VeloxSegSlicerLib.InputOptions import InputOptions
 from VeloxSegSlicerLib.Parameters import Decisions, RoleChoices
 
 
@@ -83,7 +84,7 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         self.assertFalse(choices.isByHand("T1"))
 
     def test_referenceAndSameGrid(self):
-        kinds = self.kinds(self.petct, CT=fixtures.sphereVolume("CT"), PET=fixtures.sphereVolume("PET"))
+        kinds = self.kinds(self.petct, CT=fixtures.sphereVolume("CT"), PET=fixtures.sphereVolume("PET SUV"))
         self.assertEqual(kinds, {"CT": Verdicts.OK, "PET": Verdicts.REFERENCE})
 
     def test_otherGridIsResampled(self):
@@ -176,7 +177,7 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         volume.SetVoxelValueUnits(unit)
         verdicts = Verdicts.judge(self.petct, {"CT": fixtures.sphereVolume("CT"), "PET": volume})
         self.assertEqual(verdicts["PET"].error.code, "ROLE_UNIT")
-        self.assertEqual(verdicts["PET"].kind, Verdicts.UNSUITABLE)
+        self.assertEqual(verdicts["PET"].kind, Verdicts.UNIT)
 
     def test_imageWithoutVoxels(self):
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "T1")
@@ -211,5 +212,5 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
     def test_acceptedOverlapDoesNotBlock(self):
         images = {"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": fixtures.sphereVolume("PET SUV")}
         self.assertEqual(self.codeOf(self.petct, **images), "ROLE_OVERLAP")
-        verdicts = Verdicts.judge(self.petct, images, frozenset({("ROLE_OVERLAP", "CT")}))
+        verdicts = Verdicts.judge(self.petct, images, InputOptions(frozenset({("ROLE_OVERLAP", "CT")})))
         self.assertIsNone(Verdicts.firstProblem(self.petct, verdicts))

@@ -10,7 +10,7 @@ from unittest import mock
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Inputs, Samples, Setup
+from VeloxSegSlicerLib import Inputs, Samples, Setup, Suv
 from VeloxSegSlicerLib.Errors import VeloxSegError
 
 
@@ -44,7 +44,7 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
             {role: node.GetName() for role, node in assigned.items()},
             {"CT": "CT phantom", "PET": "PET SUVbw phantom"},
         )
-        self.assertEqual(Inputs.unitOf(assigned["PET"]), "{SUVbw}g/ml")
+        self.assertEqual(Suv.unitOf(assigned["PET"]), "{SUVbw}g/ml")
         self.assertFalse(self.maker.isBusy)
 
     def test_brainPhantomWhereNilearnIsMissing(self):

@@ -115,7 +115,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         picture = fixtures.colorPicture("IMG")
         self.panel.selector("T1").setCurrentNode(picture)
         self.assertFalse(self.ui.segmentButton.enabled)
-        self.assertIn("color picture", self.ui.noticeLabel.text)
+        self.assertIn("color photo", self.ui.noticeLabel.text)
 
     def test_fromClickToTable(self):
         self.addPetct()
@@ -192,7 +192,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         ct, _pet = self.addPetct()
         slicer.mrmlScene.RemoveNode(ct)
         self.assertTrue(fixtures.waitFor(lambda: not self.ui.segmentButton.enabled, 5))
-        self.assertIn("CT image is missing", self.ui.segmentButton.toolTip)
+        self.assertIn("CT series is missing", self.ui.segmentButton.toolTip)
 
     def test_choicesAreSavedWithTheScene(self):
         ct, _pet = self.addPetct()

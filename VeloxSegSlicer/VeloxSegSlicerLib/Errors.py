@@ -14,6 +14,26 @@ RETRY = "retry"
 SHOW_LOG = "showLog"
 COPY_REPORT = "copyReport"
 SHOW_CARD = "showCard"
+SHOW_GEOMETRY = "showGeometry"
+CHOOSE = "choose"
+CHOOSE_ANOTHER = "chooseAnother"
+LOAD_SAMPLE = "loadSample"
+ACCEPT = "accept"
+REGISTER = "register"
+OPEN_TRANSFORMS = "openTransforms"
+SHOW_PHOTO_TASKS = "showPhotoTasks"
+EXPLAIN_SUV = "explainSuv"
+CONVERT_TO_SUV = "convertToSuv"
+WITHOUT_SUV = "withoutSuv"
+TREAT_AS_SUV = "treatAsSuv"
+USE_REGION = "useRegion"
+WHOLE_IMAGE = "wholeImage"
+USE_FAST = "useFast"
+CONTINUE = "continue"
+CHOOSE_FOLDER = "chooseFolder"
+CHOOSE_CPU = "chooseCpu"
+UPDATE_DRIVER = "updateDriver"
+OFFLINE = "offline"
 
 
 def actionLabel(action: str, facts: dict | None = None) -> str:
@@ -29,6 +49,26 @@ def actionLabel(action: str, facts: dict | None = None) -> str:
         SHOW_LOG: _("Show log"),
         COPY_REPORT: _("Copy report"),
         SHOW_CARD: _("Model card"),
+        SHOW_GEOMETRY: _("Details"),
+        CHOOSE: _("Choose"),
+        CHOOSE_ANOTHER: _("Choose another"),
+        LOAD_SAMPLE: _("Load sample"),
+        ACCEPT: _("Use anyway"),
+        REGISTER: _("Register {role} to {reference}"),
+        OPEN_TRANSFORMS: _("Open Transforms"),
+        SHOW_PHOTO_TASKS: _("Show photo tasks"),
+        EXPLAIN_SUV: _("How to convert"),
+        CONVERT_TO_SUV: _("Enter dose, time, weight"),
+        WITHOUT_SUV: _("Segment without SUV measures"),
+        TREAT_AS_SUV: _("Treat as SUVbw"),
+        USE_REGION: _("Use Region"),
+        WHOLE_IMAGE: _("Whole image"),
+        USE_FAST: _("Use Fast"),
+        CONTINUE: _("Continue"),
+        CHOOSE_FOLDER: _("Choose folder"),
+        CHOOSE_CPU: _("Use CPU"),
+        UPDATE_DRIVER: _("How to update"),
+        OFFLINE: _("Offline instructions"),
     }[action]
     return label.format(**facts or {})
 
@@ -86,44 +126,120 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         ),
         "MODEL_NONE": (_("No model is installed for this task."), ()),
         "MODEL_CARD": (_("The model in folder '{folder}' cannot be used: {reason}."), ()),
-        "ROLE_MISSING": (_("The {role} image is missing. This model cannot run without it."), ()),
-        "ROLE_DOUBLED": (_("Already used for {other}. Choose another image for {role}."), ()),
+        "ROLE_MISSING": (
+            _("The {role} image is missing. This model cannot run without it."),
+            (CHOOSE, LOAD_SAMPLE),
+        ),
+        "ROLE_INCOMPLETE": (
+            _(
+                "The {role} series is missing. This model compares {role} with {others} and cannot run on"
+                " {given} alone."
+            ),
+            (CHOOSE, LOAD_SAMPLE),
+        ),
+        "ROLE_DOUBLED": (_("Already used for {other}. Choose another image for {role}."), (CHOOSE_ANOTHER,)),
         "ROLE_COLOR": (
-            _("'{image}' is a color picture. This model needs a gray-value volume as {role}."),
-            (),
+            _("'{image}' is a color photo. This model needs a {role} volume."),
+            (SHOW_PHOTO_TASKS,),
         ),
         "ROLE_GRAY": (
             _("This model reads color photos; '{image}' is a gray volume with {slices} slices."),
-            (),
+            (CHOOSE_ANOTHER,),
         ),
-        "ROLE_EMPTY": (_("'{image}' has no voxels. Choose another image for {role}."), ()),
-        "ROLE_NONLINEAR": (
+        "ROLE_GRAY_PHOTO": (
+            _("This model reads color photos; '{image}' is a gray picture."),
+            (CHOOSE_ANOTHER,),
+        ),
+        "PHOTO_STACK": (
+            _("This model reads one photo; '{image}' is a stack of {slices} color pictures."),
+            (CHOOSE_ANOTHER,),
+        ),
+        "PHOTO_SIZE": (
             _(
-                "'{image}' has a deformation that must be applied first. Open the Transforms module and"
-                " harden it."
+                "'{image}' has {width} x {height} pixels. Each side of a photo must have {shortest} to"
+                " {longest} pixels."
             ),
-            (),
+            (CHOOSE_ANOTHER,),
         ),
+        "PHOTO_TYPE": (
+            _("'{image}' stores its colors as {found}. Save the photo with 8 bits for each color."),
+            (CHOOSE_ANOTHER,),
+        ),
+        "PHOTO_ALPHA": (_("The transparency channel is ignored."), ()),
+        "ROLE_EMPTY": (_("'{image}' has no voxels. Choose another image for {role}."), (CHOOSE_ANOTHER,)),
+        "IMAGE_CONSTANT": (_("The image '{image}' is constant."), (CHOOSE_ANOTHER,)),
+        "IMAGE_NUMBERS": (
+            _(
+                "The image '{image}' contains no numbers in {percent} % of voxels. They count as its lowest"
+                " value in the computation."
+            ),
+            (CHOOSE_ANOTHER,),
+        ),
+        "ROLE_MODALITY": (
+            _("'{image}' is stored as {found}, the model expects {needed}."),
+            (ACCEPT, CHOOSE_ANOTHER),
+        ),
+        "ROLE_NONLINEAR": (_("{role} has a deformation that must be applied first."), (OPEN_TRANSFORMS,)),
         "ROLE_SHEAR": (
             _(
                 "'{image}' has a position or transform that skews or flattens it. Resample the image first,"
                 " for example with the Resample Scalar/Vector/DWI Volume module."
             ),
-            (),
+            (CHOOSE_ANOTHER,),
         ),
         "ROLE_UNIT": (
-            _(
-                "'{image}' holds activity ({unit}), but this model needs {needed}. Load it with the PET DICOM"
-                " extension, which computes SUV."
-            ),
-            (),
+            _("{role} values are activity ({unit}), not SUV. The model and SUV measures need {needed}."),
+            (EXPLAIN_SUV, CONVERT_TO_SUV, WITHOUT_SUV),
+        ),
+        "ROLE_UNIT_UNKNOWN": (
+            _("The unit of this {role} is not stored. Largest value {largest}: typical of SUV."),
+            (TREAT_AS_SUV, CHOOSE_ANOTHER),
+        ),
+        "ROLE_UNIT_HIGH": (
+            _("The unit of this {role} is not stored. Largest value {largest}: too high for SUV."),
+            (CONVERT_TO_SUV, TREAT_AS_SUV, CHOOSE_ANOTHER),
         ),
         "ROLE_OVERLAP": (
             _(
                 "{role} and {reference} overlap by {percent} %. They may not be aligned, and the result"
                 " would be wrong."
             ),
-            (),
+            (REGISTER, ACCEPT, CHOOSE_ANOTHER),
+        ),
+        "GRID_DIFFERS": (
+            _(
+                "{role} ({spacing} mm) and {reference} ({referenceSpacing} mm) have different grids and cover"
+                " the same region. A copy of {role} will be resampled to {reference} for the computation;"
+                " your images stay as they are."
+            ),
+            (SHOW_GEOMETRY,),
+        ),
+        "GRID_MOVED": (_("{role} has a linear transform. It will be applied to a copy."), (SHOW_GEOMETRY,)),
+        "REGION_OUTSIDE": (
+            _("The region does not touch {reference}. Move it over the image, or use the whole image."),
+            (WHOLE_IMAGE,),
+        ),
+        "MODEL_DOMAIN": (
+            _(
+                "Voxel spacing {spacing} mm is much coarser than the grid of {trained} mm that this model was"
+                " trained on."
+            ),
+            (SHOW_CARD,),
+        ),
+        "IMAGE_LARGE": (
+            _(
+                "This image has {size} voxels. About {minutes} min and {needed:.1f} GB of memory; {free:.1f} GB"
+                " is free."
+            ),
+            (USE_REGION, USE_FAST, CONTINUE),
+        ),
+        "IMAGE_LONG": (
+            _("This image has {size} voxels. About {minutes} min and {needed:.1f} GB of memory."),
+            (USE_REGION, USE_FAST, CONTINUE),
+        ),
+        "DISK_FULL": (
+            _("{free:.1f} GB free on the temporary drive, about {needed:.1f} GB needed."),
+            (CHOOSE_FOLDER, RETRY),
         ),
         "SAMPLE_NILEARN": (
             _("This sample is drawn on brain maps of nilearn. Type in Slicer's Python console: pip_install('nilearn')."),
@@ -136,6 +252,9 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         ),
     }
 
+
+# Told without a warning: nothing is wrong.
+REMARKS = ("GRID_DIFFERS", "GRID_MOVED", "PHOTO_ALPHA")
 
 ENGINE_ACTIONS = {
     "MODEL_MISSING": (),
@@ -168,6 +287,11 @@ class VeloxSegError(Exception):
         self.text = sentence.format(**facts)
         self.detail = ""
         super().__init__(self.text)
+
+    @property
+    def isRemark(self) -> bool:
+        """Whether this is worth knowing and no reason to worry."""
+        return self.code in REMARKS
 
     @classmethod
     def fromEngine(cls, code: str, text: str, detail: str = "") -> "VeloxSegError":

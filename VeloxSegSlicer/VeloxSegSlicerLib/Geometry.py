@@ -11,6 +11,9 @@ DIRECTION_TOLERANCE = 1e-3
 ORIGIN_TOLERANCE_MM = 0.1
 ORIGIN_TOLERANCE_VOXELS = 0.05
 OVERLAP_SAMPLES = 24
+AXIS_LETTERS = ("LR", "PA", "IS")
+"""World axis -> letter of its negative and its positive end."""
+SMALLEST_ANGLE = 0.5
 LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -37,9 +40,25 @@ class Grid:
 
     def description(self) -> str:
         """Size and spacing for a tooltip or the log."""
-        size = " x ".join(str(n) for n in self.size)
         spacing = " x ".join(f"{s:.2f}" for s in self.spacing)
-        return f"{size}, {spacing} mm"
+        return f"{self.sizeText()}, {spacing} mm"
+
+    def sizeText(self) -> str:
+        """Voxels along i, j, k."""
+        return " x ".join(str(n) for n in self.size)
+
+    def spacingText(self) -> str:
+        """Millimeters, one number where all are the same: "4.1" or "1.0 x 1.0 x 3.0"."""
+        texts = [f"{s:.1f}" for s in self.spacing]
+        return texts[0] if len(set(texts)) == 1 else " x ".join(texts)
+
+    def orientation(self) -> str:
+        """Where i, j and k lead, such as "LPS", and the angle to the body's axes where there is one."""
+        axes = self.ijkToRas[:3, :3] / self.spacing
+        along = np.abs(axes).argmax(axis=0)
+        letters = "".join(AXIS_LETTERS[row][int(axes[row, column] > 0)] for column, row in enumerate(along))
+        angle = float(np.degrees(np.arccos(np.clip(np.abs(axes).max(axis=0).min(), 0, 1))))
+        return letters if angle < SMALLEST_ANGLE else f"{letters} {angle:.0f} deg"
 
 
 def rasFromLps(position) -> np.ndarray:

@@ -15,6 +15,7 @@ DRAWINGS = {
     "overlap": "warning",
     "missing": "todo",
     "unsuitable": "stop",
+    "unit": "question",
     "info": "info",
     "warning": "warning",
     "stop": "stop",

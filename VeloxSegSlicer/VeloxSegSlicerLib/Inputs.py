@@ -4,12 +4,14 @@ import re
 
 import slicer
 
-from . import Geometry
+from . import Content, Geometry, InputOptions, Suv
 from .Errors import VeloxSegError
 from .Models import Role
 
 IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
-ACTIVITY_UNITS = ("Bq/ml", "kBq/ml", "BQML", "Bq/cc")
+PHOTO_SIDES = (64, 6000)
+PHOTO_TYPES = ("unsigned char", "unsigned short")
+PHOTO_COMPONENTS = (3, 4)
 MODALITY_SCORE = 4
 UNIT_SCORE = 3
 NAME_SCORE = 2
@@ -34,37 +36,90 @@ def modalityOf(volumeNode) -> str | None:
     return modality or volumeNode.GetAttribute("DICOM.Modality") or None
 
 
-def unitOf(volumeNode) -> str | None:
-    """The unit stored with the voxels, such as "{SUVbw}g/ml"; None when none is stored."""
-    units = volumeNode.GetVoxelValueUnits()
-    return (units.GetCodeValue() or None) if units else None
-
-
-def isActivity(unit: str | None) -> bool:
-    """Whether a unit is radioactivity per volume instead of SUV."""
-    return unit is not None and unit.lower() in [known.lower() for known in ACTIVITY_UNITS]
-
-
 def check(role: Role, volumeNode) -> None:
-    """Refuse an image that cannot serve a role, whatever the other images are.
+    """Refuse an image that cannot serve a role, whatever the other images are and whatever is in its voxels.
 
-    :raises VeloxSegError: ROLE_EMPTY, ROLE_COLOR, ROLE_GRAY, ROLE_NONLINEAR, ROLE_SHEAR or ROLE_UNIT.
+    :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_SHEAR, ROLE_COLOR, or a ROLE_GRAY or PHOTO code.
     """
-    facts = {"role": role.title, "image": volumeNode.GetName()}
+    facts = _facts(role, volumeNode)
     image = volumeNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise VeloxSegError("ROLE_EMPTY", **facts)
-    isColor = image.GetNumberOfScalarComponents() > 1
-    if role.kind == "scalar" and isColor:
+    if role.kind == "photo":
+        _checkPhoto(image, facts)
+    elif image.GetNumberOfScalarComponents() > 1:
         raise VeloxSegError("ROLE_COLOR", **facts)
-    if role.kind == "photo" and not isColor:
-        raise VeloxSegError("ROLE_GRAY", slices=image.GetDimensions()[2], **facts)
     if Geometry.isMovedNonlinearly(volumeNode):
         raise VeloxSegError("ROLE_NONLINEAR", **facts)
     if not Geometry.isRectangular(Geometry.worldGrid(volumeNode)):
         raise VeloxSegError("ROLE_SHEAR", **facts)
-    if role.unit and isActivity(unitOf(volumeNode)):
-        raise VeloxSegError("ROLE_UNIT", unit=unitOf(volumeNode), needed=role.unit, **facts)
+
+
+def _checkPhoto(image, facts: dict) -> None:
+    width, height, slices = image.GetDimensions()
+    if image.GetNumberOfScalarComponents() not in PHOTO_COMPONENTS:
+        raise VeloxSegError("ROLE_GRAY" if slices > 1 else "ROLE_GRAY_PHOTO", slices=slices, **facts)
+    if slices > 1:
+        raise VeloxSegError("PHOTO_STACK", slices=slices, **facts)
+    shortest, longest = PHOTO_SIDES
+    if min(width, height) < shortest or max(width, height) > longest:
+        raise VeloxSegError("PHOTO_SIZE", width=width, height=height, shortest=shortest, longest=longest, **facts)
+    if image.GetScalarTypeAsString() not in PHOTO_TYPES:
+        raise VeloxSegError("PHOTO_TYPE", found=image.GetScalarTypeAsString(), **facts)
+
+
+def checkContent(role: Role, volumeNode) -> None:
+    """Refuse an image that shows nothing.
+
+    :raises VeloxSegError: IMAGE_CONSTANT.
+    """
+    if Content.of(volumeNode).isConstant:
+        raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, volumeNode))
+
+
+def checkModality(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
+    """Ask once about an image that was stored as another modality.
+
+    :raises VeloxSegError: ROLE_MODALITY.
+    """
+    found = modalityOf(volumeNode)
+    isOther = found is not None and role.kind == "scalar" and found.upper() != role.modality.upper()
+    if isOther and not options.isAccepted(InputOptions.MODALITY, role.name):
+        raise VeloxSegError(InputOptions.MODALITY, found=found, needed=role.modality, **_facts(role, volumeNode))
+
+
+def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
+    """SUV need no word; activity and unknown units need a decision.
+
+    :raises VeloxSegError: ROLE_UNIT, ROLE_UNIT_UNKNOWN or ROLE_UNIT_HIGH.
+    """
+    unit = Suv.unitOf(volumeNode)
+    if not role.unit or (Suv.isSuv(volumeNode) and not Suv.isActivity(unit)):
+        return
+    facts = _facts(role, volumeNode) | {"unit": unit, "needed": role.unit}
+    if Suv.isActivity(unit):
+        if not options.isAccepted(InputOptions.ACTIVITY, role.name):
+            raise VeloxSegError(InputOptions.ACTIVITY, **facts)
+        return
+    if not options.isAccepted(InputOptions.UNIT_UNKNOWN, role.name):
+        largest = Content.of(volumeNode).highest
+        code = InputOptions.UNIT_UNKNOWN if largest <= Suv.HIGHEST_TYPICAL_SUV else "ROLE_UNIT_HIGH"
+        raise VeloxSegError(code, largest=f"{largest:.0f}" if largest >= 10 else f"{largest:.2g}", **facts)
+
+
+def remark(role: Role, volumeNode) -> VeloxSegError | None:
+    """What should be told about a usable image: numbers that are none, a transparency channel."""
+    facts = _facts(role, volumeNode)
+    share = Content.of(volumeNode).share
+    if share > 0:
+        return VeloxSegError("IMAGE_NUMBERS", percent=f"{max(100 * share, 0.1):.2g}", **facts)
+    if role.kind == "photo" and volumeNode.GetImageData().GetNumberOfScalarComponents() == 4:
+        return VeloxSegError("PHOTO_ALPHA", **facts)
+    return None
+
+
+def _facts(role: Role, volumeNode) -> dict:
+    return {"name": role.name, "role": role.title, "image": volumeNode.GetName()}
 
 
 def isSuitable(role: Role, volumeNode) -> bool:
@@ -112,7 +167,8 @@ def evidence(role: Role, volumeNode) -> int:
     if modality and modality.upper() != role.modality.upper():
         return -1
     score = MODALITY_SCORE if modality else 0
-    if role.unit and "SUV" in (unitOf(volumeNode) or "").upper():
+    unit = Suv.unitOf(volumeNode)
+    if role.unit and ("SUV" in (unit or "").upper() or Suv.isActivity(unit)):
         score += UNIT_SCORE
     if any(_nameHas(volumeNode.GetName(), pattern) for pattern in role.patterns):
         score += NAME_SCORE

@@ -5,14 +5,39 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import qt
 import slicer
+import vtk
 
-from . import Geometry, Sensitivity
+from . import Computer, Content, Effort, Geometry, InputOptions, Sensitivity, Suv
 from .Errors import VeloxSegError
-from .Models import ModelCard
+from .Models import ModelCard, Role
 
 REQUEST_SCHEMA_VERSION = 1
 FOLDER_PREFIX = "VeloxSeg-"
+FOLDER_SETTING = "VeloxSegSlicer/TemporaryFolder"
+GIGABYTE = 1e9
+
+
+def temporaryFolder() -> Path:
+    """Where job folders are made: the folder that the person chose, else Slicer's."""
+    chosen = qt.QSettings().value(FOLDER_SETTING, "")
+    return Path(chosen) if chosen and Path(chosen).is_dir() else Path(str(slicer.app.temporaryPath))
+
+
+def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions) -> None:
+    """
+    :param images: role name -> volume node.
+    :raises VeloxSegError: DISK_FULL.
+    """
+    if card.reference.kind == "photo":
+        needed = 3 * sum(slicer.util.arrayFromVolume(node).nbytes for node in images.values())
+    else:
+        needed = Effort.estimate(card, images, options).disk
+    free = Computer.freeDisk(temporaryFolder())
+    if free < needed:
+        raise VeloxSegError("DISK_FULL", free=free / GIGABYTE, needed=needed / GIGABYTE)
 
 
 class Job:
@@ -20,7 +45,7 @@ class Job:
 
     def __init__(self, keepFiles: bool = False) -> None:
         """:param keepFiles: leave the folder on disk for troubleshooting."""
-        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
+        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(temporaryFolder())))
         self.keepFiles = keepFiles
 
     @property
@@ -33,16 +58,25 @@ class Job:
         """Where the runner leaves its result."""
         return self.folder / "result"
 
-    def write(self, card: ModelCard, images: dict, device: str, overlap: float | None, seed: int) -> None:
+    def write(
+        self,
+        card: ModelCard,
+        images: dict,
+        device: str,
+        overlap: float | None,
+        seed: int,
+        options: InputOptions.InputOptions,
+    ) -> None:
         """Write the images and the request. Transforms are applied to copies; the nodes stay as they are.
 
         :param images: role name -> volume node.
+        :param options: what the person has decided about them.
         :raises VeloxSegError: EXPORT_FAILED.
         """
         inputs = {}
         for role in card.roles:
             fileName = f"input{len(inputs) + 1}.nrrd"
-            self._writeImage(Geometry.copyInWorld(images[role.name]), self.folder / fileName, role.title)
+            self._writeImage(_copyFor(role, images[role.name], options), self.folder / fileName, role.title)
             inputs[role.name] = fileName
         request = {
             "schema_version": REQUEST_SCHEMA_VERSION,
@@ -50,10 +84,16 @@ class Job:
             "inputs": inputs,
             "output": self.resultFolder.name,
             "device": device,
-            "overlap": overlap,
             "seed": seed,
             "outputs": ["mask", "measures", *(() if Sensitivity.whyNot(card) else ("probability",))],
         }
+        if card.reference.kind == "photo":
+            request["mm_per_px"] = options.mmPerPixel or None
+        else:
+            request["overlap"] = overlap
+            request["region"] = options.region
+            request["accept_overlap"] = options.accepts(InputOptions.OVERLAP)
+            request["suv"] = not options.accepts(InputOptions.ACTIVITY)
         self.requestFile.write_text(json.dumps(request, indent=2), encoding="utf-8")
 
     def requestCancel(self) -> None:
@@ -73,3 +113,24 @@ class Job:
         storage.SetFileName(str(path))
         if not storage.WriteData(volumeNode) or not path.is_file():
             raise VeloxSegError("EXPORT_FAILED", role=roleTitle)
+
+
+def _copyFor(role: Role, volumeNode, options: InputOptions.InputOptions):
+    """A copy for the runner: in world position, with numbers everywhere, without a scale that the model does not know."""
+    copy = Geometry.copyInWorld(volumeNode)
+    content = Content.of(volumeNode)
+    isActivity = options.isAccepted(InputOptions.ACTIVITY, role.name)
+    if content.share > 0 or isActivity:
+        array = slicer.util.arrayFromVolume(volumeNode).astype(np.float32)
+        array[~np.isfinite(array)] = content.lowest
+        _setVoxels(copy, array * np.float32(Suv.guessedFactor(array)) if isActivity else array)
+    return copy
+
+
+def _setVoxels(copy, array: np.ndarray) -> None:
+    # The image data are shared with the person's image up to here.
+    own = vtk.vtkImageData()
+    own.SetDimensions(copy.GetImageData().GetDimensions())
+    own.AllocateScalars(vtk.VTK_FLOAT, 1)
+    copy.SetAndObserveImageData(own)
+    slicer.util.arrayFromVolume(copy)[:] = array

@@ -3,7 +3,7 @@
 import enum
 from typing import Annotated
 
-from slicer import vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -40,6 +40,8 @@ class VeloxSegParameters:
     result - the segmentation shown under Results.
     smallestLesionMl - smaller lesions share one row of the table.
     separateSegments - one segment per lesion.
+    region - limits the search to a box; none for the whole image.
+    mmPerPixel - side of a photo's pixels, 0 when unknown.
     """
 
     task: str = ""
@@ -51,6 +53,8 @@ class VeloxSegParameters:
     result: vtkMRMLSegmentationNode
     smallestLesionMl: Annotated[float, WithinRange(0.0, 100.0)] = 0.1
     separateSegments: bool = False
+    region: vtkMRMLMarkupsROINode
+    mmPerPixel: Annotated[float, WithinRange(0, 10)] = 0.0
 
 
 class RoleChoices:

@@ -51,6 +51,10 @@ class RoleRows:
         """The node selector of a role."""
         return self._rows[roleName].selector
 
+    def focus(self, roleName: str) -> None:
+        """Lead the keyboard to the selector of a role."""
+        self._rows[roleName].selector.setFocus()
+
 
 class _Row:
     def __init__(self, layout, index: int, role: Role, label: str, onChosen: Callable) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from . import Setup
+from . import Setup, Suv
 from .Errors import VeloxSegError
 from .Models import ModelCard
 from .Process import Process
@@ -46,7 +46,6 @@ TUMOR = Phantom(
 )
 BRAIN = Phantom("brain-t1", "brain-regions", {"T1": "T1 brain phantom"})
 PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR)
-SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
 # The usual range for reading; by default the bladder would decide and everything else would be dark.
 SUV_SHOWN = (0.0, 10.0)
 
@@ -165,7 +164,7 @@ class SampleMaker:
         nodes = [_load(path, self._phantom.nodeNames[stem]) for stem, path in files.items()]
         for stem, node in zip(files, nodes, strict=True):
             if stem == "PET":
-                _markAsSuv(node)
+                Suv.mark(node)
                 _showRange(node, SUV_SHOWN)
         return nodes
 
@@ -227,12 +226,6 @@ class _Downloader:
 
 def _load(path: Path, name: str):
     return slicer.util.loadVolume(str(path), {"name": name, "show": False})
-
-
-def _markAsSuv(volumeNode) -> None:
-    unit = slicer.vtkCodedEntry()
-    unit.SetValueSchemeMeaning(*SUV_UNIT)
-    volumeNode.SetVoxelValueUnits(unit)
 
 
 def _showRange(volumeNode, limits: tuple[float, float]) -> None:

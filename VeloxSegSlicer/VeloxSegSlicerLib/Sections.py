@@ -48,6 +48,19 @@ def showTask(ui, state: State.PanelState, card: ModelCard | None, isSampleBusy: 
     ui.assignButton.enabled = isFree and card is not None
 
 
+def showImageOptions(ui, state: State.PanelState, card: ModelCard | None, images: dict) -> None:
+    """Region for volumes, scale for photos."""
+    isPhoto = card is not None and card.reference.kind == "photo"
+    for widget in (ui.scaleLabel, ui.scaleSpinBox):
+        widget.setVisible(isPhoto)
+    for widget in (ui.regionLabel, ui.regionSelector, ui.newRegionButton):
+        widget.setVisible(card is not None and not isPhoto)
+    isFree = not state.areChoicesLocked
+    reference = images.get(card.reference.name) if card else None
+    ui.scaleSpinBox.enabled = ui.regionSelector.enabled = isFree
+    ui.newRegionButton.enabled = isFree and reference is not None and reference.GetImageData() is not None
+
+
 def showRun(ui, state: State.PanelState, stage: str, isSampleBusy: bool) -> None:
     """The large button, what is locked during a run, progress and the line below.
 

@@ -10,7 +10,8 @@ import slicer
 
 from . import Geometry, Results, Setup, Verdicts
 from .Errors import VeloxSegError
-from .Job import Job
+from .InputOptions import InputOptions
+from .Job import Job, checkDisk
 from .Models import ModelCard
 from .Parameters import Quality
 from .Protocol import Progress
@@ -22,16 +23,15 @@ from .WarmEngine import WarmEngine
 class Settings:
     """What a person can set for a run besides images and model.
 
-    `accepted` holds pairs (error code, role name) that the person has accepted, see `Parameters.Decisions`. `outputId` is the
-    segmentation that the result replaces; None makes a new one.
+    `outputId` is the segmentation that the result replaces; None makes a new one. `inputs`: decisions about the images.
     """
 
     device: str = "auto"
     quality: Quality = Quality.BALANCED
     seed: int = 1234
     keepFiles: bool = False
-    accepted: frozenset = frozenset()
     outputId: str | None = None
+    inputs: InputOptions = InputOptions()
 
 
 @dataclass
@@ -105,13 +105,14 @@ class Segmenter:
         """Check the images, export them and start the runner; everything after this arrives at the listener.
 
         :param images: role name -> volume node.
-        :raises VeloxSegError: BUSY, a ROLE_ code, EXPORT_FAILED.
+        :raises VeloxSegError: BUSY, a code of the images, DISK_FULL, EXPORT_FAILED.
         """
         if self.isBusy:
             raise VeloxSegError("BUSY")
-        problem = Verdicts.firstProblem(card, Verdicts.judge(card, images, settings.accepted))
+        problem = Verdicts.firstProblem(card, Verdicts.judge(card, images, settings.inputs))
         if problem:
             raise problem
+        checkDisk(card, images, settings.inputs)
         self._startedAt = time.monotonic()
         self._listener, self._progress = listener, Progress()
         self._facts = _factsOf(card, images, settings)
@@ -119,7 +120,7 @@ class Segmenter:
         self.engine.warmUp(command)
         job = Job(settings.keepFiles)
         try:
-            job.write(card, images, settings.device, settings.quality.overlap(), settings.seed)
+            job.write(card, images, settings.device, settings.quality.overlap(), settings.seed, settings.inputs)
         except VeloxSegError:
             job.remove()
             raise

@@ -79,7 +79,7 @@ def panelState(
 
 
 def noticeOf(state: PanelState) -> VeloxSegError | None:
-    """The problem for the notice line. What is missing or doubled in a row is shown on the row."""
+    """The problem for the notice line. Where no image is there yet, or one is there twice, the row says it."""
     if state.problem is None or state.problem.code in ("ROLE_MISSING", "ROLE_DOUBLED"):
         return None
     return state.problem

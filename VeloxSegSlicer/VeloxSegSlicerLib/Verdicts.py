@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from . import Geometry, Inputs
+from . import Computer, Effort, Geometry, InputOptions, Inputs, RegionBox
 from .Errors import VeloxSegError
+from .InputOptions import InputOptions as Options
 from .Models import ModelCard, Role
 
 # At half the smaller box or less, images are most likely not of one position.
 LITTLE_OVERLAP = 0.5
+# So many times the model's own grid is coarser than what it was trained on.
+COARSE = 2.0
+GIGABYTE = 1e9
 
 REFERENCE = "reference"
 OK = "ok"
@@ -18,6 +22,7 @@ MOVED = "moved"
 OVERLAP = "overlap"
 MISSING = "missing"
 UNSUITABLE = "unsuitable"
+UNIT = "unit"
 
 
 @dataclass(frozen=True)
@@ -43,19 +48,21 @@ class Verdict:
             OVERLAP: _("Little overlap"),
             MISSING: _("Missing"),
             UNSUITABLE: _("Not suitable"),
+            UNIT: _("Unit?"),
         }[self.kind]
 
 
-def judge(card: ModelCard, images: dict, accepted: frozenset = frozenset()) -> dict[str, Verdict]:
+def judge(card: ModelCard, images: dict, options: Options | None = None) -> dict[str, Verdict]:
     """A verdict for every role of a card.
 
     :param images: role name -> volume node or None.
-    :param accepted: pairs (error code, role name) that the person has decided to accept, see `Parameters.Decisions`.
+    :param options: what the person has decided about them.
     """
+    options = options or Options()
     verdicts = {}
     for role in card.roles:
         try:
-            verdicts[role.name] = _judgeRole(card, role, images, accepted)
+            verdicts[role.name] = _judgeRole(card, role, images, options)
         except VeloxSegError as error:
             verdicts[role.name] = Verdict(_kindOf(error), error.text, error)
     return verdicts
@@ -68,52 +75,121 @@ def firstProblem(card: ModelCard, verdicts: dict[str, Verdict]) -> VeloxSegError
 
 
 def firstAdvice(card: ModelCard, verdicts: dict[str, Verdict]) -> VeloxSegError | None:
-    """What should be told although it blocks nothing, in the order of the rows."""
-    advice = [verdicts[role.name].advice for role in card.roles]
-    return next((entry for entry in advice if entry is not None), None)
+    """What should be told although it blocks nothing: warnings before remarks, each in the order of the rows."""
+    advice = [verdicts[role.name].advice for role in card.roles if verdicts[role.name].advice is not None]
+    return min(advice, key=lambda entry: entry.isRemark, default=None)
 
 
 def _kindOf(error: VeloxSegError) -> str:
-    return {"ROLE_MISSING": MISSING, "ROLE_OVERLAP": OVERLAP}.get(error.code, UNSUITABLE)
+    kinds = {
+        "ROLE_MISSING": MISSING,
+        "ROLE_INCOMPLETE": MISSING,
+        InputOptions.OVERLAP: OVERLAP,
+        InputOptions.ACTIVITY: UNIT,
+        InputOptions.UNIT_UNKNOWN: UNIT,
+        "ROLE_UNIT_HIGH": UNIT,
+    }
+    return kinds.get(error.code, UNSUITABLE)
 
 
-def _judgeRole(card: ModelCard, role: Role, images: dict, accepted: frozenset) -> Verdict:
+def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options) -> Verdict:
     node = images.get(role.name)
     if node is None:
-        raise VeloxSegError("ROLE_MISSING", role=role.title)
+        raise _missing(card, role, images)
     _refuseDoubled(card, role, images)
     Inputs.check(role, node)
+    Inputs.checkContent(role, node)
+    Inputs.checkModality(role, node, options)
+    Inputs.checkUnit(role, node, options)
     grid = Geometry.worldGrid(node)
+    advice = Inputs.remark(role, node)
     if role.isReference:
-        text = _("{grid}. The result gets this grid.")
-        return Verdict(MOVED if Geometry.isMoved(node) else REFERENCE, text.format(grid=grid.description()))
-    return _compare(card, role, node, grid, images, accepted)
+        _checkRegion(role, grid, options)
+        advice = advice or _domain(card, role, grid) or _effort(card, images, options)
+        text = _("{grid}. The result gets this grid.").format(grid=grid.description())
+        isMoved = Geometry.isMoved(node)
+        return Verdict(MOVED if isMoved else REFERENCE, text, advice=advice or (_moved(role) if isMoved else None))
+    return _compare(card, role, node, grid, images, options, advice)
+
+
+def _missing(card: ModelCard, role: Role, images: dict) -> VeloxSegError:
+    given = [other.title for other in card.roles if images.get(other.name) is not None]
+    if not given:
+        return VeloxSegError("ROLE_MISSING", name=role.name, role=role.title)
+    others = [other.title for other in card.roles if other is not role]
+    return VeloxSegError(
+        "ROLE_INCOMPLETE", name=role.name, role=role.title, others=", ".join(others), given=", ".join(given)
+    )
 
 
 def _refuseDoubled(card: ModelCard, role: Role, images: dict) -> None:
     for other in card.roles[: card.roles.index(role)]:
         if images.get(other.name) is images[role.name]:
-            raise VeloxSegError("ROLE_DOUBLED", role=role.title, other=other.title)
+            raise VeloxSegError("ROLE_DOUBLED", name=role.name, role=role.title, other=other.title)
+
+
+def _checkRegion(role: Role, grid: Geometry.Grid, options: Options) -> None:
+    if options.region is not None and Geometry.overlap(RegionBox.gridOf(options.region), grid) == 0:
+        raise VeloxSegError("REGION_OUTSIDE", name=role.name, reference=role.title)
+
+
+def _domain(card: ModelCard, role: Role, grid: Geometry.Grid) -> VeloxSegError | None:
+    """Voxels much larger than the model's grid show less than it has learned from."""
+    if role.kind == "photo":
+        return None
+    trained, found = max(card.content["spacing_mm"]), float(grid.spacing.max())
+    if found <= COARSE * trained:
+        return None
+    return VeloxSegError("MODEL_DOMAIN", name=role.name, spacing=f"{found:.3g}", trained=f"{trained:.3g}")
+
+
+def _effort(card: ModelCard, images: dict, options: Options) -> VeloxSegError | None:
+    isWhole = all(images.get(role.name) is not None and Inputs.isSuitable(role, images[role.name]) for role in card.roles)
+    if card.reference.kind == "photo" or not isWhole or options.accepts(InputOptions.LARGE):
+        return None
+    effort, free = Effort.estimate(card, images, options), Computer.freeMemory()
+    if not Effort.isGreat(effort, free):
+        return None
+    size = images[card.reference.name].GetImageData().GetDimensions()
+    facts = {
+        "name": card.reference.name,
+        "size": " x ".join(map(str, size)),
+        "minutes": max(1, round(effort.seconds / 60)),
+        "needed": effort.memory / GIGABYTE,
+    }
+    if free is None:
+        return VeloxSegError("IMAGE_LONG", **facts)
+    return VeloxSegError(InputOptions.LARGE, free=free / GIGABYTE, **facts)
 
 
 def _compare(
-    card: ModelCard, role: Role, node, grid: Geometry.Grid, images: dict, accepted: frozenset
+    card: ModelCard,
+    role: Role,
+    node,
+    grid: Geometry.Grid,
+    images: dict,
+    options: Options,
+    advice: VeloxSegError | None,
 ) -> Verdict:
     """Compare a further image with the reference, as far as that one is usable."""
     reference = images.get(card.reference.name)
     if reference is None or not Inputs.isSuitable(card.reference, reference):
-        return Verdict(OK, grid.description())
+        return Verdict(OK, grid.description(), advice=advice)
     referenceGrid = Geometry.worldGrid(reference)
     share = Geometry.overlap(grid, referenceGrid)
-    if share <= LITTLE_OVERLAP and ("ROLE_OVERLAP", role.name) not in accepted:
-        raise VeloxSegError(
-            "ROLE_OVERLAP", role=role.title, reference=card.reference.title, percent=round(100 * share)
-        )
-    facts = {"grid": grid.description(), "percent": round(100 * share), "reference": card.reference.title}
+    facts = {"name": role.name, "role": role.title, "reference": card.reference.title, "percent": round(100 * share)}
+    if share <= LITTLE_OVERLAP and not options.isAccepted(InputOptions.OVERLAP, role.name):
+        raise VeloxSegError(InputOptions.OVERLAP, **facts)
+    facts["grid"] = grid.description()
     if Geometry.isMoved(node):
         text = _("{grid}, {percent} % overlap with {reference}. Its linear transform is applied to a copy.")
-        return Verdict(MOVED, text.format(**facts))
+        return Verdict(MOVED, text.format(**facts), advice=advice or _moved(role))
     if Geometry.isSameGrid(grid, referenceGrid):
-        return Verdict(OK, _("{grid}, the same grid as {reference}.").format(**facts))
+        return Verdict(OK, _("{grid}, the same grid as {reference}.").format(**facts), advice=advice)
     text = _("{grid}, {percent} % overlap with {reference}. A copy is resampled; your image stays as it is.")
-    return Verdict(RESAMPLED, text.format(**facts))
+    spacings = {"spacing": grid.spacingText(), "referenceSpacing": referenceGrid.spacingText()}
+    return Verdict(RESAMPLED, text.format(**facts), advice=advice or VeloxSegError("GRID_DIFFERS", **facts, **spacings))
+
+
+def _moved(role: Role) -> VeloxSegError:
+    return VeloxSegError("GRID_MOVED", name=role.name, role=role.title)

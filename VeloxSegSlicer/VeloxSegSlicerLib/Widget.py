@@ -7,9 +7,11 @@ from slicer.i18n import tr as _
 
 from . import (
     CardView,
+    Content,
     Errors,
     Inputs,
     Notice,
+    RegionBox,
     Report,
     Samples,
     Sections,
@@ -19,6 +21,9 @@ from . import (
     Views,
 )
 from .Errors import VeloxSegError
+from .GeometryView import GeometryView
+from .InputActions import InputActions
+from .InputOptions import InputOptions
 from .Models import Catalogue, ModelCard
 from .Parameters import Decisions, RoleChoices, VeloxSegParameters
 from .Protocol import Progress
@@ -62,6 +67,8 @@ class Panel(Listener):
         self._notice = Notice.NoticeLine(ui)
         self._rows = RoleRows(ui.rolesLayout, self._onImageChosen)
         self.results = ResultView(ui, self.layers, segmenter.modulePath, self.onLog, self._useResult)
+        self._geometry = GeometryView(ui)
+        self.inputActions = InputActions(self)
         self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
         self._newImagesTimer = _newTimer(NEW_IMAGES_DELAY_MS, self._onNewImages)
         self._fillFixedControls()
@@ -99,6 +106,7 @@ class Panel(Listener):
         self._stage = ""
         self.layers.forget()
         self.results.forget()
+        Content.forget()
 
     def cleanup(self) -> None:
         """End processes and let go of the scene: the module is reloaded or Slicer quits."""
@@ -126,9 +134,19 @@ class Panel(Listener):
         return self._choices.images(self.card.roles) if self.card else {}
 
     @property
-    def accepted(self) -> frozenset:
-        """What the person accepted for the chosen images, as pairs (error code, role name)."""
-        return self._decisions.accepted(self.images, self.card.reference.name) if self.card else frozenset()
+    def parameters(self) -> VeloxSegParameters | None:
+        """The choices that are saved with the scene, None while it closes."""
+        return self._parameters
+
+    @property
+    def inputOptions(self) -> InputOptions:
+        """What the person decided about the chosen images."""
+        if self.card is None:
+            return InputOptions()
+        accepted = self._decisions.accepted(self.images, self.card.reference.name)
+        if self.card.reference.kind == "photo":
+            return InputOptions(accepted, None, self._parameters.mmPerPixel)
+        return InputOptions(accepted, RegionBox.entryOf(self._parameters.region))
 
     def assign(self) -> None:
         """Fill roles by what is known of the images. A choice made by hand stays."""
@@ -146,12 +164,45 @@ class Panel(Listener):
         """The node selector of a role."""
         return self._rows.selector(roleName)
 
+    def focusRole(self, roleName: str) -> None:
+        """Lead the person to the row of a role."""
+        self.ui.imagesCollapsibleButton.collapsed = False
+        self._rows.focus(roleName)
+
+    def showGeometry(self) -> None:
+        """Open the table below the images."""
+        self.ui.imagesCollapsibleButton.collapsed = False
+        self._geometry.open()
+
+    def accept(self, code: str, roleName: str) -> None:
+        """Go on in spite of a message; remembered with the scene for these images."""
+        self._outcome = None
+        self._decisions.accept(code, roleName, self.images, self.card.reference.name)
+        self.update()
+
+    def chooseImage(self, roleName: str, node) -> None:
+        """Choose an image for a role, as a person does in its row."""
+        self._onImageChosen(roleName, node)
+
+    def choosePhotoTask(self) -> None:
+        """Choose the first task that reads photos, or say that there is none."""
+        models = [card for card in self.catalogue.cards if card.reference.kind == "photo"]
+        if models:
+            self._useModel(models[0])
+        else:
+            self.tell(Notice.Message(Notice.WARNING, _("No model for photos is installed.")))
+
+    def tell(self, message: Notice.Message | None) -> None:
+        """Show a message until something else happens."""
+        self._outcome = message
+        self.update()
+
     # Showing the state
 
     def update(self, _caller=None, _event=None) -> None:
         """Compute the one state of the panel and show it."""
         card, images = self.card, self.images
-        verdicts = Verdicts.judge(card, images, self.accepted) if card else {}
+        verdicts = Verdicts.judge(card, images, self.inputOptions) if card else {}
         state = State.panelState(
             self.engine,
             self._device,
@@ -164,7 +215,9 @@ class Panel(Listener):
         self._observeImages(images)
         self._showModels(card)
         self._rows.show(images, verdicts, state.areChoicesLocked)
+        self._geometry.show(card, images, verdicts)
         Sections.showSetup(self.ui, state, self.engine)
+        Sections.showImageOptions(self.ui, state, card, images)
         Sections.showTask(self.ui, state, card, self.samples.isBusy)
         Sections.showRun(self.ui, state, self._stage, self.samples.isBusy)
         self._foldSetup()
@@ -209,8 +262,10 @@ class Panel(Listener):
             Errors.SHOW_LOG: self._showLog,
             Errors.COPY_REPORT: self.copyReport,
             Errors.SHOW_CARD: self._showCard,
+            **self.inputActions.of(error),
         }
-        kind = Notice.WARNING if error.code.startswith(("ENGINE_", "ROLE_", "MODEL_NONE")) else Notice.STOP
+        isWarning = error.code.startswith(("ENGINE_", "ROLE_", "PHOTO_", "IMAGE_", "REGION_", "MODEL_NONE", "MODEL_DOMAIN"))
+        kind = Notice.INFO if error.isRemark else Notice.WARNING if isWarning else Notice.STOP
         return Notice.fromError(error, actions, kind)
 
     # Running
@@ -244,7 +299,9 @@ class Panel(Listener):
         parameters = self._parameters
         device = self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex)
         outputId = parameters.output.GetID() if parameters.output else None
-        return Settings(device, parameters.quality, parameters.seed, parameters.keepFiles, self.accepted, outputId)
+        return Settings(
+            device, parameters.quality, parameters.seed, parameters.keepFiles, outputId, self.inputOptions
+        )
 
     def _retryOnCpu(self) -> None:
         self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
@@ -398,6 +455,7 @@ class Panel(Listener):
         ui.sampleButton.connect("clicked()", self.loadSample)
         ui.slicerSampleButton.connect("clicked()", self._loadSlicerSample)
         ui.assignButton.connect("clicked()", self._onAssign)
+        ui.newRegionButton.connect("clicked()", self._onNewRegion)
         ui.cardButton.connect("clicked()", self._showCard)
         ui.copyReportButton.connect("clicked()", self.copyReport)
 
@@ -448,6 +506,10 @@ class Panel(Listener):
         self.assign()
         self.update()
 
+    def _onNewRegion(self) -> None:
+        self._parameters.region = RegionBox.newAround(self.images[self.card.reference.name])
+        self.update()
+
     def _onNewImages(self) -> None:
         if self._parameters is not None and not self.segmenter.isBusy:
             self.assign()
@@ -455,7 +517,8 @@ class Panel(Listener):
 
     def _observeImages(self, images: dict) -> None:
         """Follow what can change a verdict: voxels, grid and transform of the chosen images."""
-        nodes = [node for node in images.values() if node is not None]
+        region = self._parameters.region if self._parameters else None
+        nodes = [node for node in (*images.values(), region) if node is not None]
         if nodes == [node for node, _tags in self._observed]:
             return
         for node, tags in self._observed:
@@ -465,6 +528,7 @@ class Panel(Listener):
             vtk.vtkCommand.ModifiedEvent,
             slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
             slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+            slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
         )
         self._observed = [
             (node, [node.AddObserver(event, self._onImageModified) for event in events]) for node in nodes

@@ -1,0 +1,50 @@
+"""What is in the voxels of an image: range and numbers that are none. Looked at once as long as they stay the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+
+_known: dict[str, tuple[tuple, "Content"]] = {}
+
+
+@dataclass(frozen=True)
+class Content:
+    """`lowest` and `highest` of the finite values, and the `share` (0-1) of values that are no numbers."""
+
+    lowest: float
+    highest: float
+    share: float
+
+    @property
+    def isConstant(self) -> bool:
+        """Whether all values are the same, or there are none."""
+        return not self.lowest < self.highest
+
+
+def of(volumeNode) -> Content:
+    """The content of a volume with voxels."""
+    state = (id(volumeNode.GetImageData()), volumeNode.GetImageData().GetMTime())
+    known = _known.get(volumeNode.GetID())
+    if known is None or known[0] != state:
+        known = (state, _measure(slicer.util.arrayFromVolume(volumeNode)))
+        _known[volumeNode.GetID()] = known
+    return known[1]
+
+
+def forget() -> None:
+    """The scene was closed."""
+    _known.clear()
+
+
+def _measure(array: np.ndarray) -> Content:
+    if not np.issubdtype(array.dtype, np.floating):
+        return Content(float(array.min()), float(array.max()), 0.0)
+    # Sums and extremes show in one pass each whether there is anything to count.
+    lowest, highest = float(array.min()), float(array.max())
+    if np.isfinite(lowest) and np.isfinite(highest):
+        return Content(lowest, highest, 0.0)
+    finite = array[np.isfinite(array)]
+    if finite.size == 0:
+        return Content(np.nan, np.nan, 1.0)
+    return Content(float(finite.min()), float(finite.max()), 1 - finite.size / array.size)
