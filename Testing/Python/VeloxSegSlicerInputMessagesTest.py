@@ -140,18 +140,17 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         self.assertEqual(texts, ["RAS 37 deg", "LSP"])
 
     def test_verdictOfLargeImagesComesAtOnce(self):
-        """The numbers of the rows from headers alone; voxels are looked at once."""
-        voxels = np.zeros((200, 512, 512), np.int16)
-        voxels[50:100] = 1
+        """Word and numbers of a row after a choice, with voxels that were never looked at; processor time, which other
+        programs hardly change."""
+        voxels = np.zeros((100, 512, 512), np.int16)
+        voxels[50:] = 1
         ct = slicer.util.addVolumeFromArray(voxels, name="CT")
-        self.petct(ct, slicer.util.addVolumeFromArray(voxels[::2, ::2, ::2], np.diag([2.0, 2.0, 2.0, 1.0]), "PET SUVbw"))
+        pet = slicer.util.addVolumeFromArray(voxels[::2, ::2, ::2], np.diag([2.0, 2.0, 2.0, 1.0]), "PET SUVbw")
+        self.choose("petct-lesions", PET=pet)
+        started = time.process_time()
+        self.panel.chooseImage("CT", ct)
+        self.assertLess(time.process_time() - started, 0.2)
         self.assertEqual(self.word("CT"), "Will be resampled")
-        seconds = []
-        for _repeat in range(3):
-            started = time.monotonic()
-            self.panel.update()
-            seconds.append(time.monotonic() - started)
-        self.assertLess(min(seconds), 0.2)
 
     def test_littleOverlapAcceptedOnce(self):
         ct, pet = self.petct(fixtures.sphereVolume("CT", center=(30, 0, 0)))

@@ -94,7 +94,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
             self.assertTrue(text.endswith("."), code)
             self.assertLessEqual(len(actions), 3, code)
             for action in actions:
-                self.assertTrue(Errors.actionLabel(action))
+                self.assertTrue(Errors.actionLabel(action, {"role": "T2", "reference": "T1c"}))
         for actions in Errors.ENGINE_ACTIONS.values():
             self.assertLessEqual(len(actions), 3)
 

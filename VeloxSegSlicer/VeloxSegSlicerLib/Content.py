@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-_known: dict[str, tuple[tuple, "Content"]] = {}
+_known: dict[str, tuple[int, "Content"]] = {}
+"""Node ID -> time of its voxels, which VTK gives to one object once, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Content:
 
 def of(volumeNode) -> Content:
     """The content of a volume with voxels."""
-    state = (id(volumeNode.GetImageData()), volumeNode.GetImageData().GetMTime())
+    changed = volumeNode.GetImageData().GetMTime()
     known = _known.get(volumeNode.GetID())
-    if known is None or known[0] != state:
-        known = (state, _measure(slicer.util.arrayFromVolume(volumeNode)))
+    if known is None or known[0] != changed:
+        known = (changed, _measure(slicer.util.arrayFromVolume(volumeNode)))
         _known[volumeNode.GetID()] = known
     return known[1]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from . import Composites, Dressing, Facts, Geometry, Inputs, Lesions, Previous, Sensitivity, Uncertainty
+from . import Composites, Dressing, Facts, Geometry, Lesions, Previous, Sensitivity, Suv, Uncertainty
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -234,7 +234,7 @@ def _emissionId(report: dict, facts: RunFacts) -> str | None:
     role = next((role.name for role in facts.card.roles if role.modality == EMISSION_MODALITY), None)
     node = next((slicer.mrmlScene.GetNodeByID(entry.nodeId) for entry in facts.inputs if entry.role == role), None)
     lesions = report.get("lesions", [])
-    if node is None or Inputs.isActivity(Inputs.unitOf(node)) or (lesions and "suv_max" not in lesions[0]):
+    if node is None or Suv.isActivity(Suv.unitOf(node)) or (lesions and "suv_max" not in lesions[0]):
         return None
     return node.GetID()
 

@@ -207,7 +207,7 @@ def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFa
         for role in card.roles
     )
     grid = Geometry.worldGrid(images[card.reference.name])
-    return Results.RunFacts(card, inputs, grid, settings.quality.name, settings.accepted, settings.outputId)
+    return Results.RunFacts(card, inputs, grid, settings.quality.name, settings.inputs.accepted, settings.outputId)
 
 
 def _imagesStillThere(facts: Results.RunFacts) -> dict:
