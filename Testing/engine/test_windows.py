@@ -1,12 +1,15 @@
 """The sliding window, compared with the published rule and with MONAI's."""
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from veloxseg import windows
 from veloxseg.errors import VeloxSegError
@@ -83,3 +86,172 @@ def test_cancel_stops_between_windows():
             cancelled=lambda: done[-1] == 2,
         )
     assert caught.value.code == "CANCELLED" and done == [0, 1, 2]
+
+
+# The work: who computes, how much, with how much memory
+
+
+SIZE, WINDOW, PADS = (40, 37, 29), (16, 16, 16), (0.0, -1.0)
+
+
+def noise(size=SIZE, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(2, *size)).astype(np.float32))
+
+
+def stitched(volume, net=network, **options):
+    """All slabs put together, into memory that held nonsense before."""
+    logits = torch.full((2, *volume.shape[1:]), torch.nan)
+    for place, slab in windows.slabs(net, volume, WINDOW, 0.5, "gaussian", PADS, 2, **options):
+        logits[2 - len(slab) :, place] = slab
+    return logits
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"workers": 5}, {"batch": 2}, {"batch": 3, "workers": 2}])
+def test_whoever_computes_the_result_is_the_same(options):
+    volume = noise()
+    assert torch.equal(stitched(volume, workers=1), stitched(volume, **options))
+
+
+def test_close_to_the_definition_in_double_precision():
+    volume = noise()
+    sums, weight_sums = torch.zeros(2, *SIZE, dtype=torch.float64), torch.zeros(SIZE, dtype=torch.float64)
+    for x, y, z in windows.plan(SIZE, WINDOW, 0.5):
+        place = (slice(None), slice(x, x + 16), slice(y, y + 16), slice(z, z + 16))
+        weights = windows.importance(WINDOW, "gaussian").double()
+        sums[place] += weights * network(volume[place][None].double())[0]
+        weight_sums[place[1:]] += weights
+    assert (stitched(volume, workers=2) - sums / weight_sums).abs().max() < 2e-6
+
+
+def test_no_memory_is_left_as_it_was(monkeypatch):
+    """torch can fill new memory with NaN."""
+    volume, expected = noise(), stitched(noise())
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = windows.sliding_window(network, volume, WINDOW, 0.5, "gaussian", PADS, 2)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(found, expected)
+
+
+def test_strided_and_mapped_volumes(tmp_path):
+    volume = noise()
+    strided = volume.transpose(1, 3).contiguous().transpose(1, 3)
+    np.save(tmp_path / "volume.npy", volume.numpy())
+    mapped = torch.from_numpy(np.load(tmp_path / "volume.npy", mmap_mode="c"))
+    assert not strided.is_contiguous()
+    assert torch.equal(stitched(strided), stitched(volume)) and torch.equal(stitched(mapped), stitched(volume))
+
+
+def test_two_jobs_at_once():
+    volumes = [noise(seed=seed) for seed in range(4)]
+    expected = [stitched(volume) for volume in volumes]
+    with ThreadPoolExecutor(2) as jobs:
+        found = list(jobs.map(lambda volume: stitched(volume, workers=2), volumes))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_relative_logits_need_no_map_of_class_0():
+    class Relative:
+        relative = True
+
+        def __call__(self, x):
+            logits = network(x)
+            return logits - logits[:, :1]
+
+    logits = stitched(noise())
+    slabs = windows.slabs(Relative(), noise(), WINDOW, 0.5, "gaussian", PADS, 2)
+    assert [len(slab) for _, slab in slabs] == [1] * 4
+    found = windows.sliding_window(Relative(), noise(), WINDOW, 0.5, "gaussian", PADS, 2)
+    assert not found[0].any() and (found[1] - logits[1] + logits[0]).abs().max() < 1e-5
+
+
+class TestEmptySpace:
+    """A body in one corner of an empty field."""
+
+    def field(self):
+        field = torch.tensor(PADS).reshape(2, 1, 1, 1).repeat(1, 64, 40, 40)
+        field[:, 3:20, 5:19, 2:20] = noise((17, 14, 18))
+        return field
+
+    def counted(self, calls):
+        def counting(x):
+            calls.append(x)
+            return network(x)
+
+        return counting
+
+    def test_its_windows_are_computed_once(self):
+        calls, heard = [], []
+        stitched(self.field(), self.counted(calls), workers=2, progress=lambda *now: heard.append(now))
+        filled = [start for start in windows.plan((64, 40, 40), WINDOW, 0.5) if max(start) < 20 and start[1] < 19]
+        assert len(calls) == len(filled) + 1 < 112 / 3
+        assert heard == [(done, 112) for done in range(113)]
+
+    @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}, {"batch": 4}])
+    def test_and_the_result_is_that_of_all_windows(self, options):
+        field = self.field()
+        every = torch.cat([field, torch.arange(field[0].numel()).reshape(1, *field.shape[1:])])
+        expected = torch.full(field.shape, torch.nan)
+        for place, slab in windows.slabs(lambda x: network(x[:, :2]), every, WINDOW, 0.5, "gaussian", (*PADS, 0), 2):
+            expected[:, place] = slab
+        assert torch.equal(stitched(field, **options), expected)
+
+    def test_one_other_voxel_is_enough(self):
+        field, calls = torch.zeros(2, 16, 16, 48), []
+        field[1] = -1
+        field[1, 15, 15, 47] = 0
+        stitched(field, self.counted(calls))
+        assert len(calls) == 2 and calls[-1][0, 1].max() == 0
+
+
+class Sizes(TorchDispatchMode):
+    """Bytes of the largest tensor that an operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            known = {tensor.untyped_storage().data_ptr() for tensor in args if isinstance(tensor, torch.Tensor)}
+            if result.untyped_storage().data_ptr() not in known:
+                self.largest = max(self.largest, result.untyped_storage().nbytes())
+        return result
+
+
+def test_only_one_slab_is_in_memory():
+    volume = noise((200, 40, 40))
+    with Sizes() as sizes:
+        for _, slab in windows.slabs(network, volume, WINDOW, 0.5, "gaussian", PADS, 2, workers=1):
+            assert slab.shape[1] <= 16
+    assert sizes.largest == 2 * 16 * 40 * 40 * 4
+
+
+def test_threads_are_given_back():
+    before, alive = torch.get_num_threads(), threading.active_count()
+    seen = []
+
+    def looking(x):
+        seen.append(torch.get_num_threads())
+        return network(x)
+
+    stitched(noise(), looking, workers=2)
+    assert set(seen) == {max(before // 2, 1)}
+    part = windows.slabs(looking, noise(), WINDOW, 0.5, "gaussian", PADS, 2, workers=2)
+    next(part)
+    assert torch.get_num_threads() == 1
+    part.close()
+    assert torch.get_num_threads() == before and threading.active_count() == alive
+
+
+def test_errors_of_the_network_come_through():
+    def broken(x):
+        raise MemoryError
+
+    alive = threading.active_count()
+    with pytest.raises(MemoryError):
+        stitched(noise(), broken, workers=3)
+    assert threading.active_count() == alive

@@ -235,21 +235,26 @@ def probabilities(
     """Class probabilities (K, x, y, z) on the working grid, float32 on the CPU. Raises NUMERIC or
     CANCELLED."""
     listener = (run or Run()).listener
-    logits = windows.sliding_window(
+    classes = torch.empty((len(card["labels"]) + 1, *prepared.volume.shape[1:]))
+    slabs = windows.slabs(
         network,
         prepared.volume,
         window_size(card),
         overlap,
         card["window"]["blend"],
         prepared.pad_values,
-        len(card["labels"]) + 1,
+        len(classes),
         device,
         listener.progress,
         listener.cancelled,
     )
-    if not torch.isfinite(logits).all():
-        raise VeloxSegError("NUMERIC")
-    classes = torch.softmax(logits, dim=0)
+    with contextlib.closing(slabs):
+        for place, logits in slabs:
+            if not torch.isfinite(logits).all():
+                raise VeloxSegError("NUMERIC")
+            # background of a network with relative logits
+            zeros = logits.new_zeros((len(classes) - len(logits), *logits.shape[1:]))
+            classes[:, place] = torch.softmax(torch.cat([zeros, logits]), dim=0)
     for class_map in classes:
         class_map.copy_(torch.from_numpy(images.smooth(class_map.numpy(), prepared.grid, card["smoothing_mm"])))
     return classes

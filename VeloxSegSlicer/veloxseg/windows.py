@@ -1,13 +1,19 @@
 """Sliding windows: a network with a fixed input size over a volume of any size.
 
 Volumes are (C, x, y, z) tensors. The rules (steps, border, padding, weights) are those of MONAI's sliding
-window, which the published network was used with; only the blending of several windows at once is left out:
-one window at a time.
+window, which the published network was used with.
+
+Processor cores work on windows of their own instead of sharing every operation: threads that wait for each other
+inside operations cost more than they bring as soon as another program needs a core.
 """
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Lock
 
 import torch
 
@@ -15,6 +21,10 @@ from veloxseg.errors import VeloxSegError
 
 GAUSSIAN_SIGMA = 0.125  # of the window's length, as MONAI's default
 SMALLEST_WEIGHT = 1e-3
+LARGEST_BATCH = 8  # windows that a GPU gets at once; more fill its memory without using it better
+MEMORY_SHARE = 0.5  # of the GPU's free memory
+
+Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 def plan(volume_size: Sequence[int], window: Sequence[int], overlap: float) -> list[tuple[int, ...]]:
@@ -73,13 +83,13 @@ def pad_to_window(
 
 
 def count(volume_size: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """Number of windows that `sliding_window` will compute."""
+    """Number of windows that `sliding_window` adds up."""
     padded = [max(size, length) for size, length in zip(volume_size, window, strict=True)]
     return len(plan(padded, window, overlap))
 
 
 def sliding_window(
-    network: Callable[[torch.Tensor], torch.Tensor],
+    network: Network,
     volume: torch.Tensor,
     window: Sequence[int],
     overlap: float,
@@ -90,30 +100,157 @@ def sliding_window(
     progress: Callable[[int, int], None] = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> torch.Tensor:
-    """Logits (outputs, x, y, z) of a whole volume (C, x, y, z), float32 on the CPU.
+    """Logits (outputs, x, y, z) of a whole volume (C, x, y, z), float32 on the CPU. See `slabs`."""
+    logits = torch.empty((outputs, *volume.shape[1:]), dtype=torch.float32)
+    for place, slab in slabs(network, volume, window, overlap, blend, pad_values, outputs, device, progress, cancelled):
+        missing = outputs - len(slab)
+        logits[:missing, place] = 0
+        logits[missing:, place] = slab
+    return logits
 
-    network: (1, C, *window) on `device` -> (1, outputs, *window). pad_values: one value per channel for
-    volumes smaller than the window. `progress(done, total)` is called before the first and after every
-    window. Raises CANCELLED as soon as `cancelled()` is true between two windows.
 
-    Sums are kept on the CPU: a window of logits is small beside the network's own work, and the size of the
-    image then never decides whether the GPU's memory is enough.
+@torch.no_grad()
+def slabs(
+    network: Network,
+    volume: torch.Tensor,
+    window: Sequence[int],
+    overlap: float,
+    blend: str,
+    pad_values: Sequence[float],
+    outputs: int,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    workers: int | None = None,
+    batch: int | None = None,
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Logits of a whole volume (C, x, y, z) in slabs, each as soon as it is final: slice of x and (K, its x, y, z),
+    float32 on `device`, to be used before the next is asked for. Only one slab as thick as a window is in memory.
+
+    network: (B, C, *window) on `device` -> (B, outputs, *window), called from several threads. Where it has a true
+    attribute `relative`, its class 0 is all zero and K is one less than `outputs`; otherwise the two are equal.
+    pad_values: one value per channel, that of empty space. Volumes smaller than the window are padded with it, and
+    windows that hold nothing else share one computation. `progress(done, total)` is called before the first and after
+    every window. Raises CANCELLED as soon as `cancelled()` is true between two windows. Both are called in the
+    caller's thread.
+
+    `workers` windows are computed at the same time, on the CPU by default one for every thread of torch; these and the
+    caller have one thread each then. Everywhere but on the CPU it is one, of `batch` windows, by default as many as
+    half of the GPU's free memory takes. Windows are added up in the order of the plan whoever computed them: the result
+    is the same bit by bit.
     """
     padded, inner = pad_to_window(volume.float(), window, pad_values)
-    starts = plan(padded.shape[1:], window, overlap)
-    weights = importance(tuple(window), blend)
-    sums = torch.zeros((outputs, *padded.shape[1:]), dtype=torch.float32)
-    weight_sums = torch.zeros(padded.shape[1:], dtype=torch.float32)
-    progress(0, len(starts))
-    with torch.inference_mode():
-        for done, start in enumerate(starts, 1):
-            if cancelled():
-                raise VeloxSegError("CANCELLED")
-            place = tuple(slice(first, first + length) for first, length in zip(start, window, strict=True))
-            patch = padded[(slice(None), *place)].unsqueeze(0).contiguous().to(device)
-            logits = network(patch)[0].float().cpu()
-            sums[(slice(None), *place)].addcmul_(logits, weights)
-            weight_sums[place] += weights
-            progress(done, len(starts))
-        sums /= weight_sums
-    return sums[(slice(None), *inner)]
+    starts = [_axis_starts(size, length, overlap) for size, length in zip(padded.shape[1:], window, strict=True)]
+    corners = list(itertools.product(*starts))
+    computing = Computing(network, padded, window, pad_values, torch.device(device))
+    weights = importance(tuple(window), blend).to(device)
+    sums = torch.zeros((outputs - computing.first, window[0], *padded.shape[2:]), device=device)
+    progress(0, len(corners))
+    with contextlib.closing(computing.logits(corners, workers, batch)) as logits:
+        done = 0
+        for x, end in itertools.pairwise([*starts[0], padded.shape[1]]):
+            for y, z in itertools.product(*starts[1:]):
+                if cancelled():
+                    raise VeloxSegError("CANCELLED")
+                sums[:, :, y : y + window[1], z : z + window[2]].addcmul_(next(logits), weights)
+                done += 1
+                progress(done, len(corners))
+            for plane in range(end - x):
+                sums[:, plane] /= weight_sums(weights, starts, x + plane, padded.shape[2:])
+            final = slice(inner[0].start, min(inner[0].stop, end - x))
+            yield slice(x, x + final.stop - final.start), sums[(slice(None), final, *inner[1:])]
+            for plane in range(window[0]):
+                sums[:, plane] = sums[:, plane + end - x] if plane + end - x < window[0] else 0
+
+
+def weight_sums(weights: torch.Tensor, starts: Sequence[Sequence[int]], x: int, size: Sequence[int]) -> torch.Tensor:
+    """Sum of the weights of all windows in one plane of the volume, (y, z) of `size`.
+
+    starts: first voxels of the windows on the axes x, y, z; along each the windows can be added up by themselves.
+    """
+    sums = torch.stack([weights[x - start] for start in starts[0] if 0 <= x - start < len(weights)]).sum(0)
+    for axis, length in enumerate(size):
+        spread = sums.new_zeros([*sums.shape[:axis], length, *sums.shape[axis + 1 :]])
+        for start in starts[axis + 1]:
+            spread.narrow(axis, start, sums.shape[axis]).add_(sums)
+        sums = spread
+    return sums
+
+
+class Computing:
+    """The windows of one volume through a network. `first` is the first class that the network tells apart."""
+
+    def __init__(
+        self, network: Network, volume: torch.Tensor, window: Sequence[int], pad_values: Sequence[float], device: torch.device
+    ) -> None:
+        self.first = int(getattr(network, "relative", False))
+        self._network, self._volume, self._window, self._device = network, volume, window, device
+        self._pad_values = pad_values
+        self._empty: torch.Tensor | None = None
+        self._lock = Lock()
+
+    def logits(
+        self, corners: Sequence[tuple[int, ...]], workers: int | None, batch: int | None
+    ) -> Iterator[torch.Tensor]:
+        """(K, *window) of every window, in order. While several work, operations of the caller have one thread, too."""
+        threads = torch.get_num_threads()
+        workers = workers or (threads if self._device.type == "cpu" else 1)
+        batch = batch or self._batch_size(corners)
+        tasks = [corners[first : first + batch] for first in range(0, len(corners), batch)]
+        workers = min(workers, len(tasks))
+        if workers == 1:
+            for task in tasks:
+                yield from self._compute(task)
+            return
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(threads // workers, 1),))
+        torch.set_num_threads(1)
+        waiting = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(self._compute, task))
+                # the next one lies ready for whoever is free first
+                if len(waiting) > workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+
+    def _batch_size(self, corners: Sequence[tuple[int, ...]]) -> int:
+        if self._device.type != "cuda" or len(corners) == 1:
+            return 1
+        before = torch.cuda.memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        self._run([self._patch(corners[0])])
+        needed = torch.cuda.max_memory_allocated(self._device) - before
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return min(max(int(MEMORY_SHARE * free / needed), 1), LARGEST_BATCH)
+
+    def _compute(self, corners: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+        patches = [self._patch(corner) for corner in corners]
+        empty = [self._is_empty(patch) for patch in patches]
+        filled = [patch for patch, nothing in zip(patches, empty) if not nothing]
+        computed = iter(self._run(filled) if filled else ())
+        return [self._logits_of_empty(patch) if nothing else next(computed) for patch, nothing in zip(patches, empty)]
+
+    def _patch(self, corner: tuple[int, ...]) -> torch.Tensor:
+        place = (slice(first, first + length) for first, length in zip(corner, self._window, strict=True))
+        return self._volume[(slice(None), *place)].contiguous()
+
+    def _is_empty(self, patch: torch.Tensor) -> bool:
+        return all((channel == value).all() for channel, value in zip(patch, self._pad_values, strict=True))
+
+    def _logits_of_empty(self, patch: torch.Tensor) -> torch.Tensor:
+        with self._lock:
+            if self._empty is None:
+                self._empty = self._run([patch])[0]
+            return self._empty
+
+    def _run(self, patches: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(B, K, *window) on the device; a GPU still works on it when this returns."""
+        images = patches[0][None] if len(patches) == 1 else torch.stack(list(patches))
+        if self._device.type == "cuda":
+            images = images.pin_memory().to(self._device, non_blocking=True)
+        with torch.inference_mode():
+            return self._network(images.to(self._device))[:, self.first :].float()

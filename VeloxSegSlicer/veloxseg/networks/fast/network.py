@@ -26,6 +26,7 @@ class FastVeloxSeg(Frozen):
     def __init__(self, plain: VeloxSeg, relative: bool) -> None:
         super().__init__()
         self.config = config = plain.config
+        self.relative = relative
         encoder, decoder = plain.encoder, plain.decoder
         branch = encoder.encoder_attn
         firsts = [layer.blocks[0].attn for layer in branch.layers]
