@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import images, package_writer
+from veloxseg import devices, images, package_writer
 from veloxseg.networks import VeloxSeg
 
 PARITY = Path(__file__).resolve().parent.parent / "Data" / "veloxseg_parity"
@@ -94,6 +94,28 @@ def thresholding(levels, sharpness=40.0):
 
 def stand_in(the_card, network):
     return SimpleNamespace(card=the_card, network=lambda device: network)
+
+
+class FakeCard(devices.Device):
+    """A graphics card that computes on the CPU."""
+
+    is_cpu = False
+
+
+class ShortOfMemory:
+    """A network that runs out of memory the first times, whoever calls it."""
+
+    failures = 0
+
+    def __init__(self, network):
+        self.relative = getattr(network, "relative", False)
+        self._network = network
+
+    def __call__(self, windows):
+        if ShortOfMemory.failures:
+            ShortOfMemory.failures -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return self._network(windows)
 
 
 def blob_image(size=(40, 44, 36), spacing=(2.0, 2.0, 2.0), seed=0):

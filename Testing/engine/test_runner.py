@@ -21,9 +21,9 @@ import SimpleITK as sitk
 import torch
 
 import veloxseg
-from engine_cases import blob_image, card, inputs_hash, tiny_package, write_image
+from engine_cases import FakeCard, ShortOfMemory, blob_image, card, inputs_hash, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin, slicer_volume, tilted_grid
-from veloxseg import files, images, packages, runner
+from veloxseg import devices, files, images, packages, runner
 from veloxseg.errors import VeloxSegError
 from veloxseg.validation import first_problem
 from veloxseg.warm import Keeper
@@ -175,6 +175,19 @@ class TestSuccess:
         probability = sitk.GetArrayViewFromImage(sitk.ReadImage(result["files"]["probability"]["path"]))
         agree = (probability >= 128) == (sitk.GetArrayViewFromImage(mask) > 0)
         assert agree.mean() > 0.999
+
+    def test_thorough(self, job):
+        """The mirror image gives an uncertainty map and an agreement, as far as it is asked for."""
+        assert job.run(mirrors=True) == 0
+        assert sorted(job.events[-1]["files"]) == ["mask", "results", "uncertainty"]
+        content = json.loads((job.folder / "result" / "results.json").read_text())
+        assert first_problem("results", content) is None
+        assert content["mirrors"] and 0 <= content["agreement"] <= 1
+        uncertainty = sitk.ReadImage(str(job.folder / "result" / "uncertainty.nrrd"))
+        assert images.grid_of(uncertainty) == images.grid_of(job.image)
+        assert sitk.GetArrayViewFromImage(uncertainty).max() > 0
+        assert job.run(output="unasked", mirrors=True, outputs=["mask"]) == 0
+        assert sorted(job.events[-1]["files"]) == ["mask", "results"]
 
     def test_mask_alone(self, job):
         assert job.run(outputs=["mask"]) == 0
@@ -345,7 +358,8 @@ class TestPhoto:
         assert inputs_hash(photo_job.inputs) == before and photo_job.left_behind() == ["request.json", "result"]
 
     def test_result_folder(self, photo_job):
-        assert photo_job.run(outputs=["mask", "probability", "measures"], members=4, mm_per_px=0.5) == 0
+        outputs = ["mask", "probability", "uncertainty", "measures"]
+        assert photo_job.run(outputs=outputs, members=4, mm_per_px=0.5) == 0
         assert sorted(photo_job.events[-1]["files"]) == ["mask", "probability", "results", "uncertainty"]
         content = photo_job.content()
         assert first_problem("results", content) is None
@@ -602,6 +616,28 @@ class TestKeptNetwork:
         with pytest.raises(VeloxSegError) as caught:
             keeper.package(packages.read(copy)).network(torch.device("cpu"))
         assert caught.value.code == "MODEL_CORRUPT"
+
+
+class TestShortMemory:
+    """A graphics card without memory for the first ways of computing still gives a result, with a note of each further way."""
+
+    @pytest.mark.parametrize("failures,codes", [(1, ["RETRY_ONE_WINDOW"]), (3, ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"])])
+    def test_a_result_and_a_note(self, job, monkeypatch, failures, codes):
+        assert job.run(output="usual") == 0
+        card_of_graphics, cpu = FakeCard(torch.device("cpu"), "Small card"), devices.choose("cpu")
+        monkeypatch.setattr(devices, "choose", lambda wanted="auto": cpu if wanted == "cpu" else card_of_graphics)
+        monkeypatch.setattr(ShortOfMemory, "failures", failures)
+        build = packages.ModelPackage.network
+        monkeypatch.setattr(packages.ModelPackage, "network", lambda package, device: ShortOfMemory(build(package, device)))
+        assert job.run() == 0
+        assert [entry["code"] for entry in job.named("note")] == codes
+        content = json.loads((job.folder / "result/results.json").read_text())
+        assert first_problem("results", content) is None
+        assert [note["code"] for note in content["notes"]] == codes
+        assert content["device"] == (cpu.name if failures == 3 else "Small card")
+        done = [entry["done"] for entry in job.named("progress")]
+        assert done == sorted(set(done))
+        assert (job.folder / "usual/mask.nrrd").read_bytes() == (job.folder / "result/mask.nrrd").read_bytes()
 
 
 class TestLightness:

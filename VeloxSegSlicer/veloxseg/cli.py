@@ -32,6 +32,8 @@ class Segment:
     """auto, cpu, cuda, cuda:N or mps."""
     overlap: float | None = None
     """Overlap of the windows, 0 to 0.9; by default the model's own."""
+    mirrors: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also compute the left-right mirror image of a volume and take the mean: twice the time, and an uncertainty map."""
     seed: int = 1234
     """Seed of random numbers."""
     members: int | None = None
@@ -51,13 +53,14 @@ class Segment:
             "inputs": parse_inputs(self.input),
             "device": self.device,
             "overlap": self.overlap,
+            "mirrors": self.mirrors,
             "seed": self.seed,
             "members": self.members,
             "mm_per_px": self.mm_per_px,
         }
         check_request(request)
         content = segment(
-            request, self.output, ["mask", "measures", *(["probability"] if self.probability else [])]
+            request, self.output, ["mask", "measures", "uncertainty", *(["probability"] if self.probability else [])]
         )
         print(json.dumps(content, indent=2) if self.json else table(content))
         print(f"Written to {self.output}", file=sys.stderr)
@@ -191,7 +194,7 @@ def segment(request: dict, output: Path, outputs: list[str]) -> dict:
     device = devices.choose(request["device"])
     package = packages.read(cards.find(request["model"]))
     settings = photo_pipeline.Settings(
-        **{name: request[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
+        **{name: request[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")}
     )
     bar = ProgressBar()
     run = pipeline.Run(bar)

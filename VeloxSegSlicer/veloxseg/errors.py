@@ -158,12 +158,20 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "MEMORY_CPU": (
         EXIT_MEMORY,
-        "The computer's memory is not enough for this image; close other programs or crop the image.",
+        "The computer's memory is not enough for this image; close other programs or compute a region of it.",
     ),
     "MEMORY_GPU": (
         EXIT_MEMORY,
         "The memory of {device} is not enough for this model; "
         "close other programs that use it or choose the CPU.",
+    ),
+    "DEVICE_LOST": (
+        EXIT_UNEXPECTED,
+        "{device} stopped responding, often after sleep or a driver update; run on the CPU or restart the computer.",
+    ),
+    "DRIVER_OLD": (
+        EXIT_REQUEST,
+        "The graphics driver knows CUDA {found}, but this engine needs {needed}; update the driver or use the CPU.",
     ),
     "CANCELLED": (EXIT_CANCELLED, "The computation was cancelled; nothing was written."),
     "NUMERIC": (

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from veloxseg import devices, diffusion, images, measures, nifti, photos, pipeline
+from veloxseg import devices, diffusion, images, ladder, measures, nifti, photos, pipeline
 from veloxseg.errors import VeloxSegError
 
 VOLUME_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
@@ -82,6 +82,7 @@ def check_settings(card: dict, settings: Settings) -> None:
     unused = {
         "overlap": settings.overlap is not None and takes_photo(card),
         "region": settings.region is not None and takes_photo(card),
+        "mirrors": settings.mirrors and takes_photo(card),
         "members": settings.members is not None and "sampling" not in card,
         "mm_per_px": settings.mm_per_px is not None and not takes_photo(card),
     }
@@ -184,7 +185,7 @@ def segment(
     card = package.card
     check_settings(card, settings)
     sampling = sampling_of(card, settings)
-    with pipeline.typed_memory_errors(device):
+    with pipeline.typed_device_errors(device):
         with run.stage("reading"):
             photo = read(_path(card, paths))
         with run.stage("preparing"):
@@ -226,23 +227,15 @@ def _compute(
     run: pipeline.Run,
 ) -> tuple[Answer, devices.Device]:
     """Load and run the network; with device "auto" a GPU that is too small hands over to the CPU."""
-    try:
-        return _load_and_run(package, image, sampling, device, run), device
-    except RuntimeError as error:
-        if device.is_cpu or settings.device != "auto" or not devices.is_memory_error(error):
-            raise
-    run.note("RETRY_CPU", f"The memory of {device.name} is not enough; computing on the CPU instead.")
-    cpu = devices.choose("cpu")
-    return _load_and_run(package, image, sampling, cpu, run), cpu
 
+    def compute(rung: ladder.Rung) -> Answer:
+        with run.stage("model"):
+            network = package.network(rung.device.torch_device)
+        with run.stage("computing"):
+            return answer(package.card, network, image, sampling, rung.device.torch_device, run)
 
-def _load_and_run(
-    package: pipeline.Package, image: Tensor, sampling: diffusion.Sampling | None, device: devices.Device, run: pipeline.Run
-) -> Answer:
-    with run.stage("model"):
-        network = package.network(device.torch_device)
-    with run.stage("computing"):
-        return answer(package.card, network, image, sampling, device.torch_device, run)
+    found, rung = ladder.climb(ladder.rungs(device, settings.device, windows=False), compute, run.note)
+    return found, rung.device
 
 
 def _segment(label: dict, inside: np.ndarray, mm_per_px: float | None) -> dict:

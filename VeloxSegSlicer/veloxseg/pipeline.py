@@ -7,6 +7,7 @@ labels, background first. Arrays are (x, y, z), see `images`.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, images, intensities, measures, regions, windows
+from veloxseg import devices, images, intensities, ladder, measures, mirrors, regions, windows
 from veloxseg.errors import VeloxSegError
 
 LEAST_OVERLAP = 0.5
@@ -46,12 +47,14 @@ class Package(Protocol):
 class Settings:
     """What a person may choose for one run; `overlap` None means the card's value.
 
-    region: nothing is looked for outside. accept_overlap: little overlap of the images was seen and accepted. suv: whether the
-    PET image holds SUV, so that lesions are measured with them.
+    mirrors: compute the left-right mirror image, too, and take the mean (`mirrors`). region: nothing is looked for outside.
+    accept_overlap: little overlap of the images was seen and accepted. suv: whether the PET image holds SUV, so that lesions
+    are measured with them.
     """
 
     device: str = "auto"
     overlap: float | None = None
+    mirrors: bool = False
     seed: int = 1234
     region: regions.Region | None = None
     accept_overlap: bool = False
@@ -95,10 +98,15 @@ class Prepared:
 
 @dataclass
 class Outcome:
-    """All of a finished case: uint8 mask and float32 probability of any label, both (x, y, z) on `grid`."""
+    """All of a finished case: uint8 mask and float32 maps, (x, y, z) on `grid`; `probability` is that of any label.
+
+    uncertainty: variance of the two passes, 0 to 0.25, and agreement: see `mirrors.Opinions`. Both are None without mirrors.
+    """
 
     mask: np.ndarray
     probability: np.ndarray
+    uncertainty: np.ndarray | None
+    agreement: float | None
     grid: images.Grid
     windows: int
     device: str
@@ -295,30 +303,38 @@ def segment(
     run = run or Run()
     torch.manual_seed(settings.seed)
     card = package.card
-    with typed_memory_errors(device):
+    with typed_device_errors(device):
         with run.stage("reading"):
             volumes = read_inputs(card, paths, run, settings.accept_overlap)
             grid = images.grid_of(volumes[reference_role(card)])
             inside = None if settings.region is None else regions.inside(settings.region, grid)
+            devices.check_main_memory(least_memory(card, grid))
         with run.stage("preparing"):
             prepared = prepare(card, volumes, run)
             if settings.region is not None:
                 prepared = regions.crop(prepared, settings.region, window_size(card))
         overlap = card["window"]["overlap"] if settings.overlap is None else settings.overlap
-        classes, device = _compute(package, prepared, settings, device, overlap, run)
+        found, device = _compute(package, prepared, settings, device, overlap, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
-            mask, probability = mask_on(card, classes, prepared.grid, grid, run)
+            mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
+            uncertainty = (
+                images.map_on_grid(found.variance.numpy(), prepared.grid, grid) if settings.mirrors else None
+            )
             if inside is not None:
                 mask, probability = inside.keep(mask), inside.keep(probability)
+                uncertainty = None if uncertainty is None else inside.keep(uncertainty)
         with run.stage("measuring"):
             lesions = (
                 _lesions(card, mask, probability, grid, volumes, settings.suv) if measure and card["lesions"] else None
             )
+            passes = 2 if settings.mirrors else 1
             return Outcome(
                 mask,
                 probability,
+                uncertainty,
+                found.agreement,
                 grid,
-                windows.count(prepared.volume.shape[1:], window_size(card), overlap),
+                passes * windows.count(prepared.volume.shape[1:], window_size(card), overlap),
                 device.name,
                 overlap,
                 settings,
@@ -328,27 +344,40 @@ def segment(
             )
 
 
+def least_memory(card: dict, grid: images.Grid) -> int:
+    """Bytes without which a case cannot be done: the network's input, and mask and probability on the reference grid."""
+    working = images.working_grid(grid, card["spacing_mm"])
+    return 4 * len(card["roles"]) * math.prod(working.size) + 5 * math.prod(grid.size)
+
+
 def _compute(
     package: Package, prepared: Prepared, settings: Settings, device: devices.Device, overlap: float, run: Run
-) -> tuple[torch.Tensor, devices.Device]:
-    """Load and run the network; with device "auto" a GPU that is too small hands over to the CPU."""
-    try:
-        return _load_and_run(package, prepared, device, overlap, run), device
-    except RuntimeError as error:
-        if device.is_cpu or settings.device != "auto" or not devices.is_memory_error(error):
-            raise
-    run.note("RETRY_CPU", f"The memory of {device.name} is not enough; computing on the CPU instead.")
-    cpu = devices.choose("cpu")
-    return _load_and_run(package, prepared, cpu, overlap, run), cpu
+) -> tuple[mirrors.Opinions, devices.Device]:
+    """Load and run the network; where memory is short, in the ways of `ladder`. Without mirrors variance and agreement are
+    None."""
+    card = package.card
+    threshold = card["threshold"] if len(card["labels"]) == 1 else None
+
+    def compute(rung: ladder.Rung) -> mirrors.Opinions:
+        def classes(network: Network, run: Run) -> torch.Tensor:
+            return probabilities(card, network, prepared, rung.collecting_device, overlap, run)
+
+        with run.stage("model"):
+            network = rung.network(package.network(rung.device.torch_device))
+        with run.stage("computing"):
+            if settings.mirrors:
+                return mirrors.opinions(classes, network, threshold, run)
+            return mirrors.Opinions(classes(network, run), None, None)
+
+    way = ladder.start(ladder.rungs(device, settings.device), _collected_bytes(card, prepared))
+    found, rung = ladder.climb(way, compute, run.note)
+    return found, rung.device
 
 
-def _load_and_run(
-    package: Package, prepared: Prepared, device: devices.Device, overlap: float, run: Run
-) -> torch.Tensor:
-    with run.stage("model"):
-        network = package.network(device.torch_device)
-    with run.stage("computing"):
-        return probabilities(package.card, network, prepared, device.torch_device, overlap, run)
+def _collected_bytes(card: dict, prepared: Prepared) -> int:
+    """Of the logits of a slab as thick as a window."""
+    _, _, y, z = prepared.volume.shape
+    return 4 * (len(card["labels"]) + 1) * window_size(card)[0] * y * z
 
 
 def _lesions(
@@ -365,15 +394,16 @@ def _lesions(
 
 
 @contextlib.contextmanager
-def typed_memory_errors(device: devices.Device) -> Iterator[None]:
-    """Turn exhausted memory into MEMORY_CPU or MEMORY_GPU."""
+def typed_device_errors(device: devices.Device) -> Iterator[None]:
+    """Turn exhausted memory into MEMORY_CPU or MEMORY_GPU, and a GPU that is gone into DEVICE_LOST."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        detail = str(error).splitlines()[0] if str(error) else ""
+        if devices.is_device_lost(error):
+            raise VeloxSegError("DEVICE_LOST", device=device.name, detail=detail) from error
         if not devices.is_memory_error(error):
             raise
         on_gpu = isinstance(error, torch.cuda.OutOfMemoryError) or "mps" in str(error).lower()
         code = "MEMORY_GPU" if on_gpu else "MEMORY_CPU"
-        raise VeloxSegError(
-            code, device=device.name, detail=str(error).splitlines()[0] if str(error) else ""
-        ) from error
+        raise VeloxSegError(code, device=device.name, detail=detail) from error

@@ -19,7 +19,7 @@ from veloxseg.pipeline import Outcome, Run, reference_role
 MASK = "mask.nrrd"
 PROBABILITY = "probability.nrrd"
 UNCERTAINTY = "uncertainty.nrrd"
-LARGEST_VARIANCE = 0.25  # half of the members say 0, the others 1
+LARGEST_VARIANCE = 0.25  # half of the members (or passes) say 0, the others 1
 RESULTS = "results.json"
 
 
@@ -65,14 +65,14 @@ def _refuse_content(folder: Path) -> None:
 def write(outcome: Outcome | PhotoOutcome, card: dict, folder: Path, outputs: Collection[str], run: Run) -> dict:
     """Write the files of `outputs` into an existing folder; returns the content of results.json.
 
-    The mask is always written, and so is the uncertainty where there is an ensemble.
+    The mask is always written; an uncertainty that the outcome does not have is left out.
     """
     with run.stage("writing"):
         images.write(images.image_of(outcome.mask, outcome.grid), folder / MASK)
         if "probability" in outputs:
             run.check()
             images.write(_byte_image(outcome.probability, 1.0, outcome.grid), folder / PROBABILITY)
-        if isinstance(outcome, PhotoOutcome) and outcome.uncertainty is not None:
+        if "uncertainty" in outputs and outcome.uncertainty is not None:
             run.check()
             images.write(_byte_image(outcome.uncertainty, LARGEST_VARIANCE, outcome.grid), folder / UNCERTAINTY)
         run.check()
@@ -110,7 +110,12 @@ def describe(outcome: Outcome | PhotoOutcome, card: dict, run: Run, measured: bo
 
 def _way(outcome: Outcome | PhotoOutcome, card: dict) -> dict:
     if isinstance(outcome, Outcome):
-        return {"overlap": outcome.overlap, "windows": outcome.windows}
+        return {
+            "overlap": outcome.overlap,
+            "windows": outcome.windows,
+            "mirrors": outcome.settings.mirrors,
+            "agreement": outcome.agreement,
+        }
     return {
         "working_size": card["working_size"],
         "mm_per_px": outcome.settings.mm_per_px,

@@ -38,13 +38,14 @@ REQUEST_DEFAULTS = {
     "output": "result",
     "device": "auto",
     "overlap": None,
+    "mirrors": False,
     "seed": 1234,
     "members": None,
     "mm_per_px": None,
     "region": None,
     "accept_overlap": False,
     "suv": True,
-    "outputs": ["mask", "measures"],
+    "outputs": ["mask", "measures", "uncertainty"],
 }
 
 
@@ -192,11 +193,14 @@ def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> Non
         python=platform.python_version(),
         torch=results.versions()["torch"],
         device=device.name,
+        why_cpu=devices.why_cpu() if device.is_cpu and request["device"] == "auto" else None,
+        free_bytes=devices.free_bytes(device.torch_device),
+        devices=[{"device": str(one.torch_device), "name": one.name} for one in devices.available()],
         protocol=PROTOCOL,
     )
     package = keeper.package(packages.read(request["model"]))
     report = pipeline.Run(Reporter(events, owner, request_path.absolute().parent / CANCEL_FILE))
-    plain = ("device", "overlap", "seed", "members", "mm_per_px", "accept_overlap", "suv")
+    plain = ("device", "overlap", "mirrors", "seed", "members", "mm_per_px", "accept_overlap", "suv")
     settings = photo_pipeline.Settings(
         **{name: request[name] for name in plain}, region=regions.Region.of(request["region"])
     )
