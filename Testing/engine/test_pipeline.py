@@ -1,6 +1,5 @@
 """The way from images to a mask. Geometry is proven with a stand-in network that only thresholds."""
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -232,34 +231,6 @@ class TestRefusals:
 
         with pytest.raises(RuntimeError, match="shapes differ"):
             segment(stand_in(card(), network), {"T1": write_image(blob_image(), tmp_path / "a.nrrd")})
-
-
-class TestGpuMemory:
-    """A GPU that is too small, imitated by a network that fails the first time it is loaded."""
-
-    gpu = devices.Device(torch.device("cuda:0"), "Small GPU")
-
-    def package(self):
-        def network(device):
-            if device.type == "cuda":
-                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-            return thresholding([-1.0, 1.0])
-
-        return dataclasses.make_dataclass("Package", ["card", "network"])(card(), network)
-
-    def test_auto_goes_on_with_the_cpu(self, tmp_path):
-        run = pipeline.Run()
-        paths = {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
-        outcome = pipeline.segment(self.package(), paths, pipeline.Settings("auto"), self.gpu, run)
-        assert outcome.device.startswith("CPU")
-        assert [note["code"] for note in run.notes] == ["RETRY_CPU"]
-
-    def test_a_chosen_gpu_is_not_replaced_in_silence(self, tmp_path):
-        paths = {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
-        with pytest.raises(VeloxSegError) as caught:
-            pipeline.segment(self.package(), paths, pipeline.Settings("cuda"), self.gpu)
-        assert (caught.value.code, caught.value.exit_code) == ("MEMORY_GPU", 5)
-        assert "Small GPU" in caught.value.text
 
 
 @pytest.mark.parametrize("questions", range(0, 12, 2))
