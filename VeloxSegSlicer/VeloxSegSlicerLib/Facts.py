@@ -2,6 +2,8 @@
 
 PREFIX = "VeloxSeg."
 MODEL_ID = PREFIX + "ModelId"
+LISTED = PREFIX + "Listed"
+"""Marks what the panel lists as a result. It belongs to the node and stays when former content is brought back."""
 EMISSION = PREFIX + "Emission"
 UNCERTAINTY = PREFIX + "Uncertainty"
 PREVIOUS = PREFIX + "Previous"
@@ -35,5 +37,5 @@ def isResult(segmentationNode) -> bool:
 
 
 def names(segmentationNode) -> list[str]:
-    """The attributes of this module that a node has, with prefix."""
-    return [name for name in segmentationNode.GetAttributeNames() if name.startswith(PREFIX)]
+    """The facts that a node has, with prefix."""
+    return [name for name in segmentationNode.GetAttributeNames() if name.startswith(PREFIX) and name != LISTED]

@@ -34,7 +34,7 @@ class ResultView:
         self.compare = CompareTab(ui, modulePath, onLog)
         self.details = DetailsTab(ui)
         self._shown: tuple | None = None
-        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", Facts.MODEL_ID)
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", Facts.LISTED)
         ui.keepEmptyButton.connect("clicked()", self.keepEmpty)
 
     def show(self, node) -> None:
@@ -48,7 +48,7 @@ class ResultView:
             self.uncertainty.show(node)
             self.compare.show(node)
             self.details.show(node)
-            ui.resultFactsLabel.text = _factsText(node) if node is not None else ""
+            ui.resultFactsLabel.text = _factsText(node) if node is not None and Facts.isResult(node) else ""
         ui.resultFactsLabel.setVisible(node is not None)
         isEmpty = self._empty is not None
         ui.resultTabs.setVisible(node is not None or isEmpty)

@@ -226,6 +226,7 @@ def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
     }
     for name, value in values.items():
         Facts.setFact(segmentationNode, name, value)
+    segmentationNode.SetAttribute(Facts.LISTED, "yes")
     segmentationNode.SetNodeReferenceID(Facts.EMISSION, _emissionId(report, facts))
 
 

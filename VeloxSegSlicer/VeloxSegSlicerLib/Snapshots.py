@@ -19,7 +19,7 @@ class Snapshot:
 
     def putInto(self, segmentationNode) -> None:
         """Give a segmentation node this state."""
-        for name in Facts.names(segmentationNode):
+        for name in set(Facts.names(segmentationNode)) - set(self._attributes):
             segmentationNode.RemoveAttribute(name)
         for name, value in self._attributes.items():
             segmentationNode.SetAttribute(name, value)
