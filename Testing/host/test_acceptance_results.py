@@ -9,7 +9,7 @@ import VeloxSegSlicerFixtures as fixtures
 import vtk
 
 import acceptance_cases as cases
-from VeloxSegSlicerLib import Results, Statistics
+from VeloxSegSlicerLib import Facts
 from VeloxSegSlicerLib.Models import Catalogue
 
 
@@ -107,15 +107,14 @@ def test_provenanceIsSaved(petct, tmp_path, measured):
 
 
 def attributes(node) -> dict[str, str]:
-    names = [name for name in node.GetAttributeNames() if name.startswith(Results.ATTRIBUTE_PREFIX)]
-    return {name: node.GetAttribute(name) for name in names}
+    return {name: node.GetAttribute(name) for name in Facts.names(node)}
 
 
 @pytest.mark.acceptance(22)
 def test_demoMark(petct, tmp_path, measured):
     fixtures.segment(petct)
     node = petct.ui.resultSelector.currentNode()
-    Statistics.writeCsv(node, tmp_path / "measures.csv")
+    petct.panel.results.lesions.saveCsv(tmp_path / "measures.csv")
     with open(tmp_path / "measures.csv", encoding="utf-8", newline="") as stream:
         marks = {row["demo"] for row in csv.DictReader(stream)}
     measured(f'panel "{petct.ui.demoLabel.text}", node "{node.GetName()}", CSV column demo "{"".join(marks)}"')
