@@ -94,7 +94,8 @@ def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> Non
     :raises VeloxSegError: ROLE_UNIT, ROLE_UNIT_UNKNOWN or ROLE_UNIT_HIGH.
     """
     unit = Suv.unitOf(volumeNode)
-    if not role.unit or (Suv.isSuv(volumeNode) and not Suv.isActivity(unit)):
+    isWanted = "SUV" in (role.unit or "").upper()
+    if not isWanted or (Suv.isSuv(volumeNode) and not Suv.isActivity(unit)):
         return
     facts = _facts(role, volumeNode) | {"unit": unit, "needed": role.unit}
     if Suv.isActivity(unit):
