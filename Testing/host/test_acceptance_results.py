@@ -66,7 +66,8 @@ def imageFor(role):
     if role.kind == "photo":
         return fixtures.colorPicture(f"a {role.title}")
     ramp = np.broadcast_to(np.linspace(0, 100, 40)[:, None, None], (40, 8, 8))
-    return cases.volume(f"a {role.title}", ramp, np.diag([-2.0, -2.0, 2.0, 1.0]))
+    unit = " SUVbw" if role.modality == "PT" else ""
+    return cases.volume(f"a {role.title}{unit}", ramp, np.diag([-2.0, -2.0, 2.0, 1.0]))
 
 
 @pytest.mark.acceptance(15)
