@@ -256,3 +256,48 @@ def test_labels_on_grid_is_the_arg_max_of_the_resampled_maps():
 def test_array_of_owns_its_memory(size):
     array = images.array_of(sitk.GetImageFromArray(np.ones(size, np.float32)))
     assert array.flags.owndata and array.flags.writeable and array.flags.c_contiguous
+
+
+class TestParallelGrids:
+    """Products along the axes give what SimpleITK's filters give."""
+
+    def compare(self, target, background=0.0, seed=0):
+        rng = np.random.default_rng(seed)
+        source = Grid((30, 24, 21), (1.1, 0.9, 2.5), (-12.0, 4.0, 30.0), (0, 0, 1, -1, 0, 0, 0, 1, 0))
+        image = images.image_of(rng.uniform(-50, 100, source.size).astype(np.float32), source)
+        expected = images.array_of(images.resample(image, target(source), background=background))
+        assert images._axis_change(source, target(source)) is not None
+        found = images.on_grid(image, target(source), background)
+        assert found.flags.c_contiguous and found.dtype == np.float32
+        assert np.abs(found - expected).max() < 1e-4
+        map_ = rng.uniform(0, 1, source.size)
+        slow = images.array_of(images.resample(images.image_of(map_.astype(np.float32), source), target(source)))
+        assert np.abs(images.map_on_grid(map_, source, target(source)) - slow).max() < 1e-6
+        return expected
+
+    @pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (0.7, 1.3, 1.0), (4.0, 9.0, 0.5)])
+    def test_onto_the_working_grid(self, spacing):
+        assert (self.compare(lambda source: images.working_grid(source, spacing), -7.0) == -7).mean() < 0.5
+
+    def test_partly_and_wholly_outside(self):
+        far = Grid((20, 21, 22), (1.3, 1.3, 1.3), (-25.0, -5.0, 20.0), (0, 1, 0, 0, 0, -1, -1, 0, 0))
+        assert (self.compare(lambda source: far, -7.0) == -7).any()
+        gone = Grid((5, 5, 5), (1.0, 1.0, 1.0), (500.0, 0.0, 0.0))
+        assert (self.compare(lambda source: gone, 3.0) == 3).all()
+
+    def test_integers_and_oblique_grids(self):
+        where = Grid((9, 8, 7), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+        image = images.image_of(np.random.default_rng(0).integers(-99, 99, where.size).astype(np.int16), where)
+        turned = Grid((8, 8, 8), (1.5, 1.5, 1.5), (0.0, 0.0, 0.0), (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1))
+        assert images._axis_change(images.grid_of(image), turned) is None
+        for target in (turned, Grid((5, 5, 5), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))):
+            expected = images.array_of(images.resample(image, target))
+            assert np.abs(images.on_grid(image, target) - expected).max() < 1e-4
+
+    def test_smoothing(self):
+        where = Grid((150, 20, 11), (1.0, 2.0, 3.5), (0.0, 0.0, 0.0))
+        array = np.random.default_rng(0).uniform(0, 1, where.size).astype(np.float32)
+        expected = images.array_of(sitk.DiscreteGaussian(images.image_of(array, where), [9.0] * 3, 256, [0.001] * 3, True))
+        before = array.copy()
+        assert np.abs(images.smooth(array, where, 3.0) - expected).max() < 1e-6
+        assert np.array_equal(array, before)

@@ -26,19 +26,28 @@ def foreground_threshold(array: np.ndarray) -> tuple[float, float]:
     plus 10 % of the way to bright". Air does not take part in that percentile, so padding or cropping the air
     around an object does not move the level, unlike a percentile of the whole image or Otsu's threshold.
     """
-    air = air_value(array)
-    values = np.asarray(array, dtype=np.float64).ravel()
-    above_air = values[values > air]
+    # sorted once: every percentile and every set of voxels above a level is then a place in the array
+    values = np.sort(np.asarray(array, dtype=np.float32), axis=None)
+    air = _percentile(values, AIR_PERCENTILE)
+    above_air = values[np.searchsorted(values, air, side="right") :]
     if above_air.size == 0:
         return air, air
-    bright = float(np.percentile(above_air[above_air >= above_air.mean()], BRIGHT_PERCENTILE))
+    bright_half = np.searchsorted(above_air, above_air.mean(dtype=np.float64), side="left")
+    bright = _percentile(above_air[bright_half:], BRIGHT_PERCENTILE)
     for _ in range(FIXED_POINT_STEPS):
         level = air + FOREGROUND_FRACTION * (bright - air)
-        foreground = above_air[above_air > level]
-        previous, bright = bright, float(np.percentile(foreground, BRIGHT_PERCENTILE))
+        foreground = np.searchsorted(above_air, level, side="right")
+        previous, bright = bright, _percentile(above_air[foreground:], BRIGHT_PERCENTILE)
         if bright == previous:
             break
     return air, level
+
+
+def _percentile(values: np.ndarray, percent: float) -> float:
+    """`numpy.percentile` of sorted values."""
+    place = percent / 100 * (len(values) - 1)
+    low, high = values[int(place)], values[min(int(place) + 1, len(values) - 1)]
+    return float(low) + (place - int(place)) * (float(high) - float(low))
 
 
 def zscore_foreground(array: np.ndarray) -> np.ndarray:
@@ -47,23 +56,31 @@ def zscore_foreground(array: np.ndarray) -> np.ndarray:
     Statistics in float64. An image without any foreground contrast gets deviation 1.
     """
     air, level = foreground_threshold(array)
-    values = np.asarray(array, dtype=np.float64)
-    foreground = values > level
-    if not foreground.any():
+    values = np.array(array, dtype=np.float32)
+    is_foreground = values > level
+    foreground = values[is_foreground]
+    if foreground.size == 0:
         return np.zeros(values.shape, dtype=np.float32)
-    mean = values[foreground].mean()
-    deviation = values[foreground].std() or 1.0
-    return ((np.where(foreground, values, air) - mean) / deviation).astype(np.float32)
+    mean, deviation = foreground.mean(dtype=np.float64), foreground.std(dtype=np.float64) or 1.0
+    values[~is_foreground] = air
+    return _scaled(values, mean, deviation)
 
 
 def clip_zscore(array: np.ndarray, low: float, high: float, mean: float, std: float) -> np.ndarray:
     """Clip to [low, high], subtract mean, divide by std; all four in the unit of the image (e.g. HU)."""
-    return ((np.clip(np.asarray(array, dtype=np.float64), low, high) - mean) / std).astype(np.float32)
+    return _scaled(np.clip(np.asarray(array, dtype=np.float32), low, high), mean, std)
 
 
 def scale(array: np.ndarray, divide_by: float, clip: list[float]) -> np.ndarray:
     """Clip to [low, high] in the unit of the image (e.g. SUV), then divide."""
-    return (np.clip(np.asarray(array, dtype=np.float64), clip[0], clip[1]) / divide_by).astype(np.float32)
+    return _scaled(np.clip(np.asarray(array, dtype=np.float32), clip[0], clip[1]), 0.0, divide_by)
+
+
+def _scaled(values: np.ndarray, offset: float, divisor: float) -> np.ndarray:
+    """(values - offset) / divisor in place."""
+    values -= np.float32(offset)
+    values /= np.float32(divisor)
+    return values
 
 
 KINDS = {"zscore_foreground": zscore_foreground, "clip_zscore": clip_zscore, "scale": scale}

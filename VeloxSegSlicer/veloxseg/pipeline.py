@@ -213,7 +213,7 @@ def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = Non
         run.check()
         image, spec = volumes[role["name"]], role["intensity"]
         outside = intensities.background(spec, sitk.GetArrayViewFromImage(image))
-        on_grid = images.array_of(images.resample(image, grid, background=outside))
+        on_grid = images.on_grid(image, grid, outside)
         channels.append(intensities.apply(spec, on_grid))
         pad_values.append(intensities.padding_value(spec, channels[-1]))
     return without_margins(Prepared(torch.from_numpy(np.stack(channels)), grid, pad_values))
