@@ -321,10 +321,18 @@ def serve(scenario: str) -> None:
         send("end", exit_code=exitCode)
 
 
+def check(finding: str) -> None:
+    """Stands for `python -m veloxseg.check`; `finding` is its result as JSON."""
+    send("hello", engine="0.0.fake", python="3", torch="0.0", device="", protocol=1)
+    send("result", **json.loads(finding))
+
+
 def main() -> None:
     scenario, *arguments = sys.argv[1:]
     if scenario == "phantom":
         phantom(arguments)
+    elif scenario == "check":
+        check(arguments[0])
     elif scenario == "silent":
         time.sleep(LONG)
     elif scenario == "noTorch":

@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,36 +165,6 @@ def test_withoutScene(widget):
     scene = slicer.vtkMRMLScene()
     representation.setMRMLScene(scene)
     representation.setMRMLScene(slicer.mrmlScene)
-
-
-def test_installAsksOnceAndExplains(widget, monkeypatch):
-    from VeloxSegSlicerLib import Setup
-
-    questions, installed = [], []
-
-    def confirm(text, *rest, **more):
-        questions.append(text)
-        return len(questions) > 1
-
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
-    monkeypatch.setattr(Setup, "isHelperInstalled", lambda: True)
-    monkeypatch.setattr(Setup, "install", lambda requirements: installed.append(Path(requirements).name))
-    widget.panel.engine = Setup.EngineState(Setup.MISSING, ("torch",))
-    widget.panel.update()
-    widget.ui.noticeFirstButton.click()
-    assert (len(questions), installed) == (1, [])
-    assert "cannot be interrupted" in questions[0] and "GB" in questions[0]
-    widget.ui.installButton.click()
-    assert (len(questions), installed) == (2, ["requirements.txt"])
-
-
-def test_missingHelperIsExplained(widget, monkeypatch):
-    from VeloxSegSlicerLib import Setup
-
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *a, **k: True)
-    monkeypatch.setattr(Setup, "isHelperInstalled", lambda: False)
-    widget.panel.install()
-    assert "PyTorch" in widget.ui.noticeLabel.text
 
 
 def test_sampleButtonPreparesARun(widget):

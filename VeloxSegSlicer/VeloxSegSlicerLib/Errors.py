@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 # What a button beside a message does. The panel maps each to one of its own methods.
 INSTALL = "install"
 REPAIR = "repair"
+TRY_INSTALL = "tryInstall"
 USE_CPU = "useCpu"
 RETRY = "retry"
 SHOW_LOG = "showLog"
@@ -44,6 +45,7 @@ def actionLabel(action: str, facts: dict | None = None) -> str:
     label = {
         INSTALL: _("Install"),
         REPAIR: _("Repair"),
+        TRY_INSTALL: _("Try again"),
         USE_CPU: _("Run on CPU"),
         RETRY: _("Try again"),
         SHOW_LOG: _("Show log"),
@@ -91,9 +93,18 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             ),
             (),
         ),
+        "SLICER_OLD": (_("This is Slicer {found}. VeloxSeg needs Slicer {needed} or newer."), ()),
+        "ENGINE_BUILD": (
+            _("The installed engine does not support this graphics card; the CPU will be used."),
+            (REPAIR, CHOOSE_CPU),
+        ),
+        "ENGINE_DRIVER": (
+            _("The graphics driver ({found}) is older than this engine needs ({needed})."),
+            (CHOOSE_CPU, UPDATE_DRIVER),
+        ),
         "INSTALL_FAILED": (
-            _("The AI engine could not be installed. Check the connection or proxy and try again."),
-            (INSTALL, SHOW_LOG),
+            _("The download server could not be reached. Check the connection or proxy, or install from files."),
+            (TRY_INSTALL, OFFLINE, SHOW_LOG),
         ),
         "START_FAILED": (
             _("The AI engine could not be started. Its Python program was not found or may not run."),

@@ -16,6 +16,8 @@ from .Models import ModelCard, Role
 
 REQUEST_SCHEMA_VERSION = 1
 FOLDER_PREFIX = "VeloxSeg-"
+SAMPLE_PREFIX = "VeloxSegSample-"
+FOLDER_PREFIXES = (FOLDER_PREFIX, SAMPLE_PREFIX)
 FOLDER_SETTING = "VeloxSegSlicer/TemporaryFolder"
 GIGABYTE = 1e9
 

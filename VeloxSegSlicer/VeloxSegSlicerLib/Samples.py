@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from . import Setup, Suv
 from .Errors import VeloxSegError
+from .Job import SAMPLE_PREFIX
 from .Models import ModelCard
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
@@ -125,7 +126,7 @@ class SampleMaker:
         if phantom.needsMaps and importlib.util.find_spec("nilearn") is None:
             raise VeloxSegError("SAMPLE_NILEARN")
         self._phantom = phantom
-        self._folder = Path(tempfile.mkdtemp(prefix="VeloxSegSample-", dir=str(slicer.app.temporaryPath)))
+        self._folder = Path(tempfile.mkdtemp(prefix=SAMPLE_PREFIX, dir=str(slicer.app.temporaryPath)))
         program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
         arguments = ["phantom", phantom.kind, "--seed", PHANTOM_SEED, "--count", 1, "--output", self._folder]
         self._run = Run(

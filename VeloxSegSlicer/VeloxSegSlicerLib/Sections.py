@@ -2,8 +2,11 @@
 
 from slicer.i18n import tr as _
 
-from . import Icons, Notice, Samples, Setup, State
+from . import DiskUse, Icons, Notice, Samples, Setup, State
 from .Models import Catalogue, ModelCard
+
+GIGABYTE = 1e9
+MEGABYTE = 1e6
 
 
 def showModels(ui, catalogue: Catalogue, card: ModelCard | None) -> None:
@@ -26,9 +29,36 @@ def showSetup(ui, state: State.PanelState, engine: Setup.EngineState) -> None:
         Icons.showOn(iconLabel, step.state)
         wordLabel.text = step.word
         label.text = step.text
-    ui.installButton.setVisible(engine.status != Setup.READY)
+    ui.installButton.setVisible(engine.status in (Setup.MISSING, Setup.DAMAGED))
     isRepair = engine.status == Setup.DAMAGED
     ui.installButton.text = _("Repair...") if isRepair else _("Install...")
+
+
+def showInstaller(ui, state: State.PanelState, engine: Setup.EngineState, installer) -> None:
+    """The check of this computer and its verdict.
+
+    :param installer: the `Installer` of the panel.
+    """
+    isFree = not state.isRunning and not installer.check.isBusy
+    ui.checkButton.setVisible(engine.status == Setup.READY)
+    ui.checkButton.enabled = ui.installButton.enabled = isFree
+    ui.checkLabel.setVisible(bool(installer.verdict))
+    ui.checkLabel.text = installer.verdict
+
+
+def showDiskUse(ui, use: DiskUse.DiskUse) -> None:
+    """What is on the disks, and whether there is something to clear."""
+    text = _("On disk: engine {engine}, models {models}, left by finished jobs {temporary}.")
+    sizes = {"engine": use.engine, "models": use.models, "temporary": use.temporary}
+    ui.diskLabel.text = text.format(**{name: sizeText(size) for name, size in sizes.items()})
+    ui.clearButton.enabled = use.temporary > 0
+
+
+def sizeText(size: int) -> str:
+    """Bytes in words: "3.1 GB", "28 MB"."""
+    if size >= 0.1 * GIGABYTE:
+        return f"{size / GIGABYTE:.1f} GB"
+    return f"{size / MEGABYTE:.0f} MB"
 
 
 def showTask(ui, state: State.PanelState, card: ModelCard | None, isSampleBusy: bool) -> None:

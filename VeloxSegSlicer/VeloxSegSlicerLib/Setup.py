@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,12 @@ from .Errors import VeloxSegError
 READY = "ready"
 MISSING = "missing"
 DAMAGED = "damaged"
+OLD_SLICER = "oldSlicer"
+
+# slicer.packaging came with 5.12; its crash off the main thread was mended in 5.12.1.
+OLDEST_SLICER = (5, 12, 1)
+BEST_BACKEND = "auto"
+CPU_BACKEND = "cpu"
 
 TORCH_REQUIREMENT = ">=2.2"
 HELPER_EXTENSION = "PyTorch"
@@ -41,6 +48,8 @@ class EngineState:
     @property
     def error(self) -> VeloxSegError | None:
         """What to tell the person, None when ready."""
+        if self.status == OLD_SLICER:
+            return _oldSlicer()
         codes = {MISSING: "ENGINE_MISSING", DAMAGED: "ENGINE_DAMAGED"}
         return VeloxSegError(codes[self.status]) if self.status in codes else None
 
@@ -53,6 +62,8 @@ def probe(
     :param findSpec: as importlib.util.find_spec; replaced by tests.
     :param versionOf: as importlib.metadata.version; replaced by tests.
     """
+    if slicerProblem() is not None:
+        return EngineState(OLD_SLICER)
     missing, damaged = [], []
     for package in ENGINE_PACKAGES:
         spec = findSpec(package)
@@ -62,6 +73,12 @@ def probe(
             damaged.append(package)
     status = DAMAGED if damaged else MISSING if missing else READY
     return EngineState(status, tuple(missing), tuple(damaged), versionOf("torch") if status == READY else "")
+
+
+def slicerProblem() -> VeloxSegError | None:
+    """SLICER_OLD when this Slicer is older than VeloxSeg needs, else None."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", str(slicer.app.applicationVersion))[:3])
+    return None if numbers >= OLDEST_SLICER else _oldSlicer()
 
 
 def pythonProgram() -> str:
@@ -82,13 +99,14 @@ def runnerCommand() -> list[str]:
     return [pythonProgram(), "-m", RUNNER_MODULE]
 
 
-def install(requirementsFile: Path) -> None:
+def install(requirementsFile: Path, backend: str = BEST_BACKEND) -> None:
     """Install torch and the other packages, with Slicer's own progress dialog; only after a click.
 
+    :param backend: BEST_BACKEND for what fits the graphics card, or CPU_BACKEND.
     :raises VeloxSegError: ENGINE_HELPER or INSTALL_FAILED. Declining a question of Slicer is no error.
     """
     try:
-        _installTorch()
+        _installTorch(backend)
         _installOthers(requirementsFile)
     except subprocess.CalledProcessError as error:
         logging.exception("VeloxSeg: the install failed")
@@ -122,10 +140,19 @@ def installHelper() -> None:
         raise VeloxSegError("ENGINE_HELPER")
 
 
-def _installTorch() -> None:
+def _oldSlicer() -> VeloxSegError:
+    needed = ".".join(map(str, OLDEST_SLICER))
+    return VeloxSegError("SLICER_OLD", found=slicer.app.applicationVersion, needed=needed)
+
+
+def _installTorch(backend: str) -> None:
     logic = _torchLogic()
     try:
-        logic.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
+        logic.installTorch(
+            askConfirmation=False,
+            forceComputationBackend=None if backend == BEST_BACKEND else backend,
+            torchVersionRequirement=TORCH_REQUIREMENT,
+        )
     except RuntimeError as error:
         # The helper raises this when the person declines.
         logging.info("VeloxSeg: torch was not installed: %s", error)

@@ -103,6 +103,8 @@ def _steps(
 def _engineStep(engine: Setup.EngineState) -> Step:
     if engine.status == Setup.READY:
         return Step(DONE, _("AI engine: installed (torch {version})").format(version=engine.torchVersion))
+    if engine.status == Setup.OLD_SLICER:
+        return Step(TODO, engine.error.text)
     if engine.status == Setup.DAMAGED:
         return Step(
             TODO,

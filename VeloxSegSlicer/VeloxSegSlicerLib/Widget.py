@@ -1,5 +1,7 @@
 """The panel: connects the widgets of the .ui file to the logic, and shows one state at a time."""
 
+from pathlib import Path
+
 import qt
 import slicer
 import vtk
@@ -7,7 +9,9 @@ from slicer.i18n import tr as _
 
 from . import (
     CardView,
+    ComputerCheck,
     Content,
+    DiskUse,
     Errors,
     Inputs,
     Notice,
@@ -24,6 +28,7 @@ from .Errors import VeloxSegError
 from .GeometryView import GeometryView
 from .InputActions import InputActions
 from .InputOptions import InputOptions
+from .Installer import Installer
 from .Models import Catalogue, ModelCard
 from .Parameters import Decisions, RoleChoices, VeloxSegParameters
 from .Protocol import Progress
@@ -53,13 +58,13 @@ class Panel(Listener):
         self.segmenter = segmenter
         self.engine = Setup.probe()
         self.layers = Views.Layers()
-        self._requirementsFile = requirementsFile
         self._parameters: VeloxSegParameters | None = None
         self._choices: RoleChoices | None = None
         self._decisions: Decisions | None = None
         self._shownCardId: str | None = None
         self._outcome: Notice.Message | None = None
-        self._device = ""
+        self._isOutcomeFirst = False
+        self._device = ComputerCheck.lastDevice()
         self._stage = ""
         self._cardDialog = None
         self._wasReady: bool | None = None
@@ -69,6 +74,7 @@ class Panel(Listener):
         self.results = ResultView(ui, self.layers, segmenter.modulePath, self.onLog, self._useResult)
         self._geometry = GeometryView(ui)
         self.inputActions = InputActions(self)
+        self.installer = Installer(self, requirementsFile, segmenter.modulePath)
         self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
         self._newImagesTimer = _newTimer(NEW_IMAGES_DELAY_MS, self._onNewImages)
         self._fillFixedControls()
@@ -93,6 +99,7 @@ class Panel(Listener):
         if self._parameters:
             self.assign()
         self.update()
+        self.installer.resume()
 
     def sceneWillClose(self) -> None:
         """A run in progress is cancelled; its result is never imported into another scene."""
@@ -192,9 +199,12 @@ class Panel(Listener):
         else:
             self.tell(Notice.Message(Notice.WARNING, _("No model for photos is installed.")))
 
-    def tell(self, message: Notice.Message | None) -> None:
-        """Show a message until something else happens."""
-        self._outcome = message
+    def tell(self, message: Notice.Message | None, isFirst: bool = False) -> None:
+        """Show a message until something else happens.
+
+        :param isFirst: before problems as well, because it is about how they are being solved.
+        """
+        self._outcome, self._isOutcomeFirst = message, isFirst
         self.update()
 
     # Showing the state
@@ -217,6 +227,7 @@ class Panel(Listener):
         self._rows.show(images, verdicts, state.areChoicesLocked)
         self._geometry.show(card, images, verdicts)
         Sections.showSetup(self.ui, state, self.engine)
+        Sections.showInstaller(self.ui, state, self.engine, self.installer)
         Sections.showImageOptions(self.ui, state, card, images)
         Sections.showTask(self.ui, state, card, self.samples.isBusy)
         Sections.showRun(self.ui, state, self._stage, self.samples.isBusy)
@@ -246,17 +257,20 @@ class Panel(Listener):
         isOutcomeMild = self._outcome is None or self._outcome.kind == Notice.INFO
         if state.isRunning:
             self._notice.show(None)
+        elif self._outcome is not None and self._isOutcomeFirst:
+            self._notice.show(self._outcome)
         elif problem is not None and (isOutcomeMild or self.engine.error is not None):
-            self._notice.show(self._messageOf(problem))
+            self._notice.show(self.messageOf(problem))
         elif self._outcome is None and state.advice is not None:
-            self._notice.show(self._messageOf(state.advice))
+            self._notice.show(self.messageOf(state.advice))
         else:
             self._notice.show(self._outcome)
 
-    def _messageOf(self, error: VeloxSegError) -> Notice.Message:
+    def messageOf(self, error: VeloxSegError) -> Notice.Message:
+        """The message of an error with its buttons."""
         actions = {
-            Errors.INSTALL: self.install,
-            Errors.REPAIR: self.install,
+            **self.installer.actions(),
+            Errors.CHOOSE_CPU: self._chooseCpu,
             Errors.RETRY: self.start,
             Errors.USE_CPU: self._retryOnCpu,
             Errors.SHOW_LOG: self._showLog,
@@ -283,7 +297,7 @@ class Panel(Listener):
         """Start a run with what is chosen; a refusal is shown as a message."""
         if self.card is None:
             return
-        self._outcome = None
+        self._outcome, self._isOutcomeFirst = None, False
         self._stage = _("Preparing images...")
         self.ui.progressBar.value = 0
         self.onLog(f"--- {self.card.id} {self.card.version}, device {self._settings().device} ---")
@@ -302,6 +316,10 @@ class Panel(Listener):
         return Settings(
             device, parameters.quality, parameters.seed, parameters.keepFiles, outputId, self.inputOptions
         )
+
+    def _chooseCpu(self) -> None:
+        self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
+        self.tell(None)
 
     def _retryOnCpu(self) -> None:
         self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
@@ -346,47 +364,27 @@ class Panel(Listener):
         self._parameters.result = segmentationNode
 
     def _fail(self, error: VeloxSegError) -> None:
-        self._outcome = self._messageOf(error)
+        self._outcome, self._isOutcomeFirst = self.messageOf(error), False
         self.onLog(f"{error.code}: {error.text} {error.detail}".rstrip())
 
     # Setup, samples, card, report
 
-    def install(self) -> None:
-        """Install or repair the AI engine after one question; nothing else installs anything."""
-        isRepair = self.engine.status == Setup.DAMAGED
-        question = _(
-            "The AI engine (PyTorch and small helpers) will be installed: about 3 GB to download with GPU"
-            " support, 1 GB without, and twice that on disk. It takes several minutes and cannot be"
-            " interrupted. Save your scene first: a restart of Slicer may be needed."
-        )
-        if not slicer.util.confirmOkCancelDisplay(question, _("Install the AI engine")):
-            return
-        # Libraries in use cannot be replaced.
-        self.segmenter.close()
-        try:
-            self._installOrRepair(isRepair)
-        except VeloxSegError as error:
-            self._fail(error)
-        self.engine = Setup.probe()
-        self.update()
+    def _showDiskUse(self, isCollapsed: bool = False) -> None:
+        """Counted only when it can be seen."""
+        if not isCollapsed:
+            folders = [card.folder for card in self.catalogue.cards]
+            Sections.showDiskUse(self.ui, DiskUse.measure(folders, self._activeFolder()))
 
-    def _installOrRepair(self, isRepair: bool) -> None:
-        if not Setup.isHelperInstalled():
-            Setup.installHelper()
-        elif isRepair:
-            Setup.repair()
-            self._outcome = Notice.Message(
-                Notice.INFO,
-                _("The damaged engine was removed. Restart Slicer, then press Install."),
-                (_restartButton(),),
-            )
-        else:
-            Setup.install(self._requirementsFile)
-            self._outcome = Notice.Message(
-                Notice.INFO,
-                _("The AI engine is installed. If the first run fails, restart Slicer."),
-                (_restartButton(),),
-            )
+    def _onClear(self) -> None:
+        DiskUse.clear(self._activeFolder())
+        self._showDiskUse()
+
+    def _activeFolder(self) -> Path | None:
+        return self.segmenter.jobFolder if self.segmenter.isBusy else None
+
+    def useDevice(self, name: str) -> None:
+        """Show the device that the engine found."""
+        self._device = name
 
     def loadSample(self) -> None:
         """Load the example of the chosen model and assign it."""
@@ -451,7 +449,10 @@ class Panel(Listener):
         ui.modelComboBox.connect("activated(int)", self._onModelChosen)
         ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChosen)
         ui.segmentButton.connect("clicked()", self.startOrCancel)
-        ui.installButton.connect("clicked()", self.install)
+        ui.installButton.connect("clicked()", self.installer.ask)
+        ui.checkButton.connect("clicked()", self.installer.startCheck)
+        ui.clearButton.connect("clicked()", self._onClear)
+        ui.setupCollapsibleButton.connect("contentsCollapsed(bool)", self._showDiskUse)
         ui.sampleButton.connect("clicked()", self.loadSample)
         ui.slicerSampleButton.connect("clicked()", self._loadSlicerSample)
         ui.assignButton.connect("clicked()", self._onAssign)
@@ -537,10 +538,6 @@ class Panel(Listener):
     def _onImageModified(self, _caller, _event) -> None:
         if not self.segmenter.isBusy:
             self._newImagesTimer.start()
-
-
-def _restartButton() -> Notice.Button:
-    return Notice.Button(_("Restart Slicer"), slicer.util.restart)
 
 
 def _newTimer(milliseconds: int, callback):

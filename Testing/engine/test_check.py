@@ -1,0 +1,60 @@
+"""The test of this computer: times a window on the CPU, and names what keeps a graphics card from being used."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from veloxseg import check, devices
+
+
+def test_the_process_tells_seconds_and_device():
+    command = [sys.executable, "-m", "veloxseg.check"]
+    folder = Path(check.__file__).parents[1]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=True)
+    hello, result = map(json.loads, done.stdout.splitlines())
+    assert (hello["event"], hello["torch"], result["event"]) == ("hello", torch.__version__, "result")
+    assert result["seconds"] > 0
+    assert result["is_cpu"] == (not torch.cuda.is_available() and not torch.backends.mps.is_available())
+    assert result["device"] == devices.choose("auto").name
+
+
+def test_a_card_without_code_for_it_hands_over_to_the_cpu(monkeypatch):
+    card = devices.Device(torch.device("cuda"), "Very new card")
+    cpu = devices.choose("cpu")
+    monkeypatch.setattr(devices, "choose", lambda wanted: card if wanted == "auto" else cpu)
+
+    def time_window(device):
+        if device is card:
+            raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+        return 0.5
+
+    monkeypatch.setattr(check, "time_window", time_window)
+    found = check.examine()
+    assert (found.device, found.is_cpu, found.seconds, found.obstacle) == (cpu.name, True, 0.5, "build")
+    assert "Very new card" in found.detail and "more" not in found.detail
+
+
+def test_other_failures_are_not_hidden(monkeypatch):
+    def fail(device):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(check, "time_window", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        check.examine()
+
+
+def test_an_old_driver_is_named(monkeypatch):
+    def complain():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040). Please update.\nmore")
+
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", complain)
+    monkeypatch.setattr(check, "time_window", lambda device: 0.5)
+    found = check.examine()
+    assert (found.is_cpu, found.cuda_build, found.obstacle) == (True, "12.4", "driver")
+    assert "11040" in found.detail and "more" not in found.detail
