@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
+from veloxseg.cli_batch import Batch
 from veloxseg.cli_models import Models
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
 
@@ -130,6 +131,7 @@ class Bench:
 
 Command = (
     Annotated[Segment, tyro.conf.subcommand("segment")]
+    | Annotated[Batch, tyro.conf.subcommand("batch")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Phantom, tyro.conf.subcommand("phantom")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
@@ -246,8 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_OK
     try:
-        command.run()
-        return EXIT_OK
+        return command.run() or EXIT_OK
     except VeloxSegError as error:
         print(f"veloxseg: {error.text}", file=sys.stderr)
         return error.exit_code

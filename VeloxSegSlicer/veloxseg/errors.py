@@ -12,6 +12,7 @@ EXIT_INPUT = 4
 EXIT_MEMORY = 5
 EXIT_CANCELLED = 6
 EXIT_UNEXPECTED = 7
+EXIT_PARTLY = 8
 
 TABLE: dict[str, tuple[int, str]] = {
     "REQUEST": (EXIT_REQUEST, "The request cannot be used because {reason}; correct it and start again."),
@@ -93,6 +94,8 @@ TABLE: dict[str, tuple[int, str]] = {
         "The results cannot be written to {path} ({reason}); choose another folder.",
     ),
     "DISK_FULL": (EXIT_INPUT, "The disk with {path} is full; free some space or choose another folder."),
+    "BATCH_SOURCE": (EXIT_INPUT, "The cases cannot be read from {path} because {reason}; {remedy}."),
+    "BATCH_CASE": (EXIT_INPUT, "{problem}"),
     "DATASET": (EXIT_INPUT, "{path} can't be used because {reason}; {remedy}."),
     "CHECKPOINT": (EXIT_MODEL, "The checkpoint {path} can't be continued because {reason}; {remedy}."),
     "BUSY": (EXIT_INPUT, "Another process works in {path}; wait for its end or choose another folder."),

@@ -68,6 +68,10 @@ class Events:
         except BrokenPipeError:
             print("VeloxSeg: nobody reads the events any more", file=sys.stderr)
 
+    def again(self) -> "Events":
+        """For another job on the same stream, whose progress begins anew."""
+        return Events(self._stream)
+
     def progress(self, done: int, total: int) -> None:
         """At most one event in a quarter of a second besides the last, and never backwards."""
         now = time.monotonic()
