@@ -17,7 +17,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from VeloxSegSlicerLib import PendingStep, Samples
-from VeloxSegSlicerLib.Models import Catalogue
+from VeloxSegSlicerLib.Models import Catalogue, importedModelsFolder
 from VeloxSegSlicerLib.Parameters import VeloxSegParameters
 from VeloxSegSlicerLib.Segmenter import Segmenter
 from VeloxSegSlicerLib.Widget import Panel
@@ -164,7 +164,7 @@ class VeloxSegSlicerLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self.catalogue = Catalogue(MODULE_FOLDER / "Resources" / "Models")
+        self.catalogue = Catalogue(MODULE_FOLDER / "Resources" / "Models", importedModelsFolder())
         self.segmenter = Segmenter(MODULE_FOLDER)
 
     def getParameterNode(self) -> VeloxSegParameters:

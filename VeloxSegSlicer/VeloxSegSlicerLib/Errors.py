@@ -35,6 +35,7 @@ CHOOSE_FOLDER = "chooseFolder"
 CHOOSE_CPU = "chooseCpu"
 UPDATE_DRIVER = "updateDriver"
 OFFLINE = "offline"
+SHOW_LICENSE = "showLicense"
 
 
 def actionLabel(action: str, facts: dict | None = None) -> str:
@@ -71,6 +72,7 @@ def actionLabel(action: str, facts: dict | None = None) -> str:
         CHOOSE_CPU: _("Use CPU"),
         UPDATE_DRIVER: _("How to update"),
         OFFLINE: _("Offline instructions"),
+        SHOW_LICENSE: _("Read license..."),
     }[action]
     return label.format(**facts or {})
 
@@ -136,6 +138,10 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (RETRY, SHOW_LOG),
         ),
         "MODEL_NONE": (_("No model is installed for this task."), ()),
+        "MODEL_LICENSE": (
+            _("The license of {model} ({license}) restricts its use. Read and accept it before the first run."),
+            (SHOW_LICENSE,),
+        ),
         "MODEL_CARD": (_("The model in folder '{folder}' cannot be used: {reason}."), ()),
         "ROLE_MISSING": (
             _("The {role} image is missing. This model cannot run without it."),

@@ -1,8 +1,11 @@
 """Model packages: the card as data, and what is installed. Nothing of a package is executed."""
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import qt
 
 from .Errors import VeloxSegError
 
@@ -57,6 +60,12 @@ class ModelCard:
     labels: tuple[Label, ...]
     weightsSha256: str
     content: dict
+    isImported: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells this version of the model from others: id and version."""
+        return f"{self.id} {self.version}"
 
     @property
     def reference(self) -> Role:
@@ -88,26 +97,45 @@ def readCard(folder: Path) -> ModelCard:
         ) from error
 
 
-class Catalogue:
-    """The installed packages of one folder, sorted by task; broken ones are kept with their error."""
+def importedModelsFolder() -> Path:
+    """Where imported packages lie; the command line looks there too (docs/formats.md)."""
+    chosen = os.environ.get("VELOXSEG_MODELS")
+    base = qt.QStandardPaths.writableLocation(qt.QStandardPaths.GenericDataLocation)
+    return Path(chosen) if chosen else Path(base) / "VeloxSegSlicer" / "Models"
 
-    def __init__(self, root: Path) -> None:
-        """:param root: folder whose sub-folders are packages; it may be missing."""
+
+class Catalogue:
+    """The installed packages, sorted by task: shipped ones and imported ones; broken ones are kept with their error."""
+
+    def __init__(self, root: Path, importedRoot: Path | None = None) -> None:
+        """
+        :param root: folder whose sub-folders are the shipped packages; it may be missing.
+        :param importedRoot: the same for imported packages.
+        """
         self.root = Path(root)
+        self.importedRoot = Path(importedRoot) if importedRoot else None
         self.cards: list[ModelCard] = []
-        self.errors: list[VeloxSegError] = []
+        self.broken: dict[Path, VeloxSegError] = {}
         self.refresh()
 
+    @property
+    def errors(self) -> list[VeloxSegError]:
+        """What is wrong with the broken packages."""
+        return list(self.broken.values())
+
     def refresh(self) -> None:
-        """Look at the folder again."""
-        self.cards, self.errors = [], []
-        for cardFile in sorted(self.root.glob(f"*/{CARD_FILE.as_posix()}")):
+        """Look at the folders again. An imported package takes the place of a shipped one of the same version."""
+        self.broken = {}
+        found: dict[str, ModelCard] = {}
+        for folder in _packageFolders(self.root) + _packageFolders(self.importedRoot):
             try:
-                self.cards.append(readCard(cardFile.parents[1]))
+                card = readCard(folder)
+                found[card.key] = replace(card, isImported=folder.parent == self.importedRoot)
             except VeloxSegError as error:
-                self.errors.append(error)
+                self.broken[folder] = error
+        self.cards = list(found.values())
         # The newest model that is not a demo comes first within its task.
-        self.cards.sort(key=lambda card: _versionKey(card.version), reverse=True)
+        self.cards.sort(key=lambda card: versionKey(card.version), reverse=True)
         self.cards.sort(key=lambda card: (card.taskTitle, card.isDemo))
 
     def tasks(self) -> dict[str, str]:
@@ -118,9 +146,19 @@ class Catalogue:
         """The models of a task, best first."""
         return [card for card in self.cards if card.taskId == taskId]
 
-    def card(self, modelId: str) -> ModelCard | None:
-        """The card of a model, or None when it is not installed."""
-        return next((card for card in self.cards if card.id == modelId), None)
+    def card(self, modelKey: str) -> ModelCard | None:
+        """The card of a key, or of an id, whose newest version is taken; None when it is not installed."""
+        fitting = [card for card in self.cards if modelKey in (card.key, card.id)]
+        return max(fitting, key=lambda card: versionKey(card.version), default=None)
+
+    def isOutdated(self, card: ModelCard) -> bool:
+        """Whether a newer version of the same model is installed."""
+        return self.card(card.id).key != card.key
+
+
+def _packageFolders(root: Path | None) -> list[Path]:
+    found = root.glob(f"*/{CARD_FILE.as_posix()}") if root else ()
+    return sorted(cardFile.parents[1] for cardFile in found)
 
 
 def _cardFrom(folder: Path, content: dict) -> ModelCard:
@@ -187,5 +225,6 @@ def terminologyEntry(terminology: dict) -> str:
     return "~".join([context, *codes[:3], REGION_CONTEXT, codes[3], "^^"])
 
 
-def _versionKey(version: str) -> tuple[int, ...]:
+def versionKey(version: str) -> tuple[int, ...]:
+    """For sorting versions by their numbers."""
     return tuple(int(part) if part.isdigit() else 0 for part in version.split("."))

@@ -13,7 +13,7 @@ def showModels(ui, catalogue: Catalogue, card: ModelCard | None) -> None:
     """Both combo boxes and the summary of the chosen model, or why there is none."""
     models = catalogue.models(card.taskId) if card else []
     fillCombo(ui.taskComboBox, catalogue.tasks(), card.taskId if card else None)
-    fillCombo(ui.modelComboBox, {model.id: _modelTitle(model) for model in models}, card.id if card else None)
+    fillCombo(ui.modelComboBox, {model.key: modelTitle(model) for model in models}, card.key if card else None)
     ui.summaryLabel.text = card.summary if card else _modelProblem(catalogue)
 
 
@@ -122,7 +122,8 @@ def fillCombo(combo, texts: dict[str, str], current: str | None) -> None:
     combo.blockSignals(wasBlocked)
 
 
-def _modelTitle(card: ModelCard) -> str:
+def modelTitle(card: ModelCard) -> str:
+    """Title, version and the mark of demo weights."""
     return f"{card.title} {card.version}" + (_(" (demo)") if card.isDemo else "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Geometry, Results, Setup, Verdicts
+from . import Geometry, Licenses, Results, Setup, Verdicts
 from .Errors import VeloxSegError
 from .InputOptions import InputOptions
 from .Job import Job, checkDisk
@@ -105,10 +105,11 @@ class Segmenter:
         """Check the images, export them and start the runner; everything after this arrives at the listener.
 
         :param images: role name -> volume node.
-        :raises VeloxSegError: BUSY, a code of the images, DISK_FULL, EXPORT_FAILED.
+        :raises VeloxSegError: BUSY, MODEL_LICENSE, a code of the images, DISK_FULL, EXPORT_FAILED.
         """
         if self.isBusy:
             raise VeloxSegError("BUSY")
+        Licenses.check(card)
         problem = Verdicts.firstProblem(card, Verdicts.judge(card, images, settings.inputs))
         if problem:
             raise problem

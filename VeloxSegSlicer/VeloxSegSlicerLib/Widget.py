@@ -61,7 +61,7 @@ class Panel(Listener):
         self._parameters: VeloxSegParameters | None = None
         self._choices: RoleChoices | None = None
         self._decisions: Decisions | None = None
-        self._shownCardId: str | None = None
+        self._shownCardKey: str | None = None
         self._outcome: Notice.Message | None = None
         self._isOutcomeFirst = False
         self._device = ComputerCheck.lastDevice()
@@ -237,10 +237,10 @@ class Panel(Listener):
 
     def _showModels(self, card: ModelCard | None) -> None:
         """Fill both combo boxes and the rows when another model was chosen, here or by loading a scene."""
-        cardId = card.id if card else ""
-        if cardId == self._shownCardId:
+        cardKey = card.key if card else ""
+        if cardKey == self._shownCardKey:
             return
-        self._shownCardId = cardId
+        self._shownCardKey = cardKey
         Sections.showModels(self.ui, self.catalogue, card)
         self._rows.build(card.roles if card else ())
 
@@ -478,7 +478,7 @@ class Panel(Listener):
 
     def _chooseModel(self, card: ModelCard) -> None:
         self._parameters.task = card.taskId
-        self._parameters.model = card.id
+        self._parameters.model = card.key
 
     def _onTaskChosen(self, index: int) -> None:
         taskId = self.ui.taskComboBox.itemData(index)
