@@ -193,9 +193,14 @@ def fakeCommand(scenario: str) -> list[str]:
     return [Setup.pythonProgram(), str(FAKE_RUNNER), scenario]
 
 
+def modulePath() -> Path:
+    """The folder of the module, which holds the engine package."""
+    return Path(slicer.util.modulePath("VeloxSegSlicer")).parent
+
+
 def fakeSegmenter(scenario: str) -> Segmenter:
     """A segmenter that starts the fake runner."""
-    segmenter = Segmenter(Path(slicer.util.modulePath("VeloxSegSlicer")).parent)
+    segmenter = Segmenter(modulePath())
     segmenter.command = fakeCommand(scenario)
     return segmenter
 
@@ -251,7 +256,7 @@ def useModels(widget, modelFolder) -> None:
     """Let a panel show the models of another folder, with torch taken for installed."""
     catalogue = Catalogue(Path(modelFolder))
     widget.logic.catalogue = catalogue
-    widget.panel.catalogue = catalogue
+    widget.panel.catalogue = widget.panel.manager.catalogue = catalogue
     widget.panel.engine = Setup.EngineState(Setup.READY, torchVersion="0.0")
     widget.initializeParameterNode()
 

@@ -138,6 +138,8 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (RETRY, SHOW_LOG),
         ),
         "MODEL_NONE": (_("No model is installed for this task."), ()),
+        "BATCH_OUTPUT": (_("Nothing can be written to {folder}. Choose another folder for the results."), ()),
+        "IMAGE_MISSING": (_("The image '{image}' is not there any more."), ()),
         "MODEL_LICENSE": (
             _("The license of {model} ({license}) restricts its use. Read and accept it before the first run."),
             (SHOW_LICENSE,),

@@ -24,11 +24,13 @@ from . import (
     Verdicts,
     Views,
 )
+from .BatchView import BatchView
 from .Errors import VeloxSegError
 from .GeometryView import GeometryView
 from .InputActions import InputActions
 from .InputOptions import InputOptions
 from .Installer import Installer
+from .ModelManager import ModelManager
 from .Models import Catalogue, ModelCard
 from .Parameters import Decisions, RoleChoices, VeloxSegParameters
 from .Protocol import Progress
@@ -76,6 +78,10 @@ class Panel(Listener):
         self.inputActions = InputActions(self)
         self.installer = Installer(self, requirementsFile, segmenter.modulePath)
         self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
+        self.manager = ModelManager(catalogue, segmenter.modulePath, self.onLog, self._onModelsChanged)
+        self.batch = BatchView(
+            ui.batchCollapsibleButton, segmenter.modulePath, self._settings, self.onLog, self._onCaseLoaded
+        )
         self._newImagesTimer = _newTimer(NEW_IMAGES_DELAY_MS, self._onNewImages)
         self._fillFixedControls()
         self._connectControls()
@@ -114,12 +120,15 @@ class Panel(Listener):
         self.layers.forget()
         self.results.forget()
         Content.forget()
+        self.batch.sceneWillClose()
 
     def cleanup(self) -> None:
         """End processes and let go of the scene: the module is reloaded or Slicer quits."""
         self._newImagesTimer.stop()
         self.segmenter.close()
         self.samples.abandon()
+        self.batch.abandon()
+        self.manager.close()
         self.results.cleanup()
         self._observeImages({})
         self._rows.setScene(None)
@@ -234,6 +243,7 @@ class Panel(Listener):
         self._foldSetup()
         self._showNotice(state)
         self.results.show(self._parameters.result if self._parameters else None)
+        self.batch.show(card)
 
     def _showModels(self, card: ModelCard | None) -> None:
         """Fill both combo boxes and the rows when another model was chosen, here or by loading a scene."""
@@ -276,6 +286,7 @@ class Panel(Listener):
             Errors.SHOW_LOG: self._showLog,
             Errors.COPY_REPORT: self.copyReport,
             Errors.SHOW_CARD: self._showCard,
+            Errors.SHOW_LICENSE: self._manageModels,
             **self.inputActions.of(error),
         }
         isWarning = error.code.startswith(("ENGINE_", "ROLE_", "PHOTO_", "IMAGE_", "REGION_", "MODEL_NONE", "MODEL_DOMAIN"))
@@ -420,6 +431,28 @@ class Panel(Listener):
         if self.card is not None:
             self._cardDialog = CardView.show(self.card)
 
+    def _manageModels(self) -> None:
+        self._outcome = None
+        self.manager.show(self.card)
+        self.update()
+
+    def _onModelsChanged(self) -> None:
+        """Models came or went: when the chosen one is gone, its task goes on with the next one."""
+        self._shownCardKey = None
+        if self._parameters is not None and self.card is None:
+            models = self.catalogue.models(self._parameters.task) or self.catalogue.cards
+            if models:
+                self._chooseModel(models[0])
+                self.assign()
+        self.update()
+
+    def _onCaseLoaded(self, card: ModelCard, images: dict, segmentationNode) -> None:
+        """A case of a batch is in the scene."""
+        self.layers.show(card, images)
+        if segmentationNode is not None:
+            self._useResult(segmentationNode)
+        self.update()
+
     def _showLog(self) -> None:
         self.ui.logCollapsibleButton.collapsed = False
 
@@ -458,6 +491,7 @@ class Panel(Listener):
         ui.assignButton.connect("clicked()", self._onAssign)
         ui.newRegionButton.connect("clicked()", self._onNewRegion)
         ui.cardButton.connect("clicked()", self._showCard)
+        ui.manageButton.connect("clicked()", self._manageModels)
         ui.copyReportButton.connect("clicked()", self.copyReport)
 
     def _chooseDefaults(self) -> None:

@@ -112,5 +112,11 @@ def _run_with_events(plan: batch.Batch, cases: list, events: runner.Events) -> b
     tally = batch.run(plan, cases, _Sender(events, owner, plan.output / runner.CANCEL_FILE))
     owner.finish()
     counts = {state: tally.counts[state] for state in (batch.DONE, batch.FAILED, batch.SKIPPED)}
-    events.send("result", folder=str(plan.output), text=tally.text(), counts=counts | {"left": tally.left})
+    events.send(
+        "result",
+        folder=str(plan.output),
+        text=tally.text(),
+        counts=counts | {"left": tally.left},
+        seconds_per_case=tally.seconds_left(1),
+    )
     return tally

@@ -1,0 +1,86 @@
+"""A finished case of a batch into the scene: its images, and its result like that of a run in the panel."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import slicer
+
+from . import Batch, Geometry, Results
+from .Errors import VeloxSegError
+from .Models import ModelCard
+
+RUN_FILE = "run.json"
+# File of a case -> file of a result folder.
+FILES = {"segmentation": "mask.nrrd", "probability": "probability.nrrd", "uncertainty": "uncertainty.nrrd"}
+
+
+def loadImages(caseName: str, files: dict) -> dict:
+    """Load the images of a case.
+
+    :param files: role name -> path.
+    :return: role name -> volume node.
+    :raises VeloxSegError: IMAGE_MISSING.
+    """
+    return {role: _loadImage(path, f"{caseName} {role}") for role, path in files.items()}
+
+
+def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loaded, object]:
+    """Load the result of a case.
+
+    :param images: role name -> volume node.
+    :return: the result, and its segmentation node, which is None when nothing was found.
+    :raises VeloxSegError: RESULT_MISSING or RESULT_LABELS.
+    """
+    report = _readReport(caseFolder)
+    temporary = Path(tempfile.mkdtemp(prefix=Batch.FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
+    try:
+        grid = _asResultFolder(caseFolder, temporary)
+        inputs = tuple(Results.Input(role, node.GetID(), node.GetName()) for role, node in images.items())
+        loaded = Results.load(temporary, report, Results.RunFacts(card, inputs, grid, "BATCH"))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return loaded, None if loaded.isEmpty else Results.place(loaded)
+
+
+def _readReport(caseFolder: Path) -> dict:
+    try:
+        return json.loads((caseFolder / RUN_FILE).read_text(encoding="utf-8"))["results"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VeloxSegError("RESULT_MISSING") from error
+
+
+def _loadImage(path: str, name: str):
+    if not Path(path).is_file():
+        raise VeloxSegError("IMAGE_MISSING", image=name)
+    return slicer.util.loadVolume(path, {"name": name, "show": False, "singleFile": True})
+
+
+def _asResultFolder(caseFolder: Path, folder: Path) -> Geometry.Grid:
+    """Give the files of a case the names and format of a job's result; returns the grid of the mask."""
+    grid = None
+    for stem, name in FILES.items():
+        path = next(iter(caseFolder.glob(f"{stem}.*")), None)
+        if path is None:
+            continue
+        volume = _read(path)
+        grid = grid or Geometry.worldGrid(volume)
+        writer = slicer.vtkMRMLNRRDStorageNode()
+        writer.SetUseCompression(False)
+        writer.SetFileName(str(folder / name))
+        writer.WriteData(volume)
+    if grid is None:
+        raise VeloxSegError("RESULT_MISSING")
+    return grid
+
+
+def _read(path: Path):
+    volume = slicer.vtkMRMLScalarVolumeNode()
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    # The default would turn a left-handed grid over, and the mask would no longer match the image.
+    storage.ForceRightHandedIJKCoordinateSystemOff()
+    storage.SetFileName(str(path))
+    if not storage.ReadData(volume) or volume.GetImageData() is None:
+        raise VeloxSegError("RESULT_MISSING")
+    return volume
