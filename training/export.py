@@ -25,7 +25,7 @@ from torch import nn
 import heads
 import networks
 import train
-from veloxseg import devices, diffusion, images, package_writer, packages, phantoms, photo_pipeline, pipeline
+from veloxseg import cards, devices, diffusion, images, package_writer, packages, phantoms, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig, load_weights
 from veloxseg.networks.nca import NCA
@@ -216,7 +216,7 @@ def photo_example(model: TrainedModel, folder: Path) -> package_writer.Example:
 
 
 def export(run: Path, card: Path | None = None, output: Path | None = None) -> Path:
-    """Writes the package of a run and returns its folder.
+    """Writes the package of a run and returns its folder; its zip, which the panel imports, comes to `package` in the run folder.
 
     Args:
         run: folder of a run of VeloxSeg or NCA with best.pt, and the evaluation of evaluate.py where there is one.
@@ -236,6 +236,10 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
     target.parent.mkdir(parents=True, exist_ok=True)
     package_writer.write(target, model.state, model.card, example, {"LICENSE": (ROOT / "LICENSE").read_bytes()})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
+    archive = run / "package" / f"{cards.package_name(model.card)}.zip"
+    archive.parent.mkdir(exist_ok=True)
+    package_writer.pack(target, archive)
+    print(f"{archive}: to be imported in the panel (Manage...) or with: veloxseg models import")
     return target
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,6 +191,7 @@ def test_exported_package_passes_its_own_checks(finished):
     target = export.export(finished)
     assert packages.verify(target) > 0.99
     card = packages.read(target).card
+    assert zipfile.is_zipfile(target.parent / f"{card['id']}-{card['version']}.zip")
     assert card["training"]["steps"] in (6, 12) and card["training"]["cpu_minutes"] > 0
     assert card["architecture"]["arguments"]["in_ch"] == [1, 1]
 
