@@ -62,7 +62,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
     def test_listAndCard(self):
         self.manager.show(self.catalogue.card("test-petct"))
         self.assertEqual(
-            [[row[0], row[1], row[4], row[5]] for row in self.rows()],
+            [row[:4] for row in self.rows()],
             [
                 ["Test brain regions", "1.2.0", "Installed", "Shipped"],
                 ["Test PET/CT lesions (demo)", "1.2.0", "Installed", "Shipped"],
@@ -100,7 +100,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.select("bad")
         self.manager.verify()
         self.assertTrue(fixtures.waitFor(lambda: not self.manager.tool.isBusy))
-        states = {row[0]: row[4] for row in self.rows()}
+        states = {row[0]: row[2] for row in self.rows()}
         self.assertEqual(states["bad"], "Damaged")
         self.assertIn("LICENSE has been changed", self.manager.ui.cardBrowser.plainText)
 
@@ -108,10 +108,11 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         (self.folder / "imported" / "broken" / "configs").mkdir(parents=True)
         (self.folder / "imported" / "broken" / "configs" / "velox.json").write_text("{", encoding="utf-8")
         self.manager.show()
-        self.assertIn(["broken", "", "", "0.0", "Damaged", "Imported"], self.rows())
+        self.assertIn(["broken", "", "Damaged", "Imported", "0.0", ""], self.rows())
         self.select("broken")
         self.assertIn("cannot be used", self.manager.ui.cardBrowser.plainText)
-        self.manager.remove()
+        with mock.patch.object(slicer.util, "confirmOkCancelDisplay", return_value=True):
+            self.manager.remove()
         self.assertFalse((self.folder / "imported" / "broken").exists())
 
     def test_removeAsksOnce(self):
@@ -133,7 +134,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.manager.show()
         scores = [{"name": "Dice", "value": 0.9, "n": 5, "data": "x", "synthetic": True}]
         self.importPackage(self.package("test-brain", version="1.10.0", title="Newer", scores=scores))
-        states = {row[0]: row[4] for row in self.rows()}
+        states = {row[0]: row[2] for row in self.rows()}
         self.assertEqual(states["Test brain regions"], "Newer version exists")
         self.assertEqual(self.catalogue.card("test-brain").version, "1.10.0")
         self.assertEqual(self.catalogue.card("test-brain 1.2.0").version, "1.2.0")
@@ -178,7 +179,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.assertFalse(Licenses.isAccepted(card))
         self.assertIn("Not for money.", self.manager.ui.cardBrowser.plainText)
         self.assertFalse(self.manager.ui.acceptButton.isHidden())
-        self.assertIn("License not accepted", [row[4] for row in self.rows()])
+        self.assertIn("License not accepted", [row[2] for row in self.rows()])
         self.manager.ui.acceptButton.click()
         self.assertTrue(self.manager.ui.acceptButton.isHidden())
         self.assertTrue(Licenses.isAccepted(card))

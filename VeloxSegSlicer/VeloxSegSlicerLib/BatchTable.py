@@ -5,9 +5,6 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-SHOWN_ROWS = 8
-
-
 def stateText(state: str) -> str:
     """The word of a state of the engine's events."""
     return {
@@ -31,6 +28,7 @@ class BatchTable:
         self.cases: list[dict] = []
         self._rows: dict[str, int] = {}
         table.verticalHeader().setVisible(False)
+        table.setWordWrap(False)
 
     def show(self, cases: list[dict], roles: list[str]) -> None:
         """Replace all rows."""
@@ -47,7 +45,9 @@ class BatchTable:
             size = " x ".join(str(length) for length in case["size"] or ())
             texts = (case["name"], stateText(case["state"]), case["text"], *files, size)
             for column, text in enumerate(texts):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(text)
+                table.setItem(row, column, item)
         table.resizeColumnsToContents()
         table.setVisible(bool(cases))
 
@@ -57,9 +57,18 @@ class BatchTable:
         if row is None:
             return
         self.cases[row] |= {"state": state, "text": text}
-        self._table.item(row, 1).setText(stateText(state))
-        self._table.item(row, 2).setText(text)
+        self._table.item(row, STATE).setText(stateText(state))
+        note = self._table.item(row, NOTE)
+        note.setText(text)
+        note.setToolTip(text)
+        self._table.resizeColumnToContents(NOTE)
         self._table.scrollToItem(self._table.item(row, 0))
+
+    def endRunning(self) -> None:
+        """The case that was being computed was given up."""
+        for case in self.cases:
+            if case["state"] == "running":
+                self.update(case["name"], "ready", "")
 
     def case(self, row: int) -> dict:
         """The case of a row."""

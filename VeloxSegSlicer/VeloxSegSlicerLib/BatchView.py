@@ -227,6 +227,11 @@ class BatchView:
                 qt.QSettings().setValue(SECONDS + self._card.key, result["seconds_per_case"])
         elif not wasPreview:
             self._say(_("Stopped. Finished cases stay; Start goes on from there."))
+        if not wasPreview:
+            # Exported again, the images are the same by their content.
+            self._endExport()
+            self._table.endRunning()
+            self.ui.countsLabel.text = self._table.countsText()
         self._update()
 
     # Studies of the scene
@@ -359,9 +364,8 @@ class BatchView:
     def _modelText(self) -> str:
         if self._card is None:
             return ""
-        settings = self._settings()
-        facts = {"model": Sections.modelTitle(self._card), "quality": settings.quality.label(), "device": settings.device}
-        return _("Model {model}, quality {quality}, device {device}, as chosen above.").format(**facts)
+        facts = {"model": Sections.modelTitle(self._card), "quality": self._settings().quality.label()}
+        return _("{model}, quality {quality}, as chosen above.").format(**facts)
 
     def _buildPatterns(self) -> None:
         layout = self.ui.patternsLayout

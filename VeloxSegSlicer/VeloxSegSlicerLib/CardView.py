@@ -9,10 +9,9 @@ from slicer.i18n import tr as _
 from .Models import ModelCard
 
 
-def html(card: ModelCard, licenseText: str = "", problem: str = "") -> str:
+def html(card: ModelCard, problem: str = "") -> str:
     """The card as simple HTML; every text of the package is escaped.
 
-    :param licenseText: the license in full, shown at the end.
     :param problem: what is wrong with the installed files, shown first.
     """
     content = card.content
@@ -32,9 +31,14 @@ def html(card: ModelCard, licenseText: str = "", problem: str = "") -> str:
         _section(_("Training data"), f"{training.get('data', '')} {training.get('data_license', '')}"),
         _section(_("License of the weights"), content.get("license")),
         _list(_("Please cite"), content.get("citation", [])),
-        f"<h3>{escape(_('License in full'))}</h3><pre>{escape(licenseText)}</pre>" if licenseText else "",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def license(card: ModelCard, text: str) -> str:
+    """The license in full."""
+    title = _("License of {model}: {license}").format(model=card.title, license=card.content["license"])
+    return f'<h3>{escape(title)}</h3><p style="white-space: pre-wrap">{escape(text)}</p>'
 
 
 def hint(text: str) -> str:

@@ -13,7 +13,8 @@ from .Errors import VeloxSegError
 from .Models import Catalogue, ModelCard
 
 UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "ModelManager.ui"
-CARD_WIDTH = (480, 480)
+# Pixels of the list and of the card at first; a person can move the border.
+WIDTHS = (540, 400)
 
 
 class ModelManager:
@@ -96,7 +97,7 @@ class ModelManager:
         self._entries = [_Entry(card.folder, card) for card in self.catalogue.cards]
         self._entries += [_Entry(folder, None, error) for folder, error in self.catalogue.broken.items()]
         wasBlocked = table.blockSignals(True)
-        headers = (_("Model"), _("Version"), _("Task"), _("MB"), _("State"), _("Origin"))
+        headers = (_("Model"), _("Version"), _("State"), _("Origin"), _("MB"), _("Task"))
         table.setColumnCount(len(headers))
         table.setHorizontalHeaderLabels(list(headers))
         table.setRowCount(len(self._entries))
@@ -117,9 +118,9 @@ class ModelManager:
         size = f"{entry.bytes / 1e6:.1f}"
         origin = _("Imported") if entry.folder.parent == self.catalogue.importedRoot else _("Shipped")
         if card is None:
-            return entry.title, "", "", size, self._stateOf(entry), origin
+            return entry.title, "", self._stateOf(entry), origin, size, ""
         title = card.title + (_(" (demo)") if card.isDemo else "")
-        return title, card.version, card.taskTitle, size, self._stateOf(entry), origin
+        return title, card.version, self._stateOf(entry), origin, size, card.taskTitle
 
     def _stateOf(self, entry: "_Entry") -> str:
         if entry.error is not None or entry.folder in self._failures:
@@ -155,7 +156,10 @@ class ModelManager:
         error = entry.error or self._failures.get(entry.folder)
         if entry.card is None:
             return CardView.hint(error.text)
-        return CardView.html(entry.card, Licenses.text(entry.card), error.text if error else "")
+        card = CardView.html(entry.card, error.text if error else "")
+        license = CardView.license(entry.card, Licenses.text(entry.card))
+        # What must be decided comes first.
+        return card + license if Licenses.isAccepted(entry.card) else license + card
 
     def _showFolderSize(self) -> None:
         imported = [entry.bytes for entry in self._entries if entry.folder.parent == self.catalogue.importedRoot]
@@ -202,7 +206,7 @@ class ModelManager:
 
     def _connectControls(self) -> None:
         ui = self.ui
-        ui.splitter.setSizes(list(CARD_WIDTH))
+        ui.splitter.setSizes(list(WIDTHS))
         ui.modelsTable.connect("itemSelectionChanged()", self._showChosen)
         ui.importZipButton.connect("clicked()", self._chooseZip)
         ui.importFolderButton.connect("clicked()", self._chooseFolder)
@@ -237,6 +241,7 @@ class _CheckList:
     """A line for each check: icon, word and text."""
 
     def __init__(self, layout) -> None:
+        layout.setColumnStretch(2, 1)
         self._lines = {}
         for row, check in enumerate(ModelTool.CHECKS):
             icon, word, text = qt.QLabel(), qt.QLabel(), qt.QLabel(ModelTool.checkText(check))
