@@ -5,6 +5,10 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
+# Columns
+STATE, NOTE = 1, 2
+
+
 def stateText(state: str) -> str:
     """The word of a state of the engine's events."""
     return {
