@@ -215,6 +215,11 @@ def photo_example(model: TrainedModel, folder: Path) -> package_writer.Example:
     return package_writer.Example({"Photo": pixels}, outcome.mask[..., 0].T > 0)
 
 
+def license_text(card: dict) -> bytes:
+    """This project's license where the card names it, else the card's words: nobody's weights get a license by accident."""
+    return (ROOT / "LICENSE").read_bytes() if card["license"] == "Apache-2.0" else f"{card['license']}\n".encode()
+
+
 def export(run: Path, card: Path | None = None, output: Path | None = None) -> Path:
     """Writes the package of a run and returns its folder; its zip, which the panel imports, comes to `package` in the run folder.
 
@@ -234,7 +239,7 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
     example = photo_example(model, folder) if photo_pipeline.takes_photo(model.card) else volume_example(model, data, folder)
     target = (output or run / "package") / model.card["id"]
     target.parent.mkdir(parents=True, exist_ok=True)
-    package_writer.write(target, model.state, model.card, example, {"LICENSE": (ROOT / "LICENSE").read_bytes()})
+    package_writer.write(target, model.state, model.card, example, {"LICENSE": license_text(model.card)})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
     archive = run / "package" / f"{cards.package_name(model.card)}.zip"
     archive.parent.mkdir(exist_ok=True)

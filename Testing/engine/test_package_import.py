@@ -8,11 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import SimpleITK as sitk
 
+from damaged_packages import archive_of, change_card, five, other_answer, with_manifest, zipped
 from engine_cases import card, label, tiny_package
 from photo_cases import photo_package
-from veloxseg import cards, cli, cli_models, files, package_import, package_writer, packages
+from veloxseg import cards, cli, cli_models, package_import, package_writer, packages
 from veloxseg.errors import VeloxSegError
 
 NAME = "tiny-test-1.0.0"
@@ -34,53 +34,12 @@ def models(tmp_path):
     return tmp_path / "models"
 
 
-def zipped(package, archive, *damages):
-    """The package as a zip, after damages to the folder that its manifest may or may not know of."""
-    for damage in damages:
-        damage(package)
-    package_writer.pack(package, archive)
-    return archive
-
-
-def archive_of(path, entries):
-    with zipfile.ZipFile(path, "w") as target:
-        for entry, content in entries:
-            target.writestr(entry, content)
-    return path
-
-
 def refused(source, models):
     """The failure of an import that must leave nothing behind."""
     with pytest.raises(VeloxSegError) as caught:
         package_import.import_package(source, models)
     assert not models.exists() or os.listdir(models) == []
     return caught.value
-
-
-def change_card(package, **changes):
-    content = json.loads((package / cards.CARD).read_text())
-    files.write_json(package / cards.CARD, content | changes)
-
-
-def with_manifest(package):
-    package_writer.write_manifest(package)
-
-
-def other_answer(package):
-    mask = package / "example" / "mask.nii.gz"
-    sitk.WriteImage(1 - sitk.ReadImage(str(mask)), str(mask))
-
-
-def other_weights(package):
-    with open(package / packages.WEIGHTS, "r+b") as file:
-        file.seek(-2, os.SEEK_END)
-        file.write(b"\x11\x22")
-
-
-def cut_off(archive):
-    content = archive.read_bytes()
-    archive.write_bytes(content[: len(content) // 2])
-    return archive
 
 
 class TestGood:
@@ -132,25 +91,14 @@ class TestGood:
 
 class TestDamaged:
     def test_five_kinds_give_five_sentences(self, original, models, tmp_path):
-        """Acceptance check 21: each names what is wrong and what to do."""
-
-        def case(number, *damages):
-            package = Path(shutil.copytree(original, tmp_path / str(number) / "mine"))
-            return zipped(package, tmp_path / f"case{number}.zip", *damages)
-
-        sources = {
-            "MODEL_FILE": cut_off(case(1)),
-            "MODEL_UNSAFE": archive_of(tmp_path / "slip.zip", [(zipfile.ZipInfo("../evil"), "x")]),
-            "MODEL_SCHEMA": case(2, lambda folder: change_card(folder, threshold=2), with_manifest),
-            "MODEL_CORRUPT": case(3, other_weights),
-            "MODEL_ANSWER": case(4, other_answer, with_manifest),
-        }
+        """Each names what is wrong and what to do."""
+        sources = five(original, tmp_path)
         errors = {code: refused(source, models) for code, source in sources.items()}
         assert {code: error.code for code, error in errors.items()} == {code: code for code in sources}
         words = {
-            "MODEL_FILE": ("case1.zip", "no intact zip", "copy or export it again"),
+            "MODEL_FILE": ("half.zip", "no intact zip", "copy or export it again"),
             "MODEL_UNSAFE": ("slip.zip", "../evil", "leaves the package", "ask its author"),
-            "MODEL_SCHEMA": ("case2", "threshold", "ask its author"),
+            "MODEL_SCHEMA": ("card", "threshold", "ask its author"),
             "MODEL_CORRUPT": ("Tiny test", "model.safetensors", "install it again"),
             "MODEL_ANSWER": ("Tiny test", "Dice", "export it again"),
         }
