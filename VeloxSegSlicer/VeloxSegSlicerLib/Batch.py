@@ -28,7 +28,7 @@ class Plan:
     """What is to be done with which cases.
 
     `kind` is FOLDERS, NAMES or LIST, `path` its folder or file, `patterns` role name -> pattern where a person gave one.
-    `overlap` None means the card's. `outputs` are maps besides the segmentation: "probability", "uncertainty".
+    `quality` holds keys of the settings file that are not the card's. `outputs` are maps besides the segmentation: "probability", "uncertainty".
     """
 
     card: ModelCard
@@ -37,7 +37,7 @@ class Plan:
     output: str
     patterns: dict = field(default_factory=dict)
     device: str = "auto"
-    overlap: float | None = None
+    quality: dict = field(default_factory=dict)
     seed: int = 1234
     format: str = SEG_NRRD
     outputs: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Plan:
             "source": source | ({"patterns": self.patterns} if self.patterns else {}),
             "output": self.output,
             "device": self.device,
-            "overlap": None if self.card.reference.kind == "photo" else self.overlap,
+            **self.quality,
             "seed": self.seed,
             "format": self.format,
             "outputs": list(self.outputs),

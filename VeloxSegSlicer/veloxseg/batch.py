@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEFAULTS = {
     "device": "auto",
     "overlap": None,
+    "mirrors": False,
     "seed": 1234,
     "members": None,
     "mm_per_px": None,
@@ -118,8 +119,9 @@ def read(path: Path) -> Batch:
 
 def _check(settings: dict, card: dict) -> None:
     is_photo = card["roles"][0]["kind"] == "photo"
-    for name, needed in (("overlap", not is_photo), ("mm_per_px", is_photo), ("members", "sampling" in card)):
-        if settings[name] is not None and not needed:
+    possible = {"overlap": not is_photo, "mirrors": not is_photo, "mm_per_px": is_photo, "members": "sampling" in card}
+    for name, is_possible in possible.items():
+        if settings[name] != DEFAULTS[name] and not is_possible:
             raise VeloxSegError("REQUEST", reason=f"the model {card['title']} has no setting {name}")
     source, output = Path(settings["source"]["path"]).resolve(), Path(settings["output"]).resolve()
     if settings["source"]["kind"] != "list" and (output == source or source in output.parents):
@@ -287,7 +289,7 @@ def _compute(
 
     report = pipeline.Run(listener.pipeline())
     settings = photo_pipeline.Settings(
-        **{name: batch.settings[name] for name in ("device", "overlap", "seed", "members", "mm_per_px")}
+        **{name: batch.settings[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")}
     )
     # before reading, so that a file that changes meanwhile is noticed the next time
     inputs = {role: batch_files.fingerprint(path, role) for role, path in case.files.items()}

@@ -23,7 +23,7 @@ SEGMENTATION = "segmentation"
 MAPS = {"probability": 1.0, "uncertainty": 0.25}
 """Map -> the value that 255 stands for; a variance between members is 0.25 at most."""
 SUMMARY, LESIONS, FAILURES, SETTINGS = "summary.csv", "lesions.csv", "failures.csv", "settings.json"
-SAME_RESULT = ("overlap", "seed", "members", "mm_per_px", "format", "outputs")
+SAME_RESULT = ("overlap", "mirrors", "seed", "members", "mm_per_px", "format", "outputs")
 """Settings that a finished case must share to be skipped; the device is not among them."""
 UNITS = {
     "diameter_mm": "longest_diameter_mm",
