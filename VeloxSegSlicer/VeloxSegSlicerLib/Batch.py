@@ -28,7 +28,8 @@ class Plan:
     """What is to be done with which cases.
 
     `kind` is FOLDERS, NAMES or LIST, `path` its folder or file, `patterns` role name -> pattern where a person gave one.
-    `quality` holds keys of the settings file that are not the card's. `outputs` are maps besides the segmentation: "probability", "uncertainty".
+    `quality` holds keys of the settings file that are not the card's. `outputs` are maps besides the segmentation:
+    "probability", "uncertainty".
     """
 
     card: ModelCard
