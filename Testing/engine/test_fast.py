@@ -1,6 +1,5 @@
 """The fast form of VeloxSeg against the plain one, and the benches that compare their speed."""
 
-import json
 import math
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from parity_rules import NETWORKS, fill, image, largest_error, load_arrays, load_json, subsample
-from veloxseg import bench_speed, cli
 from veloxseg.networks import VeloxSeg, fast
 from veloxseg.networks.fast import convolution, order
 
@@ -228,23 +226,3 @@ def test_folded_convolution(size):
     folded = convolution.Convolution(plain, depth=8)
     assert folded.folded
     assert torch.allclose(folded(x.movedim(1, 4).contiguous()).movedim(4, 1), plain(x))
-
-
-def test_bench_patch():
-    report = bench_speed.patch(1, 2, network())
-    plain, *others = report.comparisons
-    assert plain.ratio == 1 and len(others) == 2 and all(c.median_s > 0 for c in report.comparisons)
-    assert report.threads == 1 and "fast form" in report.text()
-
-
-@pytest.mark.slow
-def test_bench_volume(capsys):
-    assert cli.main(["bench", "volume", "--size", "96", "96", "120", "--rounds", "1", "--json"]) == 0
-    content = json.loads(capsys.readouterr().out)
-    assert [set(c) for c in content["comparisons"]] == [{"name", "ratio", "median_s", "spread"}] * 2
-    assert any("labels that differ: 0 of" in note for note in content["notes"])
-
-
-def test_bench_refuses_nonsense(capsys):
-    assert cli.main(["bench", "patch", "--threads", "0"]) != 0
-    assert "threads" in capsys.readouterr().err

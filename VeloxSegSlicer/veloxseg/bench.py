@@ -145,6 +145,20 @@ def nca_table() -> list[tuple[str, int, str, int]]:
     return rows
 
 
+def parameters_content(arguments: dict = AUTOPET) -> dict:
+    """The same numbers as plain data (JSON)."""
+    network = inference_network(arguments)
+    table = [{"part": part, "training": training, "inference": inference}
+             for part, training, inference in parameter_table(arguments)]  # fmt: skip
+    automata = [dict(zip(("name", "parameters", "image", "macs"), row)) for row in nca_table()]
+    return {
+        "parameters": table,
+        "flops": flops(network),
+        "thop": {"parameters": thop_parameters(network), **thop_operations(network)},
+        "nca": automata,
+    }
+
+
 def parameters_report(arguments: dict = AUTOPET) -> str:
     """The whole table as text."""
     network = inference_network(arguments)

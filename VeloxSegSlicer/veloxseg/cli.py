@@ -99,34 +99,49 @@ class Phantom:
 class Bench:
     """Print tables that the README quotes."""
 
-    table: tyro.conf.Positional[Literal["params", "patch", "volume"]]
+    table: tyro.conf.Positional[Literal["params", "patch", "volume", "memory", "scaling", "floor", "click"]]
     """params: parameters and arithmetic. patch: one window, plain against fast form. volume: a whole volume, MONAI's
-    inferer around the plain form against the engine."""
+    inferer around the plain form against the engine; memory: what that adds to the process. scaling: the engine on
+    larger and larger volumes. floor: one window against the machine's limits. click: from a request to results."""
     threads: int = 1
-    """Threads of every operation, for patch and volume."""
+    """Threads of every operation."""
     rounds: int = 10
     """How often the ways that are compared take turns."""
     size: tuple[int, int, int] = (256, 256, 192)
-    """Voxels of the volume."""
+    """Voxels of the volume, for volume and memory."""
+    body: float = 1.0
+    """Fraction of the volume that is not empty, above 0 to 1; for volume."""
+    busy: int = 0
+    """Other processes that keep a processor busy meanwhile; for volume."""
+    picture: Path | None = None
+    """PNG file that shows where the time goes; for click."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print patch and volume as JSON instead of a table."""
+    """Print JSON instead of a table."""
 
     def run(self) -> None:
         """Do it. Raises VeloxSegError."""
+        if self.threads < 1 or self.rounds < 1 or not 0 < self.body <= 1 or self.busy < 0:
+            raise VeloxSegError("REQUEST", reason="threads and rounds must be at least 1, body above 0 and at most 1")
         if self.table == "params":
             from veloxseg import bench
 
-            print(bench.parameters_report())
+            print(json.dumps(bench.parameters_content(), indent=2) if self.json else bench.parameters_report())
             return
-        from veloxseg import bench_speed
-
-        if self.threads < 1 or self.rounds < 1:
-            raise VeloxSegError("REQUEST", reason="threads and rounds must be at least 1")
-        if self.table == "patch":
-            report = bench_speed.patch(self.threads, self.rounds)
-        else:
-            report = bench_speed.volume(self.threads, self.rounds, self.size)
+        report = self._report()
         print(json.dumps(report.content(), indent=2) if self.json else report.text())
+
+    def _report(self):
+        from veloxseg import bench_click, bench_speed, bench_volume
+
+        reports = {
+            "patch": lambda: bench_speed.patch(self.threads, self.rounds),
+            "volume": lambda: bench_volume.volume(self.threads, self.rounds, self.size, self.body, self.busy),
+            "memory": lambda: bench_volume.memory(self.threads, self.rounds, self.size),
+            "scaling": lambda: bench_volume.scaling(self.threads, self.rounds),
+            "floor": lambda: bench_volume.floor(self.threads, self.rounds),
+            "click": lambda: bench_click.click(self.threads, self.rounds, self.picture),
+        }
+        return reports[self.table]()
 
 
 Command = (

@@ -6,6 +6,7 @@ Masks and probabilities are (x, y, z) arrays on a `Grid`; positions are LPS mill
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,6 +15,7 @@ from veloxseg.images import Grid, array_of, grid_of, image_of, resample, same_gr
 
 PEAK_SPHERE_ML = 1.0
 DIAMETER_DIRECTIONS = 500
+LARGEST_PROJECTION = 1 << 20  # values at once
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,17 @@ def longest_diameter(voxels: np.ndarray, grid: Grid) -> float:
     shape.
     """
     points = grid.world(voxels)
-    extremes = np.unique(
-        np.concatenate(
-            [
-                [np.argmin(along), np.argmax(along)]
-                for along in (points @ direction for direction in _directions())
-            ]
-        )
-    )
+    found = set()
+    together = max(LARGEST_PROJECTION // len(points), 1)
+    for first in range(0, DIAMETER_DIRECTIONS, together):
+        along = points @ _directions()[first : first + together].T
+        found.update(along.argmin(axis=0), along.argmax(axis=0))
+    extremes = sorted(found)
     distances = np.linalg.norm(points[extremes, None] - points[None, extremes], axis=-1)
     return float(distances.max() + (grid.voxel_ml * 1000.0) ** (1 / 3))
 
 
+@cache
 def _directions() -> np.ndarray:
     """Unit vectors spread over half a sphere on a golden spiral."""
     steps = np.arange(DIAMETER_DIRECTIONS)

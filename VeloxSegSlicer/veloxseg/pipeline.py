@@ -226,10 +226,11 @@ def without_margins(prepared: Prepared) -> Prepared:
     bounding box are such air.
     """
     empty = torch.tensor(prepared.pad_values).reshape(-1, 1, 1, 1)
-    filled = (prepared.volume > empty).any(dim=0).nonzero()
-    if len(filled) == 0:
+    filled = (prepared.volume > empty).any(dim=0)
+    if not filled.any():
         return prepared
-    return prepared.part(filled.min(dim=0).values.numpy(), filled.max(dim=0).values.numpy() + 1)
+    places = [filled.any(dim=others).nonzero() for others in ((1, 2), (0, 2), (0, 1))]
+    return prepared.part([int(place[0]) for place in places], [int(place[-1]) + 1 for place in places])
 
 
 def probabilities(
