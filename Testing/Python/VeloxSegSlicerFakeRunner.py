@@ -19,6 +19,7 @@ import numpy as np
 
 WAIT_STEP = 0.02
 LONG = 60.0
+AGREEMENT = 0.94
 isDeaf = threading.Event()
 NUMPY_TYPES = {
     "float": "<f4",
@@ -130,6 +131,9 @@ class Job:
         mask.write(folder / "mask.nrrd")
         if "probability" in self.request["outputs"]:
             self.probability(1.0 if mask.voxels.any() else highest).write(folder / "probability.nrrd")
+        if self.card.get("sampling"):
+            share = self.probability(1.0).voxels / 255.0
+            self.reference.labels(np.rint(255 * 4 * share * (1 - share))).write(folder / "uncertainty.nrrd")
         report = self.report(mask, highest)
         (folder / "results.json").write_text(json.dumps(report), encoding="utf-8")
         files = {
@@ -165,10 +169,13 @@ class Job:
             "schema_version": 1,
             "device": "Fake device",
             "seed": self.request["seed"],
-            "overlap": self.request["overlap"] or (self.card["window"] or {}).get("overlap"),
+            "overlap": self.request.get("overlap") or (self.card["window"] or {}).get("overlap"),
             "seconds": {"reading": 0.1, "total": 1.6},
             "versions": {"engine": "0.0.fake", "torch": "0.0"},
             "created": "2026-01-31T12:00:00Z",
+            "mm_per_px": self.request.get("mm_per_px"),
+            "sampling": self.card.get("sampling"),
+            "agreement": AGREEMENT if self.card.get("sampling") else None,
             "notes": [],
             "segments": segments,
             "highest_probability": {"value": highest, "position_lps": self.reference.originLps},

@@ -76,12 +76,29 @@ def petctCard() -> dict:
 
 
 def photoCard() -> dict:
-    """A card that wants a color photo."""
+    """A card that wants a color photo and draws an ensemble."""
     return brainCard() | {
         "id": "test-photo",
         "title": "Test photo",
         "task": {"id": "photo", "title": "Skin lesion photo"},
         "roles": [role("Photo", "XC", ["img"], reference=True) | {"kind": "photo"}],
+        "labels": [label(1, "Skin lesion", [230, 90, 60], ALTERED, ["SCT", "4147007", "Mass"])],
+        "window": None,
+        "sampling": {"members": 10, "calls": 2, "method": "ddim", "fusion": "mean"},
+    }
+
+
+def tumorCard() -> dict:
+    """A card with the three parts of a brain tumor."""
+    parts = (("Necrotic core", "6574001"), ("Edema", "79654002"), ("Enhancing tumor", "86049000"))
+    return brainCard() | {
+        "id": "test-tumor",
+        "title": "Test tumor",
+        "task": {"id": "brain-tumor", "title": "Brain tumor MRI"},
+        "labels": [
+            label(value, name, [50 * value, 90, 60], ALTERED, ["SCT", code, name])
+            for value, (name, code) in enumerate(parts, start=1)
+        ],
     }
 
 
@@ -151,6 +168,30 @@ def sphereVolume(
     )
     array = values.transpose(2, 1, 0).astype(np.float32)
     return slicer.util.addVolumeFromArray(array, ijkToRAS=ijkToRas, name=name)
+
+
+def ballsVolume(name: str, balls, size=(60, 50, 40), spacing=(2.0, 2.0, 2.0), low=1.0):
+    """A volume with several balls on a flat background.
+
+    :param balls: (center in RAS mm, radius in mm, value) of each.
+    """
+    ijkToRas = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    ijkToRas[:3, 3] = -ijkToRas[:3, :3] @ (np.array(size) - 1) / 2
+    indices = np.stack(np.meshgrid(*(np.arange(n) for n in size), indexing="ij"), axis=-1)
+    world = indices @ ijkToRas[:3, :3].T + ijkToRas[:3, 3]
+    values = np.full(size, low)
+    for center, radius, value in balls:
+        values[np.linalg.norm(world - np.array(center), axis=-1) < radius] = value
+    return slicer.util.addVolumeFromArray(values.transpose(2, 1, 0).astype(np.float32), ijkToRAS=ijkToRas, name=name)
+
+
+def softDisk(name: str, size=(90, 70), radius=20):
+    """A color photo of a bright disk on a dark ground, whose edge is soft over some pixels."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    distance = np.hypot(x - size[0] / 2, y - size[1] / 2)
+    gray = (255 * np.clip((radius + 6 - distance) / 12, 0, 1)).astype(np.uint8)
+    array = np.repeat(gray[None, ..., None], 3, axis=-1)
+    return slicer.util.addVolumeFromArray(array, name=name, nodeClassName="vtkMRMLVectorVolumeNode")
 
 
 def colorPicture(name: str):
