@@ -185,12 +185,12 @@ def ballsVolume(name: str, balls, size=(60, 50, 40), spacing=(2.0, 2.0, 2.0), lo
     return slicer.util.addVolumeFromArray(values.transpose(2, 1, 0).astype(np.float32), ijkToRAS=ijkToRas, name=name)
 
 
-def softDisk(name: str, size=(90, 70), radius=20):
-    """A color photo of a bright disk on a dark ground, whose edge is soft over some pixels."""
+def softDisk(name: str, size=(90, 70), radius=20, disk=(255, 230, 210), ground=(10, 5, 0)):
+    """A color photo of a disk whose edge is soft over some pixels."""
     y, x = np.mgrid[: size[1], : size[0]]
     distance = np.hypot(x - size[0] / 2, y - size[1] / 2)
-    gray = (255 * np.clip((radius + 6 - distance) / 12, 0, 1)).astype(np.uint8)
-    array = np.repeat(gray[None, ..., None], 3, axis=-1)
+    share = np.clip((radius + 6 - distance) / 12, 0, 1)[None, ..., None]
+    array = (share * np.array(disk) + (1 - share) * np.array(ground)).astype(np.uint8)
     return slicer.util.addVolumeFromArray(array, name=name, nodeClassName="vtkMRMLVectorVolumeNode")
 
 
