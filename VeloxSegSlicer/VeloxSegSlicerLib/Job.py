@@ -87,7 +87,7 @@ class Job:
             "output": self.resultFolder.name,
             "device": device,
             "seed": seed,
-            "outputs": ["mask", "measures", *(() if Sensitivity.whyNot(card) else ("probability",))],
+            "outputs": ["mask", "measures", "uncertainty", *(() if Sensitivity.whyNot(card) else ("probability",))],
         }
         if card.reference.kind == "photo":
             request["mm_per_px"] = options.mmPerPixel or None
