@@ -96,9 +96,11 @@ def architecture(settings: dict) -> dict:
     """What the card says about the network, and for a cellular automaton how its ensemble is drawn."""
     if settings["network"] != "nca":
         return {"architecture": {"name": "VeloxSeg", "arguments": settings["veloxseg"]}}
-    normal = diffusion.Sampling.preset("normal", NCA(**settings["nca"]))
+    network = NCA(**settings["nca"])
+    # windows of a volume are many, so that each gets fewer members
+    chosen = diffusion.Sampling.preset("normal" if network.config.spatial_dim == 2 else "draft", network)
     return {"architecture": {"name": "NCA", "arguments": settings["nca"]},
-            "sampling": {name: getattr(normal, name) for name in ("members", "calls", "method", "fusion")}}  # fmt: skip
+            "sampling": {name: getattr(chosen, name) for name in ("members", "calls", "method", "fusion")}}  # fmt: skip
 
 
 def command_line(settings: dict) -> str:

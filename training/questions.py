@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 import tyro
 
-from experiments import sampling, variants
+from experiments import sampling, variants, volumes
 from veloxseg.errors import VeloxSegError
 
 
@@ -90,9 +90,22 @@ def larger(run: Path, sides: tuple[int, ...] = (256, 512, 1024), photos: int = 4
     return sampling.larger(run, sides, photos)
 
 
+def coarse(source: Path, target: Path, spacing_mm: float = 6.0, label: int = 1) -> str:
+    """A prepared dataset of volumes with large voxels and one label, to compare 3D networks on a CPU.
+
+    Args:
+        source: folder that prepare.py wrote.
+        target: folder to write.
+        spacing_mm: side of the voxels.
+        label: the value that is kept.
+    """
+    volumes.coarse(source, target, spacing_mm, label)
+    return str(target)
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    commands = {answer.__name__: answer for answer in (train, steps, ensemble, strata, naive, larger)}
+    commands = {answer.__name__: answer for answer in (train, steps, ensemble, strata, naive, larger, coarse)}
     try:
         print(tyro.extras.subcommand_cli_from_dict(commands, description=__doc__))
     except VeloxSegError as error:

@@ -99,10 +99,11 @@ class Phantom:
 class Bench:
     """Print tables that the README quotes."""
 
-    table: tyro.conf.Positional[Literal["params", "patch", "volume", "memory", "scaling", "floor", "click"]]
+    table: tyro.conf.Positional[Literal["params", "patch", "volume", "memory", "scaling", "floor", "click", "nca"]]
     """params: parameters and arithmetic. patch: one window, plain against fast form. volume: a whole volume, MONAI's
     inferer around the plain form against the engine; memory: what that adds to the process. scaling: the engine on
-    larger and larger volumes. floor: one window against the machine's limits. click: from a request to results."""
+    larger and larger volumes. floor: one window against the machine's limits. click: from a request to results. nca: one photo
+    by cellular automata and U-Nets."""
     threads: int = 1
     """Threads of every operation."""
     rounds: int = 10
@@ -115,6 +116,12 @@ class Bench:
     """Other processes that keep a processor busy meanwhile; for volume."""
     picture: Path | None = None
     """PNG file that shows where the time goes; for click."""
+    networks: tuple[str, ...] = ("compact",)
+    """Networks for nca: those of `bench params`, multi_v, compact_direct, unet, unet_diffusion."""
+    sides: tuple[int, ...] = (64, 256)
+    """Pixels per side of the photo, for nca."""
+    members: int = 10
+    """Members of each ensemble, for nca."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of a table."""
 
@@ -131,7 +138,7 @@ class Bench:
         print(json.dumps(report.content(), indent=2) if self.json else report.text())
 
     def _report(self):
-        from veloxseg import bench_click, bench_speed, bench_volume
+        from veloxseg import bench_click, bench_nca, bench_speed, bench_volume
 
         reports = {
             "patch": lambda: bench_speed.patch(self.threads, self.rounds),
@@ -140,6 +147,7 @@ class Bench:
             "scaling": lambda: bench_volume.scaling(self.threads, self.rounds),
             "floor": lambda: bench_volume.floor(self.threads, self.rounds),
             "click": lambda: bench_click.click(self.threads, self.rounds, self.picture),
+            "nca": lambda: bench_nca.report(self.networks, self.sides, self.members, self.threads, self.rounds),
         }
         return reports[self.table]()
 

@@ -11,7 +11,10 @@ import numpy as np
 from scipy import stats
 
 import export
+import scores
 from confidence import paired
+from evaluate import cases_of_run
+from evaluate_photos import STRATA
 from experiments import tables, unseen
 from veloxseg import diffusion, photo_pipeline, photos
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
@@ -23,7 +26,6 @@ DDPM_CALLS = (16, 50, 250)
 SIZES = (1, 2, 3, 4, 6, 8, 10, 15, 20)
 SEED = 1234
 """The one that packages are verified with."""
-AREA_PERCENT = (0, 3, 12, 100)
 COVERAGES = (0.9, 0.8, 0.5)
 
 
@@ -88,27 +90,23 @@ def kept(dice: np.ndarray, unsure: np.ndarray, part: float) -> float:
 
 
 def strata(runs: list[Path]) -> str:
-    """Dice of each run's model by the lesion's area, and by its contrast in thirds (phantoms)."""
-    models = [export.load_run(run) for run in runs]
-    chosen = unseen.of_run(runs[0], models[0].card["working_size"])
-    area = np.array([100 * photo.truth.mean() for photo in chosen])
-    groups = {f"area {low} to {high} %": (area >= low) & (area < high) for low, high in zip(AREA_PERCENT, AREA_PERCENT[1:])}
-    if all(photo.contrast is not None for photo in chosen):
-        contrast = np.array([photo.contrast for photo in chosen])
+    """Dice of finished runs by the lesion's area, and by its contrast in thirds (phantoms); from their evaluations."""
+    tables_of = [scores.read_cases(run / "evaluation" / "cases.csv") for run in runs]
+    dice = [table[table.method == scores.NETWORK].set_index("case").dice.sort_index() for table in tables_of]
+    first = tables_of[0][tables_of[0].method == scores.NETWORK].set_index("case").sort_index()
+    area = first.reference_percent.to_numpy()
+    groups = {f"area {low} to {high} %": (area >= low) & (area < high) for low, high in zip(STRATA, STRATA[1:])}
+    cases = cases_of_run(runs[0], "test")
+    contrast = np.array([unseen.contrast(cases, case) or np.nan for case in first.index])
+    if not np.isnan(contrast).any():
         ends = np.quantile(contrast, (0, 1 / 3, 2 / 3, 1))
         for low, high in zip(ends, ends[1:]):
             groups[f"contrast {low:.2f} to {high:.2f}"] = (contrast >= low) & ((contrast < high) | (high == ends[-1]))
-    scored = [_scored(model, run) for model, run in zip(models, runs)]
-    lines = [["all", str(len(chosen)), *(tables.mean(dice) for dice in scored)]]
+    lines = [["all", str(len(first)), *(tables.mean(one.to_numpy()) for one in dice)]]
     for name, inside in groups.items():
         if inside.any():
-            lines.append([name, str(int(inside.sum())), *(tables.mean(dice[inside]) for dice in scored)])
+            lines.append([name, str(int(inside.sum())), *(tables.mean(one.to_numpy()[inside]) for one in dice)])
     return tables.markdown(["lesions", "n", *(run.name for run in runs)], lines)
-
-
-def _scored(model: export.TrainedModel, run: Path) -> np.ndarray:
-    chosen = unseen.of_run(run, model.card["working_size"])
-    return unseen.scored(model, chosen, model.card.get("sampling", {}).get("members", 1))
 
 
 def naive(run: Path, most: int, members: int) -> str:
@@ -146,7 +144,7 @@ def larger(run: Path, sides: tuple[int, ...], most: int) -> str:
             begun, dice = time.process_time(), []
             for pixels, truth in photo_group:
                 image, placement = photo_pipeline.prepare(pixels, size)
-                photo = unseen.UnseenPhoto("", pixels, image, placement, truth, None)
+                photo = unseen.UnseenPhoto("", pixels, image, placement, truth)
                 dice.append(photo.dice(unseen.members(network, image, sampling).mean(0)))
             seconds = (time.process_time() - begun) / len(photo_group)
             more = {"processor s per photo": f"{seconds:.2f}"}

@@ -29,8 +29,6 @@ class UnseenPhoto:
     image: Tensor
     placement: photos.Placement
     truth: np.ndarray
-    contrast: float | None
-    """Of a phantom: the lesion's melanin above the skin's."""
 
     def dice(self, probability: np.ndarray, threshold: float = 0.5) -> float:
         """Dice of a map (size, size), cut on the photo's own pixels as at inference."""
@@ -46,9 +44,13 @@ def of_run(run: Path, size: int, most: int | None = None) -> list[UnseenPhoto]:
 def _read(cases: Cases, case: str, size: int) -> UnseenPhoto:
     pixels = photos.read(cases.path(case, PHOTO))
     image, placement = photo_pipeline.prepare(pixels, size)
+    return UnseenPhoto(case, pixels, image, placement, read_mask(cases.path(case, MASK)))
+
+
+def contrast(cases: Cases, case: str) -> float | None:
+    """Of a phantom: the lesion's melanin above the skin's."""
     drawn = json.loads(cases.path(case, "case.json").read_text())["parameters"] or {}
-    contrast = drawn.get("lesion", {}).get("contrast")
-    return UnseenPhoto(case, pixels, image, placement, read_mask(cases.path(case, MASK)), contrast)
+    return drawn.get("lesion", {}).get("contrast")
 
 
 def members(network: NCA, image: Tensor, sampling: diffusion.Sampling) -> np.ndarray:

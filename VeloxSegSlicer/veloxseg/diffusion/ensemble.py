@@ -182,7 +182,7 @@ def _drawn(network: NCA, image: Tensor, sampling: Sampling, after_call: Callable
         return
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(draw, range(sampling.members))
     finally:
         torch.set_num_threads(threads)
