@@ -2,8 +2,8 @@
 
     python training/compare.py runs/a/evaluation runs/b/evaluation
 
-Reads the cases.csv of `evaluate.py`. Each line compares the means over the cases that have the number in both; p is that of the
-two-sided Wilcoxon signed rank test, not corrected for the number of lines.
+Reads the cases.csv of `evaluate.py`, of volumes or of photos. Each line compares the means over the cases that have the number
+in both; p is that of the two-sided Wilcoxon signed rank test, not corrected for the number of lines.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     tables = (labels_apart(table[table.method == NETWORK]) for table in (first, second))
     first, second = (table.set_index(["case", "region"]).sort_index() for table in tables)
     _check(first, second)
+    size, unit = _size(first)
     # what decides is the reference alone, so that both lose the same rows
-    empty, present = first.reference_ml == 0, first.reference_ml > 0
+    empty, present = first[size] == 0, first[size] > 0
     lines = [_line(column, per_case(first[present], column), per_case(second[present], column))
              for column in COLUMNS if column in first]  # fmt: skip
     if empty.any():
-        lines.append(_line("ml where empty", per_case(first[empty], "predicted_ml"), per_case(second[empty], "predicted_ml")))
+        found = (per_case(table[empty], f"predicted_{unit}") for table in (first, second))
+        lines.append(_line(f"{unit} where empty", *found))
     names = first.index.get_level_values("region").unique()
     for region in names if len(names) > 1 else ():
         rows = present & (first.index.get_level_values("region") == region)
@@ -43,11 +45,21 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines).set_index("number")
 
 
+def _size(table: pd.DataFrame) -> tuple[str, str]:
+    """The column with the size of the reference, and its unit: ml of volumes, percent of photos."""
+    unit = "ml" if "reference_ml" in table else "percent"
+    return f"reference_{unit}", unit
+
+
 def _check(first: pd.DataFrame, second: pd.DataFrame) -> None:
     if not first.index.equals(second.index):
         differing = sorted({"/".join(key) for key in first.index.symmetric_difference(second.index)})
         raise ValueError(f"the cases differ: {', '.join(differing[:5])}{' and more' if len(differing) > 5 else ''} in one only")
-    for column, what in (("reference_ml", "references"), ("surface_tolerance_mm", "tolerances of the surface Dice")):
+    if _size(first) != _size(second):
+        raise ValueError("one table is of photos and the other of volumes")
+    for column, what in ((_size(first)[0], "references"), ("surface_tolerance_mm", "tolerances of the surface Dice")):
+        if column not in first:
+            continue
         apart = (first[column] - second[column]).abs() > 1e-3 * first[column].abs()
         if apart.any():
             raise ValueError(f"the {what} differ, first in {'/'.join(apart.idxmax())}")

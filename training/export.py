@@ -106,7 +106,7 @@ def architecture(settings: dict) -> dict:
 def command_line(settings: dict) -> str:
     """The shortest command that gives these settings (those of `train.plain`), without the run folder and where things lie."""
     tasks = [task for task, (_, default) in train.CONFIGS.items()
-             if task != "smoke" and settings["data"].keys() <= asdict(default.data).keys()]
+             if task not in train.SMOKE and settings["data"].keys() <= asdict(default.data).keys()]
     return min((options_of(settings, task) for task in tasks), key=len)
 
 

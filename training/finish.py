@@ -14,7 +14,9 @@ import report_photos
 from datasets.phantom import Phantom
 from veloxseg import photo_pipeline
 
-SMOKE_CARD = Path(__file__).parent / "cards" / "smoke.json"
+CARDS = Path(__file__).parent / "cards"
+SMOKE = {"smoke": ("petct", CARDS / "smoke.json"), "skin-smoke": ("dermoscopy", CARDS / "skin-lesion-nca-demo.json")}
+"""Kind of phantom and card of the configurations that make their own data."""
 
 
 def finish(run: Path, card: Path | None = None) -> None:
@@ -34,7 +36,8 @@ def finish(run: Path, card: Path | None = None) -> None:
     (report_photos if photo_pipeline.takes_photo(model.card) else report).draw(run)
 
 
-def smoke_dataset(folder: Path) -> None:
-    """Ten coarse PET/CT phantoms (synthetic)."""
+def smoke_dataset(name: str, folder: Path) -> None:
+    """Ten phantoms (synthetic) for the configuration `name`."""
+    kind, card = SMOKE[name]
     seeds = {"train": (1, 7), "validation": (50, 52), "test": (60, 62)}
-    prepare.prepare(Phantom(output=folder, kind="petct", card=SMOKE_CARD, workers=2, **seeds))
+    prepare.prepare(Phantom(output=folder, kind=kind, card=card, workers=2, **seeds))

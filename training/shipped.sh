@@ -28,7 +28,8 @@ case "${1:-}" in
   data)
     phantoms petct petct-lesions-demo petct 90 8 30
     phantoms head-neck-petct head-neck-petct-demo head-neck 60 6 24
-    phantoms brain-tumor-mri brain-tumor-mri-demo brain-tumor 60 6 24 ;;
+    phantoms brain-tumor-mri brain-tumor-mri-demo brain-tumor 60 6 24
+    phantoms dermoscopy skin-lesion-nca-demo skin 1500 40 100 ;;
   train)
     runs cases petct 1000 800 0 --data.drop-modality 0 --validate-every 200
     runs cases brain-tumor 520 390 140 --data.drop-modality 0 --validate-every 130
@@ -37,10 +38,20 @@ case "${1:-}" in
     cp -r runs/head-neck runs/head-neck-440
     $python training/train.py flat-cases --run runs/head-neck --device cpu --data.folder data/head-neck --learning-rate 8e-4 \
       --data.drop-modality 0 --validate-every 110 --steps 990 $light
-    $python training/train.py brain-regions --run runs/brain-regions --device cpu ;;
+    $python training/train.py brain-regions --run runs/brain-regions --device cpu
+    photos=(--device cpu --data.folder data/skin --data.size 64)
+    # half precision for processors with AMX; without --cpu-bfloat16 a step takes nearly twice as long
+    $python training/train.py skin-nca --run runs/skin-nca "${photos[@]}" --steps 2800 --validate-every 400 --cpu-bfloat16
+    photos+=(--card training/cards/skin-lesion-veloxseg-demo.json --validate-every 700)
+    $python training/train.py skin-veloxseg --run runs/skin-veloxseg "${photos[@]}" --steps 5600 $light
+    $python training/train.py skin-veloxseg --run runs/skin-unet "${photos[@]}" --steps 6100 --network unet ;;
   export)
     for folder in petct brain-tumor head-neck brain-regions; do
       $python training/export.py --run "runs/$folder" --output "$models"
+    done
+    for network in nca veloxseg; do
+      $python training/export.py --run "runs/skin-$network" --output "$models" \
+        --card "training/cards/skin-lesion-$network-demo.json"
     done ;;
   *) sed -n '2,4p' "$0"; exit 2 ;;
 esac

@@ -63,6 +63,24 @@ def test_members_depend_on_seed_and_number_only():
     assert not torch.equal(many.probability, other.probability)
 
 
+def test_threads_draw_the_same_ensemble():
+    network, sampling = build(), Sampling(members=5, method="ddpm")
+    alone = segment(network, picture(40, 40), sampling)
+    torch.set_num_threads(3)
+    calls = []
+    shared = segment(network, picture(40, 40), sampling, progress=lambda done, total: calls.append((done, total)))
+    assert all(torch.equal(a, b) for a, b in zip(alone[:3], shared[:3], strict=True)) and alone.agreement == shared.agreement
+    assert calls == [(done, 10) for done in range(11)] and torch.get_num_threads() == 3
+
+
+def test_threads_are_cancelled_together():
+    torch.set_num_threads(2)
+    calls = []
+    with pytest.raises(VeloxSegError) as caught:
+        segment(build(), picture(), Sampling(members=50), lambda done, total: calls.append(done), lambda: len(calls) > 6)
+    assert caught.value.code == "CANCELLED" and calls == list(range(7)) and torch.get_num_threads() == 2
+
+
 def test_generators_differ():
     numbers = {
         float(torch.rand(1, generator=ensemble.member_generator(seed, member, call)))

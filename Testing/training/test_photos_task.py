@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from matplotlib.image import imread
 from PIL import Image
 
+import compare
 import evaluate
 import evaluate_photos
 import export
@@ -19,6 +21,7 @@ import networks
 import photos
 import prepare
 import report_photos
+import scores
 import train
 from datasets.phantom import Phantom
 from finish import finish
@@ -76,6 +79,16 @@ def test_a_run_ends_with_scores_a_sheet_and_a_package(finished):
     assert sum(stratum["n"] for stratum in card["scores"][0]["strata"]) == 6
     with Image.open(finished / "evaluation" / "masks" / "dermoscopy-60.png") as mask:
         assert mask.size == (256, 256), "the photo's own size"
+
+
+def test_smoke_makes_its_data_and_goes_the_whole_way(tmp_path, monkeypatch):
+    """What `train.py skin-smoke` does, with fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py", "skin-smoke", "--steps", "2", "--workers", "0", "--device", "cpu"])
+    train.main()
+    run = tmp_path / "runs" / "skin-smoke"
+    assert packages.verify(run / "package" / "skin-lesion-nca-demo") > 0.99
+    assert json.loads((run / "evaluation" / "scores.json").read_text())[0]["n"] == 2
 
 
 @pytest.mark.slow
@@ -222,6 +235,16 @@ class TestScores:
         spot = (y - 60) ** 2 + (x - 70) ** 2 < 30**2
         pixels = np.where(spot[..., None], (120, 70, 50), (220, 180, 160)).astype(np.uint8)
         assert evaluate_photos.overlap(evaluate_photos.otsu(pixels), spot)["dice"] > 0.98
+
+    def test_two_tables_of_photos_are_compared(self):
+        cases = {"case": list("abcd"), "region": "Lesion", "method": scores.NETWORK, "reference_percent": [0.0, 2.0, 9.0, 20.0]}
+        first = pd.DataFrame(cases | {"dice": [1.0, 0.5, 0.6, 0.7], "predicted_percent": [0.0, 2.0, 9.0, 20.0]})
+        second = first.assign(dice=first.dice + 0.1, predicted_percent=[3.0, 2.0, 9.0, 20.0])
+        found = compare.compare(first, second)
+        assert (found.loc["dice", "n"], found.loc["dice", "difference"]) == (3, pytest.approx(0.1))
+        assert found.loc["percent where empty", "difference"] == 3
+        with pytest.raises(ValueError, match="one table is of photos"):
+            compare.compare(first, second.rename(columns={"reference_percent": "reference_ml"}))
 
     def test_strata_by_area(self):
         table = pd.DataFrame({"reference_percent": [1.0, 3.0, 12.0, 50.0, 100.0], "dice": [0.1, 0.5, 0.7, 0.8, 0.9]})

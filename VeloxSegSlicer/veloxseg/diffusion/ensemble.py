@@ -134,14 +134,16 @@ def segment(
     one byte per pixel and member.
     """
     calls = 1 if network.config.prediction == "direct" else sampling.calls
-    total, done, counting = sampling.members * calls, 0, Lock()
+    total, done, stopped, counting = sampling.members * calls, 0, False, Lock()
 
     def report(more: int) -> None:
-        nonlocal done
+        nonlocal done, stopped
         with counting:
-            done += more
-            progress(done, total)
-            if done < total and cancelled():
+            if not stopped:
+                done += more
+                progress(done, total)
+                stopped = done < total and cancelled()
+            if stopped:
                 raise VeloxSegError("CANCELLED")
 
     report(0)
