@@ -76,6 +76,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
 
     def test_importShowsFourChecks(self):
         self.manager.show()
+        self.changes.clear()
         self.importPackage(self.package())
         self.assertEqual(set(self.manager._checks.words().values()), {"Passed"})
         self.assertIn("Imported", self.manager.ui.messageLabel.text)
@@ -202,3 +203,53 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         for name in ("CC-BY-NC-4.0", "Decided by who trains it", "GPL-3.0"):
             card = fixtures.loadCard(self.folder / name, fixtures.brainCard() | {"license": name})
             self.assertFalse(Licenses.isAccepted(card), name)
+
+    # In the panel
+
+    def openPanel(self, *contents):
+        """The panel with these imported cards beside the shipped ones."""
+        fixtures.writeCards(self.folder / "imported", *contents)
+        widget = fixtures.openPanel(self.folder / "shipped")
+        self.addCleanup(slicer.modules.veloxsegslicer.widgetRepresentation().exit)
+        widget.panel.catalogue.importedRoot = self.folder / "imported"
+        self.addCleanup(widget.panel.manager.close)
+        widget.panel.enter()
+        return widget
+
+    def choose(self, widget, cardId):
+        widget.panel._useModel(widget.panel.catalogue.card(cardId))
+
+    def test_panelOffersTheLicense(self):
+        widget = self.openPanel(fixtures.brainCard() | {"id": "strict", "license": RESTRICTIVE})
+        self.choose(widget, "strict")
+        fixtures.sphereVolume("T1")
+        self.assertTrue(fixtures.waitFor(lambda: widget.ui.segmentButton.enabled))
+        widget.ui.segmentButton.click()
+        self.assertIn(RESTRICTIVE, widget.ui.noticeLabel.text)
+        self.assertFalse(widget.panel.manager.dialog.visible)
+        self.assertEqual(widget.ui.noticeFirstButton.text, "Read license...")
+        widget.ui.noticeFirstButton.click()
+        self.assertTrue(widget.panel.manager.dialog.visible)
+        widget.panel.manager.ui.acceptButton.click()
+        widget.panel.manager.close()
+        widget.ui.segmentButton.click()
+        self.assertTrue(widget.logic.segmenter.isBusy)
+        self.assertTrue(fixtures.waitFor(lambda: not widget.logic.segmenter.isBusy))
+
+    def test_taskGoesOnWithTheNextModel(self):
+        widget = self.openPanel(fixtures.brainCard() | {"id": "mine", "title": "Mine", "version": "9.0.0"})
+        self.choose(widget, "mine")
+        widget.ui.manageButton.click()
+        with mock.patch.object(slicer.util, "confirmOkCancelDisplay", return_value=True):
+            widget.panel.manager.remove()
+        self.assertEqual(widget.panel.card.id, "test-brain")
+        self.assertIn("Test brain regions", widget.ui.modelComboBox.currentText)
+
+    def test_twoVersionsAreTwoChoices(self):
+        widget = self.openPanel(fixtures.brainCard() | {"version": "1.3.0"})
+        self.choose(widget, "test-brain")
+        combo = widget.ui.modelComboBox
+        self.assertEqual([combo.itemText(index)[-5:] for index in range(combo.count)], ["1.3.0", "1.2.0"])
+        combo.setCurrentIndex(1)
+        combo.activated.emit(1)
+        self.assertEqual(widget.panel.card.version, "1.2.0")

@@ -214,11 +214,13 @@ class TestGoingOn:
         run(settings)
         assert not (folder / "failure.json").exists() and table(tmp_path / "out" / "failures.csv") == []
 
-    def test_pause(self, settings, few, tmp_path):
+    def test_pause(self, settings, few, tmp_path, capsys):
         shutil.copytree(few / "case0", few / "case9")
         (tmp_path / "out" / "pause").touch()
         tally, _ = run(settings)
         assert tally.left == 4 and "4 not begun" in tally.text()
+        assert cli.main(["batch", str(settings)]) == 0
+        assert f"Delete {tmp_path / 'out' / 'pause'}" in capsys.readouterr().out
         (tmp_path / "out" / "pause").unlink()
         assert run(settings)[1].names("done") == ["case9"]
 

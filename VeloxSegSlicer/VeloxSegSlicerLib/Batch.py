@@ -45,12 +45,13 @@ class Plan:
 
     def content(self) -> dict:
         """The settings file (docs/formats.md); `veloxseg batch` does the same with it outside of Slicer."""
-        source = {"kind": self.kind, "path": self.path}
+        # Relative paths would be taken from the settings file's folder.
+        source = {"kind": self.kind, "path": str(Path(self.path).absolute())}
         return {
             "schema_version": SCHEMA_VERSION,
             "model": str(self.card.folder),
             "source": source | ({"patterns": self.patterns} if self.patterns else {}),
-            "output": self.output,
+            "output": str(Path(self.output).absolute()),
             "device": self.device,
             **self.quality,
             "seed": self.seed,

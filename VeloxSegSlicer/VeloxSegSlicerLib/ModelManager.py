@@ -42,10 +42,8 @@ class ModelManager:
         """Open the window, at a model if one is given; it does not block Slicer."""
         if slicer.util.mainWindow() is not None:
             self.dialog.setParent(slicer.util.mainWindow(), qt.Qt.Dialog)
-        self.catalogue.refresh()
-        self._say("")
         self.ui.checksFrame.setVisible(False)
-        self._fill(card.folder if card else None)
+        self._modelsChanged("", card.folder if card else None)
         self.dialog.show()
 
     def close(self) -> None:

@@ -102,6 +102,8 @@ class Panel(Listener):
     def enter(self) -> None:
         """The person opens the module: look at the computer and the scene again."""
         self.engine = Setup.probe()
+        self.catalogue.refresh()
+        self._onModelsChanged()
         if self._parameters:
             self.assign()
         self.update()

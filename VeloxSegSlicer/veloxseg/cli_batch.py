@@ -86,6 +86,8 @@ def _run_with_bar(plan: batch.Batch, cases: list) -> batch.Tally:
     finally:
         bar.close()
     print(f"{tally.text()}. Written to {plan.output}")
+    if tally.left:
+        print(f"Delete {plan.output / batch.PAUSE_FILE} and start again to go on.")
     return tally
 
 
