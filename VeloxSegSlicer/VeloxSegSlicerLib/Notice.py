@@ -67,6 +67,9 @@ class NoticeLine:
             widget.setVisible(isUsed)
             if isUsed:
                 widget.text = message.buttons[index].label
+        if message.kind == STOP:
+            # A screen reader reads what has the focus; for everything else the person is left alone.
+            self._ui.noticeLabel.setFocus()
 
     def _press(self, index: int) -> None:
         if self._message is not None and index < len(self._message.buttons):

@@ -38,6 +38,7 @@ from .ResultView import ResultView
 from .RoleRows import RoleRows
 from .Run import CANCELLED, DONE
 from .Segmenter import Listener, Result, Segmenter, Settings
+from .Shortcuts import Key, Shortcuts
 
 SETTINGS_PREFIX = "VeloxSegSlicer/"
 # New images arrive in bursts: wait until the scene is quiet before looking at them.
@@ -83,6 +84,7 @@ class Panel(Listener):
             ui.batchCollapsibleButton, segmenter.modulePath, self._settings, self.onLog, self._onCaseLoaded
         )
         self._newImagesTimer = _newTimer(NEW_IMAGES_DELAY_MS, self._onNewImages)
+        self._shortcuts = Shortcuts(ui.noticeFrame.parent(), self._keys())
         self._fillFixedControls()
         self._connectControls()
         self.update()
@@ -455,6 +457,11 @@ class Panel(Listener):
             self._useResult(segmentationNode)
         self.update()
 
+    def showHelp(self) -> None:
+        """Open Log and help, where the keys are listed."""
+        self.ui.logCollapsibleButton.collapsed = False
+        self.ui.logTextEdit.setFocus()
+
     def _showLog(self) -> None:
         self.ui.logCollapsibleButton.collapsed = False
 
@@ -467,6 +474,24 @@ class Panel(Listener):
 
     # Events
 
+    def _keys(self) -> tuple[Key, ...]:
+        return (
+            Key("Ctrl+Return", _("start the computation"), self._onStartKey),
+            Key("Ctrl+.", _("cancel it"), self._onCancelKey),
+            Key("F7", _("previous lesion"), self.results.previousLesion),
+            Key("F8", _("next lesion"), self.results.nextLesion),
+            Key("Ctrl+Shift+O", _("hide or show the result in the views"), self.results.toggleOverlay),
+            Key("F1", _("this help"), self.showHelp),
+        )
+
+    def _onStartKey(self) -> None:
+        if self.ui.segmentButton.enabled and not self.segmenter.isBusy:
+            self.start()
+
+    def _onCancelKey(self) -> None:
+        if self.segmenter.isBusy and not self.segmenter.isCancelling:
+            self.startOrCancel()
+
     def _fillFixedControls(self) -> None:
         labels = {
             "auto": _("Automatic"),
@@ -477,6 +502,7 @@ class Panel(Listener):
         stored = slicer.util.settingsValue(SETTINGS_PREFIX + "Device", DEVICES[0])
         Sections.fillCombo(self.ui.deviceComboBox, {device: labels[device] for device in DEVICES}, stored)
         self.ui.resultsCollapsibleButton.collapsed = True
+        self.ui.keysLabel.text = self._shortcuts.text()
 
     def _connectControls(self) -> None:
         ui = self.ui

@@ -1,0 +1,315 @@
+"""Check 24 of docs/acceptance.md and its neighbors: names, order, narrow and large panels, dark colors, language, keys."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import ctk
+import pytest
+import qt
+import slicer
+import VeloxSegSlicerFixtures as fixtures
+from PySide6.QtTest import QTest
+
+import slicerhost
+
+UI_FOLDER = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "Resources" / "UI"
+UI_FILES = sorted(UI_FOLDER.glob("*.ui"))
+NARROWEST = 320
+CONTROLS = (
+    "QAbstractButton",
+    "QComboBox",
+    "QAbstractSpinBox",
+    "QAbstractSlider",
+    "QLineEdit",
+    "QAbstractItemView",
+    "QPlainTextEdit",
+    "QTextEdit",
+    "QTabBar",
+    "QProgressBar",
+    "ctkSliderWidget",
+    "qMRMLNodeComboBox",
+)
+FIELDS = ("QComboBox", "QAbstractSpinBox", "QAbstractSlider", "QLineEdit", "ctkSliderWidget", "qMRMLNodeComboBox")
+OPEN, CLOSE = "\u27e6", "\u27e7"
+
+
+def inheritsAny(widget, names) -> bool:
+    ancestry = {cls.__name__ for cls in type(widget).__mro__}
+    return bool(ancestry & set(names))
+
+
+def controls(root) -> list:
+    """Every control of a panel, without the parts that controls are made of."""
+    found = []
+    for child in root.findChildren(qt.QWidget):
+        owner, isPart = child.parent(), False
+        while owner is not None and owner is not root:
+            isPart = isPart or inheritsAny(owner, CONTROLS)
+            owner = owner.parent()
+        if inheritsAny(child, CONTROLS) and not isPart:
+            found.append(child)
+    return found
+
+
+def outer():
+    return slicer.modules.veloxsegslicer.widgetRepresentation()
+
+
+def openAll() -> None:
+    for section in outer().findChildren(ctk.ctkCollapsibleButton):
+        section.collapsed = False
+
+
+@pytest.fixture
+def finished(petct):
+    """A panel with a result, every section open."""
+    fixtures.segment(petct)
+    openAll()
+    slicer.app.processEvents()
+    return petct
+
+
+@pytest.mark.acceptance(24)
+def test_everyControlIsNamed(finished, measured):
+    every = controls(outer())
+    labelled = {id(label.buddy()) for label in outer().findChildren(qt.QLabel) if label.buddy() is not None}
+    faults = []
+    for control in every:
+        name = control.name or f"{control.className()} in {control.parent().name}"
+        if not control.toolTip and not inheritsAny(control, ("QTabBar",)):
+            faults.append(f"{name} has no tooltip")
+        if not control.accessibleName and not inheritsAny(control, ("QTabBar",)):
+            faults.append(f"{name} has no accessible name")
+        if inheritsAny(control, FIELDS) and id(control) not in labelled:
+            faults.append(f"{name} is no label's buddy")
+    measured(f"{len(every) - len(faults)} of {len(every)} controls, {len(labelled)} labels with buddies")
+    assert faults == []
+
+
+@pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
+def test_tabOrderIsTopToBottom(path):
+    """Every control of a .ui file is a tab stop, in the order in which it stands there."""
+    root = ElementTree.parse(path).getroot()
+    classes = {
+        "QPushButton", "QToolButton", "QComboBox", "QSpinBox", "QDoubleSpinBox", "QCheckBox", "QRadioButton", "QSlider",
+        "QLineEdit", "QTableWidget", "QTreeWidget", "QListWidget", "QPlainTextEdit", "QTextBrowser", "QTabWidget",
+    }  # fmt: skip
+    inOrder = [widget.get("name") for widget in root.iter("widget") if widget.get("class") in classes]
+    stops = [stop.text for stop in root.iter("tabstop")]
+    names = {widget.get("name") for widget in root.iter("widget")}
+    assert set(stops) <= names
+    assert [name for name in inOrder if name not in stops] == [], "not a tab stop"
+    assert [stop for stop in stops if stop in inOrder] == inOrder
+
+
+def test_narrow(finished):
+    """Nothing is cut at 320 pixels, whatever is open and said."""
+    outer().resize(NARROWEST, 1200)
+    slicer.app.processEvents()
+    widths = {child.name: child.minimumSizeHint().width() for child in outer().findChildren(qt.QWidget) if child.name}
+    assert outer().minimumSizeHint().width() <= NARROWEST, sorted(widths.items(), key=lambda entry: -entry[1])[:12]
+
+
+def test_largeFonts(tmp_path):
+    """At 200 % the panel is twice as large and asks for no more room; it also opens in a fresh process."""
+    script = Path(__file__).with_name("fresh_panel.py")
+    picture = tmp_path / "large.png"
+    environment = {**os.environ, "QT_SCALE_FACTOR": "2"}
+    done = subprocess.run([sys.executable, script, picture], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["narrowest"] <= NARROWEST
+    assert facts["ratio"] == 2
+
+
+def contrast(first, second) -> float:
+    """Contrast of two colors as WCAG 2 defines it."""
+
+    def luminance(color) -> float:
+        parts = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in color.getRgbF()[:3]]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.fixture
+def darkTheme():
+    """Slicer's dark colors."""
+    app = qt.QApplication.instance()
+    former, palette = qt.QPalette(app.palette()), qt.QPalette()
+    for role, gray in (("Window", 50), ("Base", 35), ("AlternateBase", 60), ("Button", 60), ("ToolTipBase", 50)):
+        palette.setColor(getattr(qt.QPalette, role), qt.QColor(gray, gray, gray))
+    for role in ("WindowText", "Text", "ButtonText", "ToolTipText", "BrightText"):
+        palette.setColor(getattr(qt.QPalette, role), qt.QColor(225, 225, 225))
+    app.setPalette(palette)
+    yield
+    app.setPalette(former)
+
+
+def test_darkTheme(finished, darkTheme):
+    """No text keeps a color of the light theme."""
+    slicer.app.processEvents()
+    for label in outer().findChildren(qt.QLabel):
+        assert contrast(label.palette.color(qt.QPalette.WindowText), label.palette.color(qt.QPalette.Window)) > 4.5, label.name
+    pixels = slicerhost.widgetPixels(outer())
+    assert pixels.mean() < 110
+
+
+# Language
+
+
+@pytest.fixture
+def pseudoLanguage(monkeypatch):
+    """Everything that goes through the translation comes back in brackets."""
+    monkeypatch.setattr(type(slicer.app), "translate", lambda self, context, text: f"{OPEN}{text}{CLOSE}" if text else text)
+    known = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "VeloxSegSlicerLib"}
+    slicer.modules.VeloxSegSlicerWidget.onReload()
+    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete)
+    yield
+    slicer.modules.VeloxSegSlicerWidget.cleanup()
+    for name in [name for name in sys.modules if name.split(".")[0] == "VeloxSegSlicerLib"]:
+        del sys.modules[name]
+    sys.modules.update(known)
+    monkeypatch.undo()
+    slicer.util.reloadScriptedModule("VeloxSegSlicer")
+
+
+def withoutMarked(text: str) -> str:
+    """What of a text did not come from the translation."""
+    while (shorter := re.sub(f"{OPEN}[^{OPEN}{CLOSE}]*{CLOSE}", "", text)) != text:
+        text = shorter
+    return text
+
+
+def uiTexts() -> set[str]:
+    """Texts of the .ui files, which Qt's own translation reaches."""
+    strings = [element for path in UI_FILES for element in ElementTree.parse(path).getroot().iter("string")]
+    return {element.text or "" for element in strings if element.get("notr") != "true"}
+
+
+def shownTexts(root):
+    """(widget, kind, text) of everything that a person reads or hears in a panel."""
+    for child in [root, *root.findChildren(qt.QWidget)]:
+        if inheritsAny(child.parent(), ("QTabBar",)):
+            continue  # Qt's own
+        for kind in ("text", "title", "toolTip", "accessibleName", "accessibleDescription", "placeholderText", "windowTitle"):
+            value = getattr(child, kind, "")
+            if isinstance(value, str) and value and not inheritsAny(child, ("QLineEdit", "QAbstractSpinBox", "QTextEdit")):
+                yield child, kind, value
+        if inheritsAny(child, ("QTableWidget",)):
+            for column in range(child.columnCount):
+                item = child.horizontalHeaderItem(column)
+                for value in (item.text(), item.toolTip()) if item is not None else ():
+                    yield child, f"header {column}", value
+        if inheritsAny(child, ("QTabWidget",)):
+            for index in range(child.count):
+                yield child, f"tab {index}", child.tabText(index)
+
+
+def dataTexts(panel) -> str:
+    """What is data and not language: the model's card, names in the scene, keys, and sentences of the engine."""
+    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")]
+    return " ".join([str(panel.card), *filter(None, names), "Ctrl Shift Return", fixtures.FAKE_RUNNER.read_text(encoding="utf-8")])
+
+
+def test_everyTextIsTranslatable(petct, pseudoLanguage):
+    """In a language of brackets nothing is left without, but for texts of .ui files, names and data."""
+    widget = slicer.modules.VeloxSegSlicerWidget
+    fixtures.useModels(widget, petct.logic.catalogue.root)
+    known = uiTexts()
+    missed = set()
+    for scenario in ("succeed", "memory", "crash", "empty"):
+        fixtures.segment(widget, scenario)
+        data = dataTexts(widget.panel)
+        for child, kind, text in shownTexts(outer()):
+            if text in known or text.replace("&", "") in data:
+                continue
+            rest = withoutMarked(text)
+            words = re.findall(r"[A-Za-z]{3,}", rest)
+            if [word for word in words if word not in data]:
+                missed.add(f"{child.className()} {child.name} {kind}: {text}")
+    assert not missed, "\n".join(sorted(missed))
+
+
+# Keys
+
+
+@pytest.fixture
+def focused(petct):
+    """The panel in a window of its own with the keyboard in it."""
+    outer().show()
+    outer().activateWindow()
+    petct.ui.taskComboBox.setFocus()
+    slicer.app.processEvents()
+    yield petct
+    outer().hide()
+
+
+def press(widget, sequence: str) -> None:
+    QTest.keySequence(widget, qt.QKeySequence(sequence))
+    slicer.app.processEvents()
+
+
+def test_keysStartAndCancel(focused):
+    focused.logic.segmenter.command = fixtures.fakeCommand("slow")
+    press(focused.ui.taskComboBox, "Ctrl+Return")
+    assert fixtures.waitFor(lambda: focused.ui.progressBar.value > 0)
+    press(focused.ui.segmentButton, "Ctrl+Return")
+    assert not focused.logic.segmenter.isCancelling
+    press(focused.ui.segmentButton, "Ctrl+.")
+    assert fixtures.waitFor(lambda: not focused.logic.segmenter.isBusy, 5)
+    assert focused.ui.noticeLabel.text == "Cancelled. Nothing was changed."
+
+
+def test_keysForTheResult(focused):
+    fixtures.segment(focused)
+    display = focused.ui.resultSelector.currentNode().GetDisplayNode()
+    press(focused.ui.taskComboBox, "Ctrl+Shift+O")
+    assert not display.GetVisibility()
+    press(focused.ui.taskComboBox, "Ctrl+Shift+O")
+    assert display.GetVisibility()
+    press(focused.ui.taskComboBox, "F1")
+    assert not focused.ui.logCollapsibleButton.collapsed
+    for key in ("Ctrl+Return", "Ctrl+.", "F7", "F8", "Ctrl+Shift+O", "F1"):
+        assert f"{key}: " in focused.ui.keysLabel.text
+
+
+def test_keysElsewhereDoNothing(focused):
+    elsewhere = qt.QLineEdit()
+    elsewhere.show()
+    elsewhere.activateWindow()
+    elsewhere.setFocus()
+    slicer.app.processEvents()
+    press(elsewhere, "Ctrl+Return")
+    press(elsewhere, "F1")
+    assert not focused.logic.segmenter.isBusy
+    assert focused.ui.logCollapsibleButton.collapsed
+
+
+def test_focusMovesOnlyOnFailure(focused):
+    fixtures.segment(focused)
+    assert outer().focusWidget() is not focused.ui.noticeLabel
+    fixtures.segment(focused, "crash")
+    assert outer().focusWidget() is focused.ui.noticeLabel
+
+
+def test_log(petct):
+    log = petct.ui.logTextEdit
+    for number in range(5100):
+        log.appendPlainText(f"<b>line {number}</b>")
+    lines = log.plainText.splitlines()
+    assert len(lines) == 5000
+    assert lines[-1] == "<b>line 5099</b>"
+
+
+def test_progressIsAlsoText(petct):
+    petct.logic.segmenter.command = fixtures.fakeCommand("paced")
+    petct.ui.segmentButton.click()
+    assert fixtures.waitFor(lambda: "Window" in petct.ui.stageLabel.text and "left" in petct.ui.stageLabel.text)
+    assert petct.ui.progressBar.textVisible
