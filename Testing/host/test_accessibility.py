@@ -60,8 +60,13 @@ def outer():
     return slicer.modules.veloxsegslicer.widgetRepresentation()
 
 
+def panelWidget():
+    """The panel without what an earlier one left behind."""
+    return slicer.modules.VeloxSegSlicerWidget._uiWidget
+
+
 def openAll() -> None:
-    for section in outer().findChildren(ctk.ctkCollapsibleButton):
+    for section in panelWidget().findChildren(ctk.ctkCollapsibleButton):
         section.collapsed = False
 
 
@@ -76,8 +81,8 @@ def finished(petct):
 
 @pytest.mark.acceptance(24)
 def test_everyControlIsNamed(finished, measured):
-    every = controls(outer())
-    labelled = {id(label.buddy()) for label in outer().findChildren(qt.QLabel) if label.buddy() is not None}
+    every = controls(panelWidget())
+    labelled = {id(label.buddy()) for label in panelWidget().findChildren(qt.QLabel) if label.buddy() is not None}
     faults = []
     for control in every:
         name = control.name or f"{control.className()} in {control.parent().name}"
@@ -93,7 +98,7 @@ def test_everyControlIsNamed(finished, measured):
 
 @pytest.mark.parametrize("path", UI_FILES, ids=lambda path: path.stem)
 def test_tabOrderIsTopToBottom(path):
-    """Every control of a .ui file is a tab stop, in the order in which it stands there."""
+    """Tab stops are all controls of a .ui file, in the order in which they stand there; without any Qt takes that order."""
     root = ElementTree.parse(path).getroot()
     classes = {
         "QPushButton", "QToolButton", "QComboBox", "QSpinBox", "QDoubleSpinBox", "QCheckBox", "QRadioButton", "QSlider",
@@ -103,15 +108,37 @@ def test_tabOrderIsTopToBottom(path):
     stops = [stop.text for stop in root.iter("tabstop")]
     names = {widget.get("name") for widget in root.iter("widget")}
     assert set(stops) <= names
-    assert [name for name in inOrder if name not in stops] == [], "not a tab stop"
-    assert [stop for stop in stops if stop in inOrder] == inOrder
+    assert not stops or [stop for stop in stops if stop in inOrder] == inOrder
+
+
+def test_tabKeyGoesDown(finished):
+    """Also through the rows of the card and the parts that are loaded into the tabs."""
+    ui = finished.ui
+    expected = [
+        ui.taskComboBox,
+        ui.cardButton,
+        finished.panel.selector("CT").findChild(qt.QComboBox),
+        finished.panel.selector("PET").findChild(qt.QComboBox),
+        ui.assignButton,
+        ui.segmentButton,
+        ui.resultTabs.findChild(qt.QTabBar),
+        ui.segmentsTable,
+        ui.saveCsvButton,
+        ui.deviceComboBox,
+        ui.copyReportButton,
+    ]
+    met, widget = [], ui.taskComboBox
+    while widget not in met:
+        met.append(widget)
+        widget = widget.nextInFocusChain()
+    assert [widget.name for widget in met if widget in expected] == [widget.name for widget in expected]
 
 
 def test_narrow(finished):
     """Nothing is cut at 320 pixels, whatever is open and said."""
     outer().resize(NARROWEST, 1200)
     slicer.app.processEvents()
-    widths = {child.name: child.minimumSizeHint().width() for child in outer().findChildren(qt.QWidget) if child.name}
+    widths = {child.name: child.minimumSizeHint().width() for child in panelWidget().findChildren(qt.QWidget) if child.name}
     assert outer().minimumSizeHint().width() <= NARROWEST, sorted(widths.items(), key=lambda entry: -entry[1])[:12]
 
 
@@ -155,7 +182,7 @@ def darkTheme():
 def test_darkTheme(finished, darkTheme):
     """No text keeps a color of the light theme."""
     slicer.app.processEvents()
-    for label in outer().findChildren(qt.QLabel):
+    for label in panelWidget().findChildren(qt.QLabel):
         assert contrast(label.palette.color(qt.QPalette.WindowText), label.palette.color(qt.QPalette.Window)) > 4.5, label.name
     pixels = slicerhost.widgetPixels(outer())
     assert pixels.mean() < 110
@@ -170,7 +197,6 @@ def pseudoLanguage(monkeypatch):
     monkeypatch.setattr(type(slicer.app), "translate", lambda self, context, text: f"{OPEN}{text}{CLOSE}" if text else text)
     known = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "VeloxSegSlicerLib"}
     slicer.modules.VeloxSegSlicerWidget.onReload()
-    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete)
     yield
     slicer.modules.VeloxSegSlicerWidget.cleanup()
     for name in [name for name in sys.modules if name.split(".")[0] == "VeloxSegSlicerLib"]:
@@ -215,7 +241,8 @@ def shownTexts(root):
 def dataTexts(panel) -> str:
     """What is data and not language: the model's card, names in the scene, keys, and sentences of the engine."""
     names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")]
-    return " ".join([str(panel.card), *filter(None, names), "Ctrl Shift Return", fixtures.FAKE_RUNNER.read_text(encoding="utf-8")])
+    engine = fixtures.FAKE_RUNNER.read_text(encoding="utf-8")
+    return " ".join([str(panel.card), *filter(None, names), "Ctrl Shift Return", engine])
 
 
 def test_everyTextIsTranslatable(petct, pseudoLanguage):
@@ -227,7 +254,7 @@ def test_everyTextIsTranslatable(petct, pseudoLanguage):
     for scenario in ("succeed", "memory", "crash", "empty"):
         fixtures.segment(widget, scenario)
         data = dataTexts(widget.panel)
-        for child, kind, text in shownTexts(outer()):
+        for child, kind, text in shownTexts(panelWidget()):
             if text in known or text.replace("&", "") in data:
                 continue
             rest = withoutMarked(text)
@@ -244,14 +271,15 @@ def test_everyTextIsTranslatable(petct, pseudoLanguage):
 def focused(petct):
     """The panel in a window of its own with the keyboard in it."""
     outer().show()
-    outer().activateWindow()
     petct.ui.taskComboBox.setFocus()
-    slicer.app.processEvents()
     yield petct
     outer().hide()
 
 
 def press(widget, sequence: str) -> None:
+    widget.window().activateWindow()
+    assert QTest.qWaitForWindowActive(widget.window())
+    widget.setFocus()
     QTest.keySequence(widget, qt.QKeySequence(sequence))
     slicer.app.processEvents()
 
@@ -260,6 +288,7 @@ def test_keysStartAndCancel(focused):
     focused.logic.segmenter.command = fixtures.fakeCommand("slow")
     press(focused.ui.taskComboBox, "Ctrl+Return")
     assert fixtures.waitFor(lambda: focused.ui.progressBar.value > 0)
+    assert qt.QApplication.focusWidget() is focused.ui.segmentButton
     press(focused.ui.segmentButton, "Ctrl+Return")
     assert not focused.logic.segmenter.isCancelling
     press(focused.ui.segmentButton, "Ctrl+.")
@@ -283,9 +312,6 @@ def test_keysForTheResult(focused):
 def test_keysElsewhereDoNothing(focused):
     elsewhere = qt.QLineEdit()
     elsewhere.show()
-    elsewhere.activateWindow()
-    elsewhere.setFocus()
-    slicer.app.processEvents()
     press(elsewhere, "Ctrl+Return")
     press(elsewhere, "F1")
     assert not focused.logic.segmenter.isBusy

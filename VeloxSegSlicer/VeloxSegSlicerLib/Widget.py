@@ -21,6 +21,7 @@ from . import (
     Sections,
     Setup,
     State,
+    TabOrder,
     Verdicts,
     Views,
 )
@@ -257,6 +258,7 @@ class Panel(Listener):
         self._shownCardKey = cardKey
         Sections.showModels(self.ui, self.catalogue, card)
         self._rows.build(card.roles if card else ())
+        TabOrder.follow(self.ui.noticeFrame.parent())
 
     def _foldSetup(self) -> None:
         """Close the section once everything is there, open it when something is missing."""
@@ -486,6 +488,8 @@ class Panel(Listener):
 
     def _onStartKey(self) -> None:
         if self.ui.segmentButton.enabled and not self.segmenter.isBusy:
+            # The control that has the focus may be locked by the run, and the focus would leave the panel.
+            self.ui.segmentButton.setFocus()
             self.start()
 
     def _onCancelKey(self) -> None:

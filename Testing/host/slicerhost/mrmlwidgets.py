@@ -4,6 +4,7 @@ The scene is never handed out by the host: a widget gets it from setMRMLScene(),
 the top widget's mrmlSceneChanged signal. A forgotten connection must show up as a dead widget, as it does in Slicer.
 """
 
+import shiboken6
 import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
@@ -154,6 +155,8 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
             self._refresh()
 
     def _refresh(self):
+        if not shiboken6.isValid(self):
+            return  # deleted: its observers live on in Python, but not in C++
         scene = self.mrmlScene()
         candidates = []
         if scene is not None:
@@ -180,6 +183,8 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         self._makeCurrent(kept)
 
     def _onNodeModified(self, node, event):
+        if not shiboken6.isValid(self):
+            return
         isListed = node.GetID() in self._ids
         if isListed != self._accepts(node):
             self._refresh()
