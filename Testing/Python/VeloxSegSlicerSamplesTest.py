@@ -10,8 +10,9 @@ from unittest import mock
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Inputs, Samples, Setup, Suv
+from VeloxSegSlicerLib import Geometry, Inputs, Samples, Setup, Suv
 from VeloxSegSlicerLib.Errors import VeloxSegError
+from VeloxSegSlicerLib.Models import Role
 
 
 class VeloxSegSlicerSamplesTest(unittest.TestCase):
@@ -86,7 +87,21 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertFalse(self.maker.isBusy)
 
     def test_modelWithoutSample(self):
-        self.assertIsNone(Samples.phantomFor(fixtures.loadCard(self.folder, fixtures.photoCard())))
+        roles = (Role("US", "US", "US", "scalar", None, True, "", ()),)
+        self.assertIsNone(Samples.phantomFor(dataclasses.replace(self.brain, roles=roles)))
+
+    def test_photoStandsUpright(self):
+        """The first row of the file is on top in the axial view, its first column on the left."""
+        photo = fixtures.loadCard(self.folder, fixtures.photoCard())
+        self.maker.command = None
+        self.maker.start(photo)
+        nodes, error = self.finish()
+        self.assertIsNone(error)
+        self.assertEqual([node.GetName() for node in nodes], ["Skin photo phantom"])
+        self.assertTrue(nodes[0].IsA("vtkMRMLVectorVolumeNode"))
+        grid = Geometry.worldGrid(nodes[0])
+        self.assertEqual((grid.size, grid.orientation()), ((256, 256, 1), "LPS"))
+        self.assertEqual(Inputs.assign(photo.roles, nodes, {}), {"Photo": nodes[0]})
 
     def test_registeredOnceInSampleData(self):
         import SampleData
@@ -97,7 +112,7 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         first = len(SampleData.SampleDataLogic.sampleDataSourcesByCategory(Samples.CATEGORY))
         VeloxSegSlicer.registerSampleData()
         sources = SampleData.SampleDataLogic.sampleDataSourcesByCategory(Samples.CATEGORY)
-        self.assertEqual((first, len(sources)), (4, 4))
+        self.assertEqual((first, len(sources)), (5, 5))
         for source in sources:
             self.assertTrue(callable(source.customDownloader))
             self.assertTrue(Path(source.thumbnailFileName).is_file())

@@ -21,6 +21,8 @@ from .Run import DONE, Outcome, Run, Timeouts
 CATEGORY = "VeloxSeg"
 # A chest with six lesions, unseen in training, picked because it shows the module well.
 PHANTOM_SEED = 27
+# A nevus under hairs and bubbles, far from the seeds of training.
+PHOTO_SEED = 900002
 # The phantom command sends no events; only its end counts.
 PHANTOM_TIMEOUT_MS = 120000
 NILEARN_T1 = "mni_icbm152_t1_tal_nlin_sym_*_converted.nii.gz"
@@ -29,12 +31,22 @@ SLICER_BRAIN = "MRHead"
 
 @dataclass(frozen=True)
 class Phantom:
-    """A kind of phantom of the engine for a task; file stem -> node name of what is loaded from its output folder."""
+    """A kind of phantom of the engine for a task; role -> node name of what is loaded from its output folder.
+
+    Files are named like the roles, in small letters where they are photos.
+    """
 
     kind: str
     task: str
     nodeNames: dict[str, str]
     needsMaps: bool = False
+    seed: int = PHANTOM_SEED
+    isPhoto: bool = False
+
+    def file(self, folder: Path, role: str) -> Path | None:
+        """The image of a role in the output folder, None when it is not there."""
+        name = f"{role.lower()}.png" if self.isPhoto else f"{role}.nrrd"
+        return next(iter(folder.rglob(name)), None)
 
 
 PETCT = Phantom("petct", "petct-lesions", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
@@ -46,7 +58,10 @@ TUMOR = Phantom(
     needsMaps=True,
 )
 BRAIN = Phantom("brain-t1", "brain-regions", {"T1": "T1 brain phantom"})
-PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR)
+SKIN = Phantom(
+    "dermoscopy", "skin-lesion-photo", {"Photo": "Skin photo phantom"}, seed=PHOTO_SEED, isPhoto=True
+)
+PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR, SKIN)
 # The usual range for reading; by default the bladder would decide and everything else would be dark.
 SUV_SHOWN = (0.0, 10.0)
 
@@ -128,7 +143,7 @@ class SampleMaker:
         self._phantom = phantom
         self._folder = Path(tempfile.mkdtemp(prefix=SAMPLE_PREFIX, dir=str(slicer.app.temporaryPath)))
         program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
-        arguments = ["phantom", phantom.kind, "--seed", PHANTOM_SEED, "--count", 1, "--output", self._folder]
+        arguments = ["phantom", phantom.kind, "--seed", phantom.seed, "--count", 1, "--output", self._folder]
         self._run = Run(
             Process([*program, *arguments], self._folder, self._modulePath),
             Timeouts(start=PHANTOM_TIMEOUT_MS),
@@ -157,14 +172,12 @@ class SampleMaker:
         self._finish(nodes, error)
 
     def _loadPhantom(self) -> list:
-        files = {
-            stem: next(iter(self._folder.rglob(f"{stem}.nrrd")), None) for stem in self._phantom.nodeNames
-        }
+        files = {role: self._phantom.file(self._folder, role) for role in self._phantom.nodeNames}
         if None in files.values():
             raise VeloxSegError("SAMPLE_FAILED")
-        nodes = [_load(path, self._phantom.nodeNames[stem]) for stem, path in files.items()]
-        for stem, node in zip(files, nodes, strict=True):
-            if stem == "PET":
+        nodes = [_load(path, self._phantom.nodeNames[role]) for role, path in files.items()]
+        for role, node in zip(files, nodes, strict=True):
+            if role == "PET":
                 Suv.mark(node)
                 _showRange(node, SUV_SHOWN)
         return nodes
@@ -184,7 +197,13 @@ def register(modulePath: Path, iconFolder: Path) -> None:
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("VeloxSeg Segmentation"))
-    names = ("VeloxSegPetCtPhantom", "VeloxSegBrainPhantom", "VeloxSegHeadNeckPhantom", "VeloxSegTumorPhantom")
+    names = (
+        "VeloxSegPetCtPhantom",
+        "VeloxSegBrainPhantom",
+        "VeloxSegHeadNeckPhantom",
+        "VeloxSegTumorPhantom",
+        "VeloxSegSkinPhantom",
+    )
     for phantom, name in zip(PHANTOMS, names, strict=True):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY,

@@ -29,9 +29,9 @@ CPU_BACKEND = "cpu"
 TORCH_REQUIREMENT = ">=2.2"
 HELPER_EXTENSION = "PyTorch"
 RUNNER_MODULE = "veloxseg.runner"
-# What the engine imports, by import name. Slicer brings numpy, scipy and SimpleITK, partly without metadata.
-ENGINE_PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "safetensors", "jsonschema", "tyro", "tqdm")
-BUNDLED_PACKAGES = ("numpy", "scipy", "SimpleITK")
+# What the engine imports, by import name. Slicer brings numpy, scipy, SimpleITK and PIL, partly without metadata.
+ENGINE_PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "PIL", "safetensors", "jsonschema", "tyro", "tqdm")
+BUNDLED_PACKAGES = ("numpy", "scipy", "SimpleITK", "PIL")
 # An interrupted install leaves the package folder without these files.
 SIGNIFICANT_FILES = {"torch": ("__init__.py", "version.py")}
 
