@@ -244,10 +244,16 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         self.choose("photo", Photo=fixtures.sphereVolume("scan", size=(64, 64, 1)))
         self.assertTold("This model reads color photos; 'scan' is a gray picture.", [CHOOSE_ANOTHER], blocks=True)
 
+    def test_grayPhotoStoredInColors(self):
+        gray = np.repeat(np.random.default_rng(1).integers(0, 255, (1, 70, 90, 1), dtype=np.uint8), 3, axis=3)
+        node = slicer.util.addVolumeFromArray(gray, name="scan", nodeClassName="vtkMRMLVectorVolumeNode")
+        self.choose("photo", Photo=node)
+        self.assertTold("This model reads color photos; 'scan' is a gray picture.", [CHOOSE_ANOTHER], blocks=True)
+
     def test_photosThatAreNone(self):
         def picture(name, shape, dtype=np.uint8):
             array = np.zeros(shape, dtype)
-            array[..., : shape[2] // 2, :] = 200
+            array[..., : shape[2] // 2, 0] = 200
             return slicer.util.addVolumeFromArray(array, name=name, nodeClassName="vtkMRMLVectorVolumeNode")
 
         cases = (

@@ -5,17 +5,25 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
+# JPEG moves the channels of a gray photo apart by a step or two.
+GRAY_STEPS = 2
+FEW_ROWS = 16
+
 _known: dict[str, tuple[int, "Content"]] = {}
 """Node ID -> time of its voxels, which VTK gives to one object once, and what they are."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """`lowest` and `highest` of the finite values, and the `share` (0-1) of values that are no numbers."""
+    """`lowest` and `highest` of the finite values, and the `share` (0-1) of values that are no numbers.
+
+    `isGray`: a color picture whose colors are all grays.
+    """
 
     lowest: float
     highest: float
     share: float
+    isGray: bool = False
 
     @property
     def isConstant(self) -> bool:
@@ -40,7 +48,7 @@ def forget() -> None:
 
 def _measure(array: np.ndarray) -> Content:
     if not np.issubdtype(array.dtype, np.floating):
-        return Content(float(array.min()), float(array.max()), 0.0)
+        return Content(float(array.min()), float(array.max()), 0.0, _isGray(array))
     # Sums and extremes show in one pass each whether there is anything to count.
     lowest, highest = float(array.min()), float(array.max())
     if np.isfinite(lowest) and np.isfinite(highest):
@@ -49,3 +57,11 @@ def _measure(array: np.ndarray) -> Content:
     if finite.size == 0:
         return Content(np.nan, np.nan, 1.0)
     return Content(float(finite.min()), float(finite.max()), 1 - finite.size / array.size)
+
+
+def _isGray(array: np.ndarray) -> bool:
+    """Of (k, j, i, channel); a few rows show color in most photos, only gray ones are looked at whole."""
+    if array.ndim < 4 or array.shape[-1] < 3:
+        return False
+    few = array[:, :: max(array.shape[1] // FEW_ROWS, 1)]
+    return all(int(np.ptp(part[..., :3], axis=-1).max()) <= GRAY_STEPS for part in (few, array))

@@ -69,12 +69,15 @@ def _checkPhoto(image, facts: dict) -> None:
 
 
 def checkContent(role: Role, volumeNode) -> None:
-    """Refuse an image that shows nothing.
+    """Refuse an image that shows nothing, or no colors where they are needed.
 
-    :raises VeloxSegError: IMAGE_CONSTANT.
+    :raises VeloxSegError: IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
     """
-    if Content.of(volumeNode).isConstant:
+    content = Content.of(volumeNode)
+    if content.isConstant:
         raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, volumeNode))
+    if role.kind == "photo" and content.isGray:
+        raise VeloxSegError("ROLE_GRAY_PHOTO", **_facts(role, volumeNode))
 
 
 def checkModality(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:

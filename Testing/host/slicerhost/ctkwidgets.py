@@ -128,6 +128,12 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
     def _onToggled(self, checked):
         self.collapsed = not checked
 
+    def childEvent(self, event):
+        # A .ui file sets "collapsed" before the children exist.
+        super().childEvent(event)
+        if event.type() == QtCore.QEvent.ChildPolished and self.collapsed and event.child().isWidgetType():
+            event.child().setVisible(False)
+
     def _showContents(self):
         self.setChecked(not self.collapsed)
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
