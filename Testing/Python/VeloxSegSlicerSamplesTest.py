@@ -30,8 +30,8 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.maker.command = [Setup.pythonProgram(), str(fixtures.FAKE_RUNNER)]
         self.addCleanup(self.maker.abandon)
 
-    def finish(self):
-        self.assertTrue(fixtures.waitFor(lambda: self.finished))
+    def finish(self, seconds=fixtures.TIMEOUT_SECONDS):
+        self.assertTrue(fixtures.waitFor(lambda: self.finished, seconds))
         self.assertEqual(fixtures.jobFolders(), [])
         return self.finished[0]
 
@@ -95,7 +95,7 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         photo = fixtures.loadCard(self.folder, fixtures.photoCard())
         self.maker.command = None
         self.maker.start(photo)
-        nodes, error = self.finish()
+        nodes, error = self.finish(120)
         self.assertIsNone(error)
         self.assertEqual([node.GetName() for node in nodes], ["Skin photo phantom"])
         self.assertTrue(nodes[0].IsA("vtkMRMLVectorVolumeNode"))
