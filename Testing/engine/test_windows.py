@@ -1,8 +1,10 @@
 """The sliding window, compared with the published rule and with MONAI's."""
 
 import itertools
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine_cases import tiny_arguments
 from veloxseg import windows
 from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSeg, fast
 
 
 def network(x):
@@ -255,3 +259,25 @@ def test_errors_of_the_network_come_through():
     with pytest.raises(MemoryError):
         stitched(noise(), broken, workers=3)
     assert threading.active_count() == alive
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+def test_two_hundred_windows_leave_no_memory_behind():
+    """A real network, eight windows at a time; once warm, the process does not grow."""
+    torch.manual_seed(0)
+    real = fast.convert(VeloxSeg(**{**tiny_arguments(channels=2), "teachers": False, "deep_supervision": False}).eval())
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def job(seed):
+        for _ in windows.slabs(real, noise((48, 48, 48), seed), (32, 32, 32), 0.5, "gaussian", PADS, 2, workers=2):
+            pass
+
+    for seed in range(8):
+        job(seed)
+    before = resident()
+    for seed in range(25):
+        job(seed)
+    print(f"{before:.0f} MiB, {resident() - before:+.1f} MiB after 200 windows")
+    assert resident() - before < 10

@@ -99,11 +99,11 @@ class Phantom:
 class Bench:
     """Print tables that the README quotes."""
 
-    table: tyro.conf.Positional[Literal["params", "patch", "volume", "memory", "scaling", "floor", "click", "nca"]]
+    table: tyro.conf.Positional[Literal["params", "patch", "volume", "memory", "scaling", "floor", "click", "nca", "all"]]
     """params: parameters and arithmetic. patch: one window, plain against fast form. volume: a whole volume, MONAI's
     inferer around the plain form against the engine; memory: what that adds to the process. scaling: the engine on
     larger and larger volumes. floor: one window against the machine's limits. click: from a request to results. nca: one photo
-    by cellular automata and U-Nets."""
+    by cellular automata and U-Nets. all: those of docs/performance.md with its settings, whatever the options say."""
     threads: int = 1
     """Threads of every operation."""
     rounds: int = 10
@@ -115,7 +115,7 @@ class Bench:
     busy: int = 0
     """Other processes that keep a processor busy meanwhile; for volume."""
     picture: Path | None = None
-    """PNG file that shows where the time goes; for click."""
+    """PNG file that shows where the time goes; for click and all."""
     networks: tuple[str, ...] = ("compact",)
     """Networks for nca: those of `bench params`, multi_v, compact_direct, unet, unet_diffusion."""
     sides: tuple[int, ...] = (64, 256)
@@ -123,7 +123,7 @@ class Bench:
     members: int = 10
     """Members of each ensemble, for nca."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print JSON instead of a table."""
+    """Print JSON instead of a table; for all one object a line."""
 
     def run(self) -> None:
         """Do it. Raises VeloxSegError."""
@@ -133,6 +133,12 @@ class Bench:
             from veloxseg import bench
 
             print(json.dumps(bench.parameters_content(), indent=2) if self.json else bench.parameters_report())
+            return
+        if self.table == "all":
+            from veloxseg import bench_all
+
+            for report in bench_all.reports(self.picture):
+                print(json.dumps(report.content()) if self.json else report.text() + "\n", flush=True)
             return
         report = self._report()
         print(json.dumps(report.content(), indent=2) if self.json else report.text())
