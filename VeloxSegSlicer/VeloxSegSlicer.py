@@ -100,6 +100,8 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Called each time the person opens another module; a run goes on."""
+        if self.panel is not None:
+            self.panel.exit()
 
     def onReload(self) -> None:
         """Developer's reload: the packages below the module must be read again as well."""

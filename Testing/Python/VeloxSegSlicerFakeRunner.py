@@ -36,6 +36,20 @@ def send(event: str, **fields: object) -> None:
     sys.stdout.flush()
 
 
+def sendHello() -> None:
+    send(
+        "hello",
+        engine="0.0.fake",
+        python="3",
+        torch="0.0",
+        device="Fake device",
+        why_cpu=None,
+        free_bytes=8e9,
+        devices=[{"device": "cuda:0", "name": "Fake device"}, {"device": "cpu", "name": "CPU (1 thread)"}],
+        protocol=1,
+    )
+
+
 def fail(exitCode: int, code: str, text: str) -> None:
     send("error", code=code, text=text, detail="made up by the fake runner")
     sys.exit(exitCode)
@@ -237,6 +251,34 @@ def memory(job: Job) -> None:
     fail(5, "MEMORY_GPU", "The memory of Fake device is not enough for this model; choose the CPU.")
 
 
+def shortMemory(job: Job) -> None:
+    """The card is too small, and then even the CPU is slow: the way through the memory ladder."""
+    for code in ("RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"):
+        send("note", code=code, text=f"The memory of Fake device is short ({code}).")
+        time.sleep(0.2)
+    succeed(job, 1.0)
+
+
+def outOfMemory(job: Job) -> None:
+    fail(5, "MEMORY_CPU", "The computer's memory is not enough for this image.")
+
+
+def deviceLost(job: Job) -> None:
+    fail(7, "DEVICE_LOST", "Fake device stopped responding.")
+
+
+def defect(job: Job) -> None:
+    send("stage", name="writing", text="Writing the results")
+    fail(7, "UNEXPECTED", "Something unexpected happened (KeyError); report it.")
+
+
+def resultAfterCancel(job: Job) -> None:
+    """Does not look at the cancel file and finishes the job."""
+    send("stage", name="computing", text="Computing...")
+    time.sleep(1.0)
+    job.write(job.mask())
+
+
 def noResult(job: Job) -> None:
     sys.exit(0)
 
@@ -284,6 +326,11 @@ SCENARIOS = {
         crash,
         quietExit,
         memory,
+        shortMemory,
+        outOfMemory,
+        deviceLost,
+        defect,
+        resultAfterCancel,
         noResult,
         wrongGrid,
         wrongLabel,
@@ -320,7 +367,7 @@ def serve(scenario: str) -> None:
     for requestFile in requests():
         try:
             job = Job(requestFile)
-            send("hello", engine="0.0.fake", python="3", torch="0.0", device="Fake device", protocol=1)
+            sendHello()
             SCENARIOS[scenario](job)
             exitCode = 0
         except SystemExit as end:

@@ -262,8 +262,8 @@ class Recorder(Listener):
     def onProgress(self, progress) -> None:
         self.percents.append(progress.percent)
 
-    def onDevice(self, name) -> None:
-        self.device = name
+    def onHello(self, hello) -> None:
+        self.device = hello["device"]
 
     def onLog(self, line) -> None:
         self.log.append(line)
@@ -298,6 +298,7 @@ def useModels(widget, modelFolder) -> None:
     catalogue = Catalogue(Path(modelFolder))
     widget.logic.catalogue = catalogue
     widget.panel.catalogue = widget.panel.manager.catalogue = catalogue
+    widget.panel._shownCardId = None
     widget.panel.engine = Setup.EngineState(Setup.READY, torchVersion="0.0")
     widget.initializeParameterNode()
 

@@ -47,6 +47,13 @@ class VeloxSegSlicerProtocolTest(unittest.TestCase):
         progress.windows(3, 10, 2.0)
         self.assertAlmostEqual(progress.secondsLeft, 2.0)
 
+    def test_timeLeftWaitsForAWindowOrTwo(self):
+        progress = Progress()
+        progress.windows(1, 100, 99.0)
+        self.assertIsNone(progress.secondsLeft)
+        progress.windows(5, 100, 50.0)
+        self.assertAlmostEqual(progress.secondsLeft, 50.0)
+
     def test_nonsenseProgressIsIgnored(self):
         progress = Progress()
         progress.windows(1, 0, None)

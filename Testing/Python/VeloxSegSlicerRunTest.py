@@ -13,6 +13,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib import Run, Setup
 from VeloxSegSlicerLib.Errors import VeloxSegError
+from VeloxSegSlicerLib.InputOptions import InputOptions
 from VeloxSegSlicerLib.Job import Job
 from VeloxSegSlicerLib.Parameters import Quality
 from VeloxSegSlicerLib.Segmenter import Settings
@@ -92,6 +93,32 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         result = self.assertFailed("memory", "MEMORY_GPU")
         self.assertIn("memory of Fake device", result.error.text)
         self.assertIn("useCpu", result.error.actions)
+
+    def test_notEvenTheComputersMemory(self):
+        self.assertEqual(self.assertFailed("outOfMemory", "MEMORY_CPU").error.actions[0], "useRegion")
+
+    def test_lostCard(self):
+        self.assertIn("useCpu", self.assertFailed("deviceLost", "DEVICE_LOST").error.actions)
+
+    def test_defectNamesTheStage(self):
+        self.assertIn("'Writing the results'", self.assertFailed("defect", "UNEXPECTED").error.text)
+
+    def test_shortMemoryEndsWithAResultAndNotes(self):
+        result = self.finish("shortMemory")
+        self.assertEqual(result.kind, Run.DONE)
+        self.assertIsNotNone(result.segmentation)
+        codes = ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"]
+        self.assertEqual([note["code"] for note in result.notes], codes)
+        self.assertEqual([line.partition(":")[0] for line in self.recorder.log if "RETRY" in line], codes)
+
+    def test_resultAfterCancelIsNotImported(self):
+        nodes = self.sceneNodes()
+        segmenter = self.start("resultAfterCancel")
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.stages))
+        segmenter.cancel()
+        self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
+        self.assertEqual(self.recorder.result.kind, Run.CANCELLED)
+        self.assertEqual(self.sceneNodes(), nodes)
 
     def test_noTorch(self):
         self.assertFailed("noTorch", "ENGINE_DAMAGED")
@@ -249,7 +276,8 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
 
         job = Job()
         self.addCleanup(job.remove)
-        job.write(self.card, {"T1": self.volume}, "cpu", Quality.FAST.overlap(), 77)
+        way = Settings(quality=Quality.FAST).request(self.card)
+        job.write(self.card, {"T1": self.volume}, "cpu", 77, way, False, InputOptions())
         request = json.loads(job.requestFile.read_text(encoding="utf-8"))
         self.assertEqual((request["device"], request["overlap"], request["seed"]), ("cpu", 0.25, 77))
         self.assertEqual(request["model"], str(self.card.folder))
@@ -266,7 +294,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         before = fixtures.checksum(self.volume)
         job = Job()
         self.addCleanup(job.remove)
-        job.write(self.card, {"T1": self.volume}, "cpu", None, 1)
+        job.write(self.card, {"T1": self.volume}, "cpu", 1, {}, False, InputOptions())
         image = sitk.ReadImage(str(job.folder / "input1.nrrd"))
         center = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
         np.testing.assert_allclose(center, (-10, -20, 30), atol=1e-6)
@@ -283,7 +311,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         job = Job()
         shutil.rmtree(job.folder)
         with self.assertRaises(VeloxSegError) as caught:
-            job.write(self.card, {"T1": self.volume}, "cpu", None, 1)
+            job.write(self.card, {"T1": self.volume}, "cpu", 1, {}, False, InputOptions())
         self.assertEqual(caught.exception.code, "EXPORT_FAILED")
 
     def test_interpreterIsFound(self):

@@ -180,7 +180,7 @@ class BatchView:
             output=self.ui.outputPathEdit.currentPath or self._exampleOutput(),
             patterns={role: pattern for role, pattern in patterns.items() if pattern} if self._hasPatterns else {},
             device=settings.device,
-            quality={} if self._card.reference.kind == "photo" else {"overlap": settings.quality.overlap()},
+            quality=settings.request(self._card),
             seed=settings.seed,
             format=_current(self.ui.formatComboBox),
             outputs=tuple(name for name, box in outputs.items() if box.checked),

@@ -31,17 +31,18 @@ class Effort:
     disk: int
 
 
-def estimate(card: ModelCard, images: dict, options: InputOptions) -> Effort:
+def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: float | None = None) -> Effort:
     """For a volume model whose images are all chosen.
 
     :param images: role name -> volume node.
+    :param overlap: of the windows, None for the card's own.
     """
     reference = images[card.reference.name]
     voxels = {name: int(np.prod(node.GetImageData().GetDimensions())) for name, node in images.items()}
     stored = sum(voxels[name] * node.GetImageData().GetScalarSize() for name, node in images.items())
     working = _workingSize(card, Geometry.worldGrid(reference))
     computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
-    windows = _windowCount(card, np.minimum(computed, working))
+    windows = _windowCount(card, np.minimum(computed, working), overlap)
     window = int(np.prod(_windowSize(card)))
     classes = len(card.labels) + 1
     # Channels on the working grid, their source and copy; class maps and their weights; mask and maps on the reference grid.
@@ -61,6 +62,11 @@ def isGreat(effort: Effort, freeMemory: int | None) -> bool:
     return isShort or effort.seconds > LONG_SECONDS
 
 
+def isChecked() -> bool:
+    """Whether `Check this computer` has told how fast it is."""
+    return qt.QSettings().contains(CHECK_SECONDS_SETTING)
+
+
 def _checkSeconds() -> float:
     return float(qt.QSettings().value(CHECK_SECONDS_SETTING, DEFAULT_CHECK_SECONDS))
 
@@ -75,8 +81,8 @@ def _windowSize(card: ModelCard) -> list[int]:
     return card.content["architecture"]["arguments"].get("input_size", [96, 96, 96])
 
 
-def _windowCount(card: ModelCard, size: np.ndarray) -> int:
-    overlap = card.content["window"]["overlap"]
+def _windowCount(card: ModelCard, size: np.ndarray, overlap: float | None) -> int:
+    overlap = card.content["window"]["overlap"] if overlap is None else overlap
     counts = [
         math.ceil(max(n - window, 0) / max(window * (1 - overlap), 1)) + 1
         for n, window in zip(size, _windowSize(card), strict=True)

@@ -65,13 +65,16 @@ class Job:
         card: ModelCard,
         images: dict,
         device: str,
-        overlap: float | None,
         seed: int,
+        way: dict,
+        uncertainty: bool,
         options: InputOptions.InputOptions,
     ) -> None:
         """Write the images and the request. Transforms are applied to copies; the nodes stay as they are.
 
         :param images: role name -> volume node.
+        :param way: the fields of the request that say how the model computes.
+        :param uncertainty: whether to ask for the map of where runs disagree.
         :param options: what the person has decided about them.
         :raises VeloxSegError: EXPORT_FAILED.
         """
@@ -80,6 +83,11 @@ class Job:
             fileName = f"input{len(inputs) + 1}.nrrd"
             self._writeImage(_copyFor(role, images[role.name], options), self.folder / fileName, role.title)
             inputs[role.name] = fileName
+        outputs = ["mask", "measures"]
+        if not Sensitivity.whyNot(card):
+            outputs.append("probability")
+        if uncertainty:
+            outputs.append("uncertainty")
         request = {
             "schema_version": REQUEST_SCHEMA_VERSION,
             "model": str(card.folder),
@@ -87,12 +95,12 @@ class Job:
             "output": self.resultFolder.name,
             "device": device,
             "seed": seed,
-            "outputs": ["mask", "measures", "uncertainty", *(() if Sensitivity.whyNot(card) else ("probability",))],
+            **way,
+            "outputs": outputs,
         }
         if card.reference.kind == "photo":
             request["mm_per_px"] = options.mmPerPixel or None
         else:
-            request["overlap"] = overlap
             request["region"] = options.region
             request["accept_overlap"] = options.accepts(InputOptions.OVERLAP)
             request["suv"] = not options.accepts(InputOptions.ACTIVITY)

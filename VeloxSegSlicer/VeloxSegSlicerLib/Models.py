@@ -72,6 +72,11 @@ class ModelCard:
         """The role whose image gives the result its grid."""
         return next(role for role in self.roles if role.isReference)
 
+    @property
+    def hasEnsemble(self) -> bool:
+        """Whether a result is drawn from several runs of the network."""
+        return "sampling" in self.content
+
 
 def readCard(folder: Path) -> ModelCard:
     """Read the card of one package folder.

@@ -7,24 +7,56 @@ from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
+from .Models import ModelCard
+
 ROLE_PREFIX = "Role."
 BY_HAND_PREFIX = "RoleByHand."
 ACCEPTED_PREFIX = "Accepted."
 
 
 class Quality(enum.Enum):
-    """How much neighboring windows overlap. Scenes store the member's name: never rename one."""
+    """Trade of time against steadiness. Scenes store the member's name: never rename one."""
 
-    BALANCED = "balanced"
     FAST = "fast"
+    BALANCED = "balanced"
+    THOROUGH = "thorough"
 
     def label(self) -> str:
-        """The text in the combo box."""
-        return {Quality.BALANCED: _("Balanced"), Quality.FAST: _("Fast (preview)")}[self]
+        """The text on the button."""
+        return {Quality.FAST: _("Fast"), Quality.BALANCED: _("Balanced"), Quality.THOROUGH: _("Thorough")}[self]
 
-    def overlap(self) -> float | None:
-        """Window overlap (0-1) for the request; None means the model card's own value."""
-        return {Quality.BALANCED: None, Quality.FAST: 0.25}[self]
+    def request(self, card: ModelCard) -> dict:
+        """The fields of a request (docs/formats.md) that this quality decides; None means the card's own value.
+
+        Empty for a model that has one way of computing only.
+        """
+        if card.hasEnsemble:
+            return {"members": {Quality.FAST: 3, Quality.BALANCED: None, Quality.THOROUGH: 20}[self]}
+        if card.reference.kind == "photo":
+            return {}
+        overlap = {Quality.FAST: 0.25, Quality.BALANCED: None, Quality.THOROUGH: 0.5}[self]
+        return {"overlap": overlap, "mirrors": self is Quality.THOROUGH}
+
+    def hasSeveralRuns(self, card: ModelCard) -> bool:
+        """Whether the result tells where repeated runs disagree."""
+        return card.hasEnsemble or bool(self.request(card).get("mirrors"))
+
+    def tip(self, card: ModelCard) -> str:
+        """What the button does."""
+        if card.hasEnsemble:
+            return {
+                Quality.FAST: _("A preview from 3 runs."),
+                Quality.BALANCED: _("Default. As many runs as the model was tested with."),
+                Quality.THOROUGH: _("20 runs: the steadiest result."),
+            }[self]
+        return {
+            Quality.FAST: _("A preview: windows overlap by 25 % only."),
+            Quality.BALANCED: _("Default. The overlap of windows that the model was tested with."),
+            Quality.THOROUGH: _(
+                "Also looks at the left-right mirror image and takes the mean: twice the time of Balanced, and an"
+                " uncertainty map. Not for models that tell left from right."
+            ),
+        }[self]
 
 
 @parameterNodeWrapper
@@ -33,7 +65,10 @@ class VeloxSegParameters:
 
     task - id of the chosen task.
     model - id of the chosen model package.
-    quality - trade of time against smooth window borders.
+    quality - trade of time against steadiness.
+    uncertainty - add a map of where repeated runs disagree, where there are such.
+    overlapPercent - overlap of windows, 0 for that of the quality.
+    members - runs of an ensemble, 0 for those of the quality.
     seed - start of all random numbers of a run.
     keepFiles - keep the job folder for troubleshooting.
     output - the segmentation that the next result replaces; none makes a new one.
@@ -47,6 +82,9 @@ class VeloxSegParameters:
     task: str = ""
     model: str = ""
     quality: Quality = Quality.BALANCED
+    uncertainty: bool = True
+    overlapPercent: Annotated[int, WithinRange(0, 90)] = 0
+    members: Annotated[int, WithinRange(0, 100)] = 0
     seed: Annotated[int, WithinRange(0, 999999)] = 1234
     keepFiles: bool = False
     output: vtkMRMLSegmentationNode

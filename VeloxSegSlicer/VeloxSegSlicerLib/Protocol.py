@@ -1,10 +1,14 @@
 """The runner's messages: bytes to lines to events to a progress that never goes back. No Qt here."""
 
 import json
+import time
 
 # Share of the bar (percent) at the start of each stage; computing moves between its start and the next one.
 STAGE_START = {"reading": 2, "model": 4, "preparing": 8, "computing": 12, "writing": 94, "measuring": 97}
 COMPUTING_END = 94
+# The first windows are slower than the others: an estimate waits for this share, or for these seconds.
+SHARE_BEFORE_ESTIMATE = 0.05
+SECONDS_BEFORE_ESTIMATE = 3.0
 LARGEST_GROWTH_OF_TIME_LEFT = 4 / 3
 
 
@@ -42,6 +46,7 @@ class Progress:
         self.secondsLeft: float | None = None
         self.done = 0
         self.total = 0
+        self._firstWindowAt: float | None = None
 
     def stage(self, name: str) -> None:
         """A stage begins; unknown ones leave the bar where it is."""
@@ -53,6 +58,10 @@ class Progress:
         if total <= 0 or done < self.done:
             return
         self.done, self.total = min(done, total), total
+        self._firstWindowAt = self._firstWindowAt or time.monotonic()
+        waited = time.monotonic() - self._firstWindowAt
+        if self.done / total < SHARE_BEFORE_ESTIMATE and waited < SECONDS_BEFORE_ESTIMATE:
+            secondsLeft = None
         start = STAGE_START["computing"]
         self.percent = max(self.percent, int(start + (COMPUTING_END - start) * self.done / total))
         if secondsLeft is not None and self.secondsLeft:

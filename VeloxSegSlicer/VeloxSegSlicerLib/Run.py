@@ -160,7 +160,10 @@ class Run(Process.Listener):
 
     def _takeError(self, event: dict) -> None:
         facts = [str(event.get(key, "")) for key in ("code", "text", "detail")]
-        self._engineError = VeloxSegError.fromEngine(*facts)
+        if facts[0] == "UNEXPECTED":
+            self._engineError = VeloxSegError("UNEXPECTED", stage=self._outcome.stage)
+        else:
+            self._engineError = VeloxSegError.fromEngine(*facts)
         self.onLogLines([f"{facts[0]}: {facts[1]} {facts[2]}"])
 
     def _onStartTimeout(self) -> None:

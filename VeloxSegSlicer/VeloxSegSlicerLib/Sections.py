@@ -104,7 +104,7 @@ def showRun(ui, state: State.PanelState, stage: str, isSampleBusy: bool) -> None
         ui.segmentButton.toolTip = state.hint
     ui.segmentButton.accessibleName = ui.segmentButton.text
     ui.segmentButton.enabled = state.canStart or (state.isRunning and not state.isCancelling)
-    for widget in (ui.qualityComboBox, ui.deviceComboBox, ui.seedSpinBox, ui.keepFilesCheckBox):
+    for widget in (ui.deviceComboBox, ui.seedSpinBox, ui.keepFilesCheckBox):
         widget.enabled = not state.isRunning
     ui.progressBar.setVisible(state.isRunning)
     isWorking = state.isRunning or isSampleBusy

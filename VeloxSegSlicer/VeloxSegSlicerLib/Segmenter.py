@@ -24,6 +24,7 @@ class Settings:
     """What a person can set for a run besides images and model.
 
     `outputId` is the segmentation that the result replaces; None makes a new one. `inputs`: decisions about the images.
+    `overlapPercent` and `members` are 0 for what the quality says.
     """
 
     device: str = "auto"
@@ -32,6 +33,22 @@ class Settings:
     keepFiles: bool = False
     outputId: str | None = None
     inputs: InputOptions = InputOptions()
+    uncertainty: bool = True
+    overlapPercent: int = 0
+    members: int = 0
+
+    def request(self, card: ModelCard) -> dict:
+        """The fields of a request that say how a model computes; see `Quality.request`."""
+        fields = self.quality.request(card)
+        if "overlap" in fields and self.overlapPercent:
+            fields["overlap"] = self.overlapPercent / 100
+        if "members" in fields and self.members:
+            fields["members"] = self.members
+        return fields
+
+    def wantsUncertainty(self, card: ModelCard) -> bool:
+        """Whether the result shall have a map of where runs disagree."""
+        return self.uncertainty and self.quality.hasSeveralRuns(card)
 
 
 @dataclass
@@ -60,8 +77,11 @@ class Listener:
     def onProgress(self, progress: Progress) -> None:
         """Some windows are done."""
 
-    def onDevice(self, name: str) -> None:
-        """The engine has started on this device."""
+    def onHello(self, hello: dict) -> None:
+        """The engine has started; the event tells what it found on this computer."""
+
+    def onNote(self, code: str, text: str) -> None:
+        """The engine goes on in another way; `text` is an English sentence."""
 
     def onLog(self, line: str) -> None:
         """A line for the log."""
@@ -121,7 +141,8 @@ class Segmenter:
         self.engine.warmUp(command)
         job = Job(settings.keepFiles)
         try:
-            job.write(card, images, settings.device, settings.quality.overlap(), settings.seed, settings.inputs)
+            way = settings.request(card)
+            job.write(card, images, settings.device, settings.seed, way, settings.wantsUncertainty(card), settings.inputs)
         except VeloxSegError:
             job.remove()
             raise
@@ -162,7 +183,7 @@ class Segmenter:
     def _onEvent(self, event: dict) -> None:
         kind = event["event"]
         if kind == "hello":
-            self._listener.onDevice(str(event.get("device", "")))
+            self._listener.onHello(event)
         elif kind == "stage":
             self._progress.stage(str(event.get("name", "")))
             self._listener.onStage(str(event.get("text", "")), self._progress)
@@ -173,6 +194,7 @@ class Segmenter:
             self._listener.onProgress(self._progress)
         elif kind == "note":
             self._listener.onLog(f"{event.get('code')}: {event.get('text')}")
+            self._listener.onNote(str(event.get("code", "")), str(event.get("text", "")))
 
     def _onFinished(self, outcome: Outcome) -> None:
         result = Result(

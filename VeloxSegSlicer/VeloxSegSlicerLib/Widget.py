@@ -22,10 +22,12 @@ from . import (
     Setup,
     State,
     TabOrder,
+    Times,
     Verdicts,
     Views,
 )
 from .BatchView import BatchView
+from .DeviceChoice import CPU, DeviceChoice
 from .Errors import VeloxSegError
 from .GeometryView import GeometryView
 from .InputActions import InputActions
@@ -33,18 +35,20 @@ from .InputOptions import InputOptions
 from .Installer import Installer
 from .ModelManager import ModelManager
 from .Models import Catalogue, ModelCard
-from .Parameters import Decisions, RoleChoices, VeloxSegParameters
+from .Parameters import Decisions, Quality, RoleChoices, VeloxSegParameters
 from .Protocol import Progress
 from .ResultView import ResultView
 from .RoleRows import RoleRows
 from .Run import CANCELLED, DONE
+from .RunControls import RunControls
+from .RunTexts import noteText, progressText
 from .Segmenter import Listener, Result, Segmenter, Settings
 from .Shortcuts import Key, Shortcuts
 
 SETTINGS_PREFIX = "VeloxSegSlicer/"
 # New images arrive in bursts: wait until the scene is quiet before looking at them.
 NEW_IMAGES_DELAY_MS = 200
-DEVICES = ("auto", "cpu", "cuda", "mps")
+STATUS_MS = 10000
 
 
 class Panel(Listener):
@@ -69,6 +73,8 @@ class Panel(Listener):
         self._outcome: Notice.Message | None = None
         self._isOutcomeFirst = False
         self._device = ComputerCheck.lastDevice()
+        self._isEntered = False
+        self._runNote: Notice.Message | None = None
         self._stage = ""
         self._cardDialog = None
         self._wasReady: bool | None = None
@@ -78,6 +84,8 @@ class Panel(Listener):
         self.results = ResultView(ui, self.layers, segmenter.modulePath, self.onLog, self._useResult)
         self._geometry = GeometryView(ui)
         self.inputActions = InputActions(self)
+        self.deviceChoice = DeviceChoice(ui, self.update)
+        self._runControls = RunControls(ui, self.update)
         self.installer = Installer(self, requirementsFile, segmenter.modulePath)
         self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
         self.manager = ModelManager(catalogue, segmenter.modulePath, self.onLog, self._onModelsChanged)
@@ -104,6 +112,7 @@ class Panel(Listener):
 
     def enter(self) -> None:
         """The person opens the module: look at the computer and the scene again."""
+        self._isEntered = True
         self.engine = Setup.probe()
         self.catalogue.refresh()
         self._onModelsChanged()
@@ -111,6 +120,12 @@ class Panel(Listener):
             self.assign()
         self.update()
         self.installer.resume()
+
+    def exit(self) -> None:
+        """The person opens another module; a run goes on, and its end is told in the status bar."""
+        self._isEntered = False
+        if self.segmenter.isBusy:
+            slicer.util.showStatusMessage(_("VeloxSeg goes on computing."), STATUS_MS)
 
     def sceneWillClose(self) -> None:
         """A run in progress is cancelled; its result is never imported into another scene."""
@@ -245,6 +260,7 @@ class Panel(Listener):
         Sections.showImageOptions(self.ui, state, card, images)
         Sections.showTask(self.ui, state, card, self.samples.isBusy)
         Sections.showRun(self.ui, state, self._stage, self.samples.isBusy)
+        self._runControls.show(self._parameters, card, self._secondsHere(state), state.isRunning)
         self._foldSetup()
         self._showNotice(state)
         self.results.show(self._parameters.result if self._parameters else None)
@@ -272,7 +288,7 @@ class Panel(Listener):
         problem = State.noticeOf(state)
         isOutcomeMild = self._outcome is None or self._outcome.kind == Notice.INFO
         if state.isRunning:
-            self._notice.show(None)
+            self._notice.show(self._runNote)
         elif self._outcome is not None and self._isOutcomeFirst:
             self._notice.show(self._outcome)
         elif problem is not None and (isOutcomeMild or self.engine.error is not None):
@@ -314,7 +330,7 @@ class Panel(Listener):
         """Start a run with what is chosen; a refusal is shown as a message."""
         if self.card is None:
             return
-        self._outcome, self._isOutcomeFirst = None, False
+        self._outcome, self._isOutcomeFirst, self._runNote = None, False, None
         self._stage = _("Preparing images...")
         self.ui.progressBar.value = 0
         self.onLog(f"--- {self.card.id} {self.card.version}, device {self._settings().device} ---")
@@ -328,24 +344,38 @@ class Panel(Listener):
 
     def _settings(self) -> Settings:
         parameters = self._parameters
-        device = self.ui.deviceComboBox.itemData(self.ui.deviceComboBox.currentIndex)
         outputId = parameters.output.GetID() if parameters.output else None
         return Settings(
-            device, parameters.quality, parameters.seed, parameters.keepFiles, outputId, self.inputOptions
+            self.deviceChoice.device,
+            parameters.quality,
+            parameters.seed,
+            parameters.keepFiles,
+            outputId,
+            self.inputOptions,
+            parameters.uncertainty,
+            parameters.overlapPercent,
+            parameters.members,
         )
 
     def _chooseCpu(self) -> None:
-        self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
+        self.deviceChoice.choose(CPU)
         self.tell(None)
 
     def _retryOnCpu(self) -> None:
-        self.ui.deviceComboBox.setCurrentIndex(DEVICES.index("cpu"))
+        self.deviceChoice.choose(CPU)
         self.start()
 
-    def onDevice(self, name: str) -> None:
-        self._device = name
-        self._stage = _("Starting on {device}...").format(device=name)
+    def onHello(self, hello: dict) -> None:
+        self._device = str(hello.get("device", ""))
+        self.deviceChoice.learn(hello)
+        if not self.segmenter.isCancelling:
+            self._stage = _("Starting on {device}...").format(device=self._device)
         self.update()
+
+    def onNote(self, code: str, text: str) -> None:
+        if noteText(code):
+            self._runNote = Notice.Message(Notice.INFO, noteText(code))
+            self.update()
 
     def onStage(self, text: str, progress: Progress) -> None:
         if not self.segmenter.isCancelling:
@@ -354,8 +384,7 @@ class Panel(Listener):
 
     def onProgress(self, progress: Progress) -> None:
         if not self.segmenter.isCancelling:
-            windows = _("Window {done} of {total}").format(done=progress.done, total=progress.total)
-            self._stage = " - ".join(part for part in (windows, State.timeLeft(progress.secondsLeft)) if part)
+            self._stage = progressText(self.card, progress)
         self._showProgress(progress)
 
     def _showProgress(self, progress: Progress) -> None:
@@ -367,6 +396,7 @@ class Panel(Listener):
 
     def onFinished(self, result: Result) -> None:
         if result.kind == DONE:
+            self._rememberTime(result)
             self._outcome = self.results.take(result)
             self.onLog(self._outcome.text)
         elif result.kind == CANCELLED:
@@ -374,6 +404,20 @@ class Panel(Listener):
         else:
             self._fail(result.error)
         self.update()
+        if not self._isEntered:
+            slicer.util.showStatusMessage(self._outcome.text, STATUS_MS)
+
+    def _rememberTime(self, result: Result) -> None:
+        if not result.isReferenceGone:
+            settings = self._settings()
+            Times.remember(result.card, result.images, settings.quality, settings.device, result.seconds)
+
+    def _secondsHere(self, state: State.PanelState) -> dict:
+        """About how long each quality takes; empty as long as images are missing."""
+        if self.card is None or state.problem is not None:
+            return {}
+        facts = (self.deviceChoice.device, self.inputOptions)
+        return {quality: Times.about(self.card, self.images, quality, *facts) for quality in Quality}
 
     def _useResult(self, segmentationNode) -> None:
         """Show a result from now on; what was said before it came is over."""
@@ -497,14 +541,6 @@ class Panel(Listener):
             self.startOrCancel()
 
     def _fillFixedControls(self) -> None:
-        labels = {
-            "auto": _("Automatic"),
-            "cpu": _("CPU"),
-            "cuda": _("Graphics card (NVIDIA)"),
-            "mps": _("Apple GPU"),
-        }
-        stored = slicer.util.settingsValue(SETTINGS_PREFIX + "Device", DEVICES[0])
-        Sections.fillCombo(self.ui.deviceComboBox, {device: labels[device] for device in DEVICES}, stored)
         self.ui.resultsCollapsibleButton.collapsed = True
         self.ui.keysLabel.text = self._shortcuts.text()
 
@@ -512,7 +548,6 @@ class Panel(Listener):
         ui = self.ui
         ui.taskComboBox.connect("activated(int)", self._onTaskChosen)
         ui.modelComboBox.connect("activated(int)", self._onModelChosen)
-        ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChosen)
         ui.segmentButton.connect("clicked()", self.startOrCancel)
         ui.installButton.connect("clicked()", self.installer.ask)
         ui.checkButton.connect("clicked()", self.installer.startCheck)
@@ -559,9 +594,6 @@ class Panel(Listener):
         self._chooseModel(card)
         self.assign()
         self.update()
-
-    def _onDeviceChosen(self, index: int) -> None:
-        qt.QSettings().setValue(SETTINGS_PREFIX + "Device", self.ui.deviceComboBox.itemData(index))
 
     def _onImageChosen(self, roleName: str, node) -> None:
         if self._choices is not None:

@@ -1,0 +1,230 @@
+"""Quality, uncertainty and device: what the panel offers, says and asks for, and the time it promises."""
+
+import json
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import qt
+import slicer
+import VeloxSegSlicerFixtures as fixtures
+
+from VeloxSegSlicerLib import RunTexts, Times
+from VeloxSegSlicerLib.InputOptions import InputOptions
+from VeloxSegSlicerLib.Parameters import Quality
+from VeloxSegSlicerLib.Protocol import Progress
+from VeloxSegSlicerLib.Segmenter import Settings
+
+SAMPLING = {"members": 10, "calls": 2, "method": "ddim", "fusion": "mean"}
+SETTINGS = ("VeloxSegSlicer/Seconds", "VeloxSegSlicer/CheckSeconds", "VeloxSegSlicer/Devices", "VeloxSegSlicer/Device")
+
+
+class QualityCase(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear(False)
+        forget()
+        self.addCleanup(forget)
+        self.folder = Path(tempfile.mkdtemp(prefix="VeloxModels"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+
+def forget():
+    for setting in SETTINGS:
+        qt.QSettings().remove(setting)
+
+
+class VeloxSegSlicerRequestTest(QualityCase):
+    def test_volume(self):
+        card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        expected = {
+            Quality.FAST: {"overlap": 0.25, "mirrors": False},
+            Quality.BALANCED: {"overlap": None, "mirrors": False},
+            Quality.THOROUGH: {"overlap": 0.5, "mirrors": True},
+        }
+        for quality, fields in expected.items():
+            self.assertEqual(Settings(quality=quality).request(card), fields)
+            self.assertEqual(Settings(quality=quality).wantsUncertainty(card), quality is Quality.THOROUGH)
+        self.assertEqual(Settings(overlapPercent=75, members=5).request(card), {"overlap": 0.75, "mirrors": False})
+
+    def test_ensemble(self):
+        card = fixtures.loadCard(self.folder, fixtures.photoCard() | {"sampling": SAMPLING})
+        members = {quality: Settings(quality=quality).request(card) for quality in Quality}
+        self.assertEqual(
+            members,
+            {Quality.FAST: {"members": 3}, Quality.BALANCED: {"members": None}, Quality.THOROUGH: {"members": 20}},
+        )
+        self.assertEqual(Settings(members=7, overlapPercent=75).request(card), {"members": 7})
+        self.assertTrue(Settings().wantsUncertainty(card))
+        self.assertFalse(Settings(uncertainty=False).wantsUncertainty(card))
+
+    def test_photoWithOneAnswer(self):
+        card = fixtures.loadCard(self.folder, fixtures.photoCard())
+        self.assertEqual([Settings(quality=quality).request(card) for quality in Quality], [{}, {}, {}])
+
+    def test_progressInWords(self):
+        volume = fixtures.loadCard(self.folder, fixtures.brainCard())
+        ensemble = fixtures.loadCard(self.folder, fixtures.photoCard() | {"sampling": SAMPLING | {"calls": 10}})
+        progress = Progress()
+        progress.windows(12, 40, 14.2)
+        self.assertEqual(RunTexts.progressText(volume, progress), "Window 12 of 40 - 14 s left")
+        progress = Progress()
+        progress.windows(26, 100, 20.0)
+        self.assertEqual(RunTexts.progressText(ensemble, progress), "Run 3 of 10, step 7 of 10 - 20 s left")
+        progress.windows(100, 100, 0.0)
+        self.assertEqual(RunTexts.progressText(ensemble, progress), "Run 10 of 10, step 10 of 10 - 1 s left")
+
+
+class VeloxSegSlicerTimesTest(QualityCase):
+    def setUp(self):
+        super().setUp()
+        self.card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        self.images = {"T1": fixtures.sphereVolume("T1")}
+
+    def about(self, quality=Quality.BALANCED, device="auto"):
+        return Times.about(self.card, self.images, quality, device, InputOptions())
+
+    def test_nothingIsPromisedWithoutKnowledge(self):
+        self.assertIsNone(self.about())
+
+    def test_lastRunOfThisKind(self):
+        Times.remember(self.card, self.images, Quality.BALANCED, "auto", 24.96)
+        self.assertEqual(self.about(), 25.0)
+        self.assertIsNone(self.about(Quality.FAST))
+        self.assertIsNone(self.about(device="cpu"))
+        self.images = {"T1": fixtures.sphereVolume("large", size=(48, 52, 56))}
+        self.assertIsNone(self.about())
+
+    def test_checkOfThisComputer(self):
+        qt.QSettings().setValue("VeloxSegSlicer/CheckSeconds", 2.0)
+        self.assertAlmostEqual(self.about(), 2.0)
+        self.assertAlmostEqual(self.about(Quality.THOROUGH), 4.0)
+        Times.remember(self.card, self.images, Quality.BALANCED, "auto", 9.0)
+        self.assertAlmostEqual(self.about(), 9.0)
+
+    def test_inWords(self):
+        for seconds, text in ((0.2, "about 1 s"), (24.6, "about 25 s"), (89, "about 89 s"), (200, "about 3 min")):
+            self.assertEqual(Times.inWords(seconds), text)
+
+
+class VeloxSegSlicerRunControlsTest(QualityCase):
+    def setUp(self):
+        super().setUp()
+        fixtures.writeCards(self.folder, fixtures.brainCard(), fixtures.photoCard() | {"sampling": SAMPLING})
+        self.widget = fixtures.openPanel(self.folder)
+        self.ui, self.panel = self.widget.ui, self.widget.panel
+        self.addCleanup(self.leave)
+        self.panel.deviceChoice.learn({})
+        fixtures.chooseTask(self.widget, "brain-regions")
+        self.volume = fixtures.sphereVolume("T1 head")
+        self.panel.assign()
+        self.panel.update()
+
+    def leave(self):
+        self.panel.sceneWillClose()
+        slicer.modules.veloxsegslicer.widgetRepresentation().exit()
+        self.assertEqual(fixtures.jobFolders(), [])
+
+    def checked(self):
+        buttons = (self.ui.fastButton, self.ui.balancedButton, self.ui.thoroughButton)
+        return [button.text.split("\n")[0] for button in buttons if button.checked]
+
+    def run_(self, scenario="succeed"):
+        fixtures.segment(self.widget, scenario)
+
+    def test_threeExclusiveButtons(self):
+        self.assertEqual(self.checked(), ["Balanced"])
+        self.ui.thoroughButton.click()
+        self.assertEqual(self.checked(), ["Thorough"])
+        self.assertEqual(self.widget._parameterNode.quality, Quality.THOROUGH)
+        self.widget._parameterNode.quality = Quality.FAST
+        self.assertEqual(self.checked(), ["Fast"])
+
+    def test_uncertaintyNeedsSeveralRuns(self):
+        box = self.ui.uncertaintyCheckBox
+        self.assertFalse(box.enabled or box.checked)
+        self.assertIn("Thorough", box.toolTip)
+        self.ui.thoroughButton.click()
+        self.assertTrue(box.enabled and box.checked)
+        box.click()
+        self.assertFalse(self.widget._parameterNode.uncertainty)
+        self.assertFalse(box.checked)
+        fixtures.chooseTask(self.widget, "photo")
+        self.ui.balancedButton.click()
+        self.assertTrue(box.enabled)
+
+    def test_advancedFollowsTheModel(self):
+        self.assertTrue(self.ui.overlapSpinBox.enabled)
+        self.assertFalse(self.ui.membersSpinBox.enabled)
+        fixtures.chooseTask(self.widget, "photo")
+        self.assertFalse(self.ui.overlapSpinBox.enabled)
+        self.assertTrue(self.ui.membersSpinBox.enabled)
+
+    def test_choicesReachTheRequest(self):
+        self.ui.thoroughButton.click()
+        self.ui.overlapSpinBox.value = 70
+        self.ui.keepFilesCheckBox.checked = True
+        self.run_()
+        folder = self.widget.logic.segmenter.jobFolder
+        request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+        shutil.rmtree(folder)
+        self.assertEqual((request["overlap"], request["mirrors"]), (0.7, True))
+        self.assertIn("uncertainty", request["outputs"])
+
+    def test_timeIsShownAfterARun(self):
+        self.assertEqual(self.ui.balancedButton.text, "Balanced")
+        self.run_()
+        self.assertRegex(self.ui.balancedButton.text, r"^Balanced\nabout \d+ s$")
+        self.assertEqual(self.ui.fastButton.text, "Fast")
+
+    def test_lockedDuringTheRun(self):
+        self.widget.logic.segmenter.command = fixtures.fakeCommand("paced")
+        self.ui.segmentButton.click()
+        for widget in (self.ui.fastButton, self.ui.thoroughButton, self.ui.overlapSpinBox, self.ui.deviceComboBox):
+            self.assertFalse(widget.enabled)
+        self.assertTrue(fixtures.waitFor(lambda: not self.widget.logic.segmenter.isBusy))
+        self.assertTrue(self.ui.fastButton.enabled)
+
+    def test_devicesOfThisComputer(self):
+        combo = self.ui.deviceComboBox
+        self.assertEqual([combo.itemText(index) for index in range(combo.count)], ["Automatic", "CPU"])
+        self.assertTrue(self.ui.deviceFactLabel.isHidden())
+        self.run_()
+        names = [combo.itemText(index) for index in range(combo.count)]
+        self.assertEqual(names, ["Automatic", "Fake device", "CPU"])
+        self.assertEqual(self.ui.deviceFactLabel.text, "Fake device, 8.0 GB free")
+        combo.setCurrentIndex(1)
+        self.assertEqual(self.panel.deviceChoice.device, "cuda:0")
+
+    def test_whyTheCpu(self):
+        self.panel.deviceChoice.learn({"device": "CPU (2 threads)", "why_cpu": "The driver is old.", "devices": []})
+        self.assertIn("no supported graphics card found", self.ui.deviceFactLabel.text)
+        self.assertEqual(self.ui.deviceFactLabel.toolTip, "The driver is old.")
+
+    def test_shortMemoryIsToldDuringTheRun(self):
+        self.widget.logic.segmenter.command = fixtures.fakeCommand("shortMemory")
+        self.ui.segmentButton.click()
+        texts = []
+
+        def isOver():
+            if not self.ui.noticeFrame.isHidden() and self.ui.noticeLabel.text not in texts:
+                texts.append(self.ui.noticeLabel.text)
+            return not self.widget.logic.segmenter.isBusy
+
+        self.assertTrue(fixtures.waitFor(isOver))
+        self.assertTrue(texts[0].startswith("Graphics memory was short."), texts)
+        self.assertTrue(texts[1].startswith("Graphics memory is too small"), texts)
+        self.assertIn("Done", self.ui.noticeLabel.text)
+
+    def test_statusBarWhileAway(self):
+        told = []
+        original = slicer.util.showStatusMessage
+        slicer.util.showStatusMessage = lambda text, *rest: told.append(text)
+        self.addCleanup(setattr, slicer.util, "showStatusMessage", original)
+        self.widget.logic.segmenter.command = fixtures.fakeCommand("paced")
+        self.ui.segmentButton.click()
+        slicer.modules.veloxsegslicer.widgetRepresentation().exit()
+        self.assertEqual(told, ["VeloxSeg goes on computing."])
+        self.assertTrue(fixtures.waitFor(lambda: not self.widget.logic.segmenter.isBusy))
+        self.assertEqual(len(told), 2)
+        self.assertIn("Done", told[1])
