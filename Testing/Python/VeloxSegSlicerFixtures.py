@@ -298,7 +298,7 @@ def useModels(widget, modelFolder) -> None:
     catalogue = Catalogue(Path(modelFolder))
     widget.logic.catalogue = catalogue
     widget.panel.catalogue = widget.panel.manager.catalogue = catalogue
-    widget.panel._shownCardId = None
+    widget.panel._shownCardKey = None
     widget.panel.engine = Setup.EngineState(Setup.READY, torchVersion="0.0")
     widget.initializeParameterNode()
 

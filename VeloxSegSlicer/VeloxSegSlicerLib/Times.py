@@ -48,4 +48,4 @@ def inWords(seconds: float) -> str:
 
 def _key(card: ModelCard, images: dict, quality: Quality, device: str) -> str:
     voxels = np.prod(images[card.reference.name].GetImageData().GetDimensions())
-    return f"{PREFIX}/{card.id}/{quality.name}/{device.replace(':', '')}/{round(math.log2(voxels))}"
+    return f"{PREFIX}/{card.key}/{quality.name}/{device.replace(':', '')}/{round(math.log2(voxels))}"
