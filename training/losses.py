@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from monai.losses import DiceLoss
 from torch import Tensor, nn
+
+SMOOTH = 1e-5  # of the Dice loss, in both halves of the fraction
 
 
 class LossTerms(NamedTuple):
@@ -47,10 +48,6 @@ class VeloxSegLoss(nn.Module):
         self.segmentation_weight = segmentation_weight
         self.reconstruction_weight = reconstruction_weight
         self.sdkt_weight = sdkt_weight
-        # Per sample and foreground class 1 - (2 sum(p t) + 1e-5) / (sum p + sum t + 1e-5), then the mean.
-        self.soft_dice = DiceLoss(
-            include_background=False, to_onehot_y=True, softmax=True, smooth_nr=1e-5, smooth_dr=1e-5
-        )
 
     def forward(self, output, image: Tensor, label: Tensor) -> LossTerms:
         """Args:
@@ -58,11 +55,13 @@ class VeloxSegLoss(nn.Module):
         image: (B, sum(in_ch), H, W, D), the network input and reconstruction target.
         label: (B, 1, H, W, D), class indices of any integer (or whole float) type.
         """
-        label = label.long()
         # Half precision sums over a million voxels are useless, so the losses never run in it.
         seg = [at_least_float32(logits) for logits in output.seg]
-        cross_entropy = [F.cross_entropy(logits, label[:, 0]) for logits in seg]
-        dice = [self.soft_dice(logits, label) for logits in seg]
+        if not getattr(output, "relative", False):
+            seg = [logits[:, 1:] - logits[:, :1] for logits in seg]
+        target = one_hot(label, seg[0])
+        terms = [SegmentationLoss.apply(logits.flatten(2), target) for logits in seg]
+        cross_entropy, dice = ([pair[i] for pair in terms] for i in range(2))
 
         zero = seg[0].new_zeros(())
         reconstruction = sdkt = zero
@@ -79,6 +78,49 @@ class VeloxSegLoss(nn.Module):
             + self.sdkt_weight * sdkt
         )
         return LossTerms(total, cross_entropy, dice, reconstruction, sdkt)
+
+
+def one_hot(label: Tensor, like: Tensor) -> Tensor:
+    """(B, K - 1, voxels): 1 where a voxel belongs to the class, as numbers of `like` (B, K - 1, *spatial)."""
+    classes = torch.arange(1, like.shape[1] + 1, device=label.device).view(-1, 1)
+    return (label.flatten(2) == classes).to(like.dtype)
+
+
+class SegmentationLoss(torch.autograd.Function):
+    """Cross-entropy and soft Dice loss of relative logits (B, K - 1, voxels), with one softmax for both and both gradients.
+
+    The Dice loss is per sample and foreground class 1 - (2 sum(p t) + 1e-5) / (sum p + sum t + 1e-5), then the mean.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """target: (B, K - 1, voxels) of 0 and 1, see `one_hot`."""
+        if logits.shape[1] == 1:
+            normalizer, p = F.softplus(logits), logits.sigmoid()
+        else:
+            whole = F.pad(logits, (0, 0, 1, 0))
+            normalizer = whole.logsumexp(1)
+            p = whole.softmax(1)[:, 1:]
+        cross_entropy = (normalizer.sum() - dot(logits, target).sum()) / logits[:, 0].numel()
+        overlap = 2 * dot(p, target) + SMOOTH
+        size = p.sum(2) + target.sum(2) + SMOOTH
+        ctx.save_for_backward(p, target, overlap / size, size)
+        return cross_entropy, (1 - overlap / size).mean()
+
+    @staticmethod
+    def backward(ctx, of_cross_entropy: Tensor, of_dice: Tensor) -> tuple[Tensor, None]:
+        p, target, score, size = ctx.saved_tensors
+        per_class = (of_dice / size.numel() / size).unsqueeze(2)
+        # of the Dice loss by p, then through the softmax; in place, because memory is what these large maps cost
+        by_p = torch.addcmul(score.unsqueeze(2) * per_class, target, per_class, value=-2).mul_(p)
+        gradient = torch.addcmul(by_p, p, by_p.sum(1, keepdim=True), value=-1)
+        share = of_cross_entropy / p[:, 0].numel()
+        return gradient.addcmul_(p, share).addcmul_(target, share, value=-1), None
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """(B, K): sums over voxels of the product of two (B, K, voxels)."""
+    return (a.unsqueeze(2) @ b.unsqueeze(3)).squeeze((2, 3))
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:

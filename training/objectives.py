@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from losses import VeloxSegLoss
 from veloxseg import diffusion
+from veloxseg.networks import fast
 from veloxseg.networks.nca import NCA
 
 
@@ -20,11 +21,15 @@ class Terms(NamedTuple):
 
 
 class Objective(nn.Module):
-    """`objective(image, label)` gives the `Terms` of one batch: image (B, C, *spatial), label (B, 1, *spatial) of classes."""
+    """`objective(image, label)` gives the `Terms` of one batch: image (B, C, *spatial), label (B, 1, *spatial) of classes.
+
+    `form` is what computes: the fast form of VeloxSeg with the network's own weights, or the network itself.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.form = fast.training_form(network)
 
 
 class Segmentation(Objective):
@@ -35,7 +40,7 @@ class Segmentation(Objective):
         self.loss = VeloxSegLoss(1.0, reconstruction_weight, sdkt_weight)
 
     def forward(self, image: Tensor, label: Tensor) -> Terms:
-        output = self.network(image)
+        output = self.form(image)
         with torch.autocast(image.device.type, enabled=False):
             terms = self.loss(output, image, label)
         return Terms(terms.total, {"cross_entropy": terms.cross_entropy[0], "dice_loss": terms.dice[0],
@@ -50,5 +55,5 @@ class Diffusion(Objective):
         self.readout_weight = readout_weight
 
     def forward(self, image: Tensor, label: Tensor) -> Terms:
-        terms = diffusion.training_loss(self.network, self.network.config, image, label > 0, self.readout_weight)
+        terms = diffusion.training_loss(self.form, self.form.config, image, label > 0, self.readout_weight)
         return Terms(terms.total, {"prediction": terms.prediction, "readout": terms.readout})

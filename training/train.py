@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import os
 import sys
 import time
@@ -43,7 +44,7 @@ from photos import Photos, PhotosSettings
 from schedule import SCHEDULES
 from veloxseg import devices, files
 from veloxseg.errors import VeloxSegError
-from veloxseg.networks import VeloxSegConfig
+from veloxseg.networks import VeloxSegConfig, fast
 from veloxseg.networks.nca import PRESETS, NCAConfig
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -221,26 +222,27 @@ class State:
 def build(settings: Settings, device: torch.device) -> State:
     torch.manual_seed(settings.seed)
     network = networks.build(settings.network, settings.architecture).to(device)
-    if settings.batch_size > 1:
-        # faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
-        flat = settings.architecture.spatial_dim == 2
-        network = network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)
     if settings.network == "nca":
         objective = objectives.Diffusion(network, settings.readout_weight)
     else:
         objective = objectives.Segmentation(network, settings.reconstruction_weight, settings.sdkt_weight)
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    if objective.form is network and settings.batch_size > 1:
+        # faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
+        flat = settings.architecture.spatial_dim == 2
+        network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay,
+                                  fused=device.type in ("cpu", "cuda"))
     factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    average = AveragedModel(network, avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
+    average = AveragedModel(network, multi_avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
     scaler = torch.amp.GradScaler(device.type, enabled=settings.amp and device.type == "cuda")
     return State(objective, average, optimizer, scheduler, scaler)
 
 
-def moving_average(average: torch.Tensor, current: torch.Tensor, count: torch.Tensor, decay: float) -> torch.Tensor:
+def moving_average(averages: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor, decay: float) -> None:
     """Exponential moving average whose memory grows with the run, so that the random start is soon forgotten."""
-    keep = ((1 + count) / (10 + count)).clamp(max=decay).to(average.device)
-    return average * keep + current * (1 - keep)
+    keep = min((1 + count.item()) / (10 + count.item()), decay)
+    torch._foreach_lerp_(averages, current, 1 - keep)
 
 
 # -------------------------------------------------------------------------------------------------------------- loop
@@ -273,19 +275,23 @@ def _train(settings: Settings) -> None:
     board = tensorboard(settings.run) if rank == 0 else None
     progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5, disable=rank > 0)
     spent, started = state.cpu_minutes - time.process_time() / 60, time.perf_counter()
+    waited, ready = 0.0, started
 
     for image, label in progress:
+        waited += time.perf_counter() - ready
         image, label = image.to(device, non_blocking=True), label.to(device, non_blocking=True)
         torch.manual_seed(settings.seed + state.step * world + rank)  # dropout of a resumed run is that of a whole one
         objective.train()
         with half_precision(settings, device):
             terms = objective(image, label)
-        if not torch.isfinite(terms.total):
-            raise VeloxSegError("DIVERGED", value=terms.total.item(), step=state.step, path=last)
+        # the only time in a step that a GPU is waited for
+        loss, *parts = torch.stack([terms.total, *terms.parts.values()]).tolist()
+        if not math.isfinite(loss):
+            raise VeloxSegError("DIVERGED", value=loss, step=state.step, path=last)
         state.optimizer.zero_grad()
         state.scaler.scale(terms.total).backward()
         state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip)
+        nn.utils.clip_grad_norm_(state.network.parameters(), settings.gradient_clip, foreach=device.type != "mps")
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.scheduler.step()
@@ -293,13 +299,13 @@ def _train(settings: Settings) -> None:
         state.step += 1
         state.cpu_minutes = spent + time.process_time() / 60
 
-        row = {"step": state.step, "loss": terms.total.item(), **{name: part.item() for name, part in terms.parts.items()},
+        row = {"step": state.step, "loss": loss, **dict(zip(terms.parts, parts)),
                "learning_rate": state.scheduler.get_last_lr()[0], "seconds": round(time.perf_counter() - started, 1),
-               "cpu_minutes": round(state.cpu_minutes, 3)}
+               "waited_for_data": round(waited, 1), "cpu_minutes": round(state.cpu_minutes, 3)}
         progress.set_postfix(loss=f"{row['loss']:.3f}")
         ended = state.step == settings.steps
         if state.step % settings.validate_every == 0 or ended:
-            row["cases"] = validate(task, state.average.module.eval(), device, rank, world)
+            row["cases"] = validate(task, fast.convert(state.average.module.eval(), relative=True), device, rank, world)
             defined = [value for value in row["cases"].values() if value == value]
             row["validation"] = float(np.mean(defined)) if defined else 0.0
         if rank == 0:
@@ -310,6 +316,7 @@ def _train(settings: Settings) -> None:
             log(settings.run / "metrics.jsonl", row, board)
             if state.step % settings.checkpoint_every == 0 or ended:
                 state.save(last, settings)
+        ready = time.perf_counter()
 
 
 def half_precision(settings: Settings, device: torch.device) -> torch.autocast:

@@ -224,5 +224,6 @@ def test_folded_convolution(size):
     plain = torch.nn.Conv3d(16, 16, size, padding=size // 2, groups=4, bias=False).double()
     x = torch.randn(2, 16, 5, 6, 8, dtype=torch.float64)
     folded = convolution.Convolution(plain, depth=8)
+    folded.freeze()
     assert folded.folded
     assert torch.allclose(folded(x.movedim(1, 4).contiguous()).movedim(4, 1), plain(x))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from losses import VeloxSegLoss
+from losses import SegmentationLoss, VeloxSegLoss, one_hot
 from parity_rules import fill, image, labels, load_json, no_dropout, noise
 
 FIXTURE = load_json("losses")
@@ -82,6 +82,21 @@ def test_label_types_do_not_matter():
     expected = VeloxSegLoss()(output, target, label).total.item()
     for dtype in (torch.uint8, torch.int16, torch.float32):
         assert VeloxSegLoss()(output, target, label.to(dtype)).total.item() == expected
+
+
+def test_relative_logits_give_the_same_terms():
+    output, target, label = synthetic("multi_1modal")
+    expected = VeloxSegLoss()(output, target, label)
+    output.seg, output.relative = [logits[:, 1:] - logits[:, :1] for logits in output.seg], True
+    terms = VeloxSegLoss()(output, target, label)
+    assert terms.total.item() == pytest.approx(expected.total.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("classes", (2, 4))
+def test_gradients_of_the_segmentation_loss_are_slopes(classes):
+    logits = torch.randn(2, classes - 1, 30, dtype=torch.float64, requires_grad=True)
+    target = one_hot(torch.randint(0, classes, (2, 1, 30)), logits)
+    assert torch.autograd.gradcheck(lambda z: SegmentationLoss.apply(z, target), logits)
 
 
 def test_half_precision_outputs_are_summed_in_float32():

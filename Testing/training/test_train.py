@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import bench_step
 import export
 import networks
 import tiny
@@ -89,6 +90,7 @@ def test_training_lowers_the_loss_and_keeps_averaged_weights(finished):
     assert best["validation"] == max(r.get("validation", -1) for r in found)
     assert best["settings"] == json.loads((finished / "config.json").read_text())
     assert found[-1]["cpu_minutes"] > found[0]["cpu_minutes"] > 0
+    assert 0 < found[-1]["waited_for_data"] < found[-1]["seconds"]
 
 
 def test_run_stores_its_split_and_fitted_intensities(finished):
@@ -182,7 +184,7 @@ def test_baselines_train_with_the_same_loss(name):
 def test_baseline_trains_and_says_that_it_makes_no_package(folder, tmp_path):
     train.train(tiny.settings(folder, tmp_path, network="unet", steps=2))
     assert export.load_run(tmp_path).network()(torch.zeros(1, 2, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
-    with pytest.raises(VeloxSegError, match="unet is a baseline"):
+    with pytest.raises(VeloxSegError, match="can't hold the network unet"):
         export.export(tmp_path)
     assert not (tmp_path / "package").exists()
 
@@ -276,6 +278,11 @@ def test_command_in_the_card_gives_the_settings_again(folder, tmp_path):
     again = train.tyro.extras.overridable_config_cli(train.CONFIGS, args=[*words[2:], "--run", str(tmp_path)])
     assert words[:3] == ["python", "training/train.py", "cases"] and "--no-amp" in words
     assert replace(again, data=settings.data) == settings
+
+
+def test_bench_of_a_step(folder, tmp_path):
+    report = bench_step.Bench(rounds=1).report(tiny.settings(folder, tmp_path))
+    assert report.comparisons[0].ratio == 1 and report.comparisons[2].name == "train.py" and report.comparisons[2].median_s > 0
 
 
 def test_help_explains_every_option():

@@ -99,11 +99,14 @@ class Phantom:
 class Bench:
     """Print tables that the README quotes."""
 
-    table: tyro.conf.Positional[Literal["params", "patch", "volume", "memory", "scaling", "floor", "click", "nca", "all"]]
+    table: tyro.conf.Positional[
+        Literal["params", "patch", "volume", "memory", "scaling", "floor", "click", "train-step", "nca", "all"]
+    ]
     """params: parameters and arithmetic. patch: one window, plain against fast form. volume: a whole volume, MONAI's
     inferer around the plain form against the engine; memory: what that adds to the process. scaling: the engine on
-    larger and larger volumes. floor: one window against the machine's limits. click: from a request to results. nca: one photo
-    by cellular automata and U-Nets. all: those of docs/performance.md with its settings, whatever the options say."""
+    larger and larger volumes. floor: one window against the machine's limits. click: from a request to results.
+    train-step: both passes in training, plain against fast form. nca: one photo by cellular automata and U-Nets. all: those of
+    docs/performance.md with its settings, whatever the options say."""
     threads: int = 1
     """Threads of every operation."""
     rounds: int = 10
@@ -144,7 +147,7 @@ class Bench:
         print(json.dumps(report.content(), indent=2) if self.json else report.text())
 
     def _report(self):
-        from veloxseg import bench_click, bench_nca, bench_speed, bench_volume
+        from veloxseg import bench_click, bench_nca, bench_speed, bench_train, bench_volume
 
         reports = {
             "patch": lambda: bench_speed.patch(self.threads, self.rounds),
@@ -153,6 +156,7 @@ class Bench:
             "scaling": lambda: bench_volume.scaling(self.threads, self.rounds),
             "floor": lambda: bench_volume.floor(self.threads, self.rounds),
             "click": lambda: bench_click.click(self.threads, self.rounds, self.picture),
+            "train-step": lambda: bench_train.train_step(self.threads, self.rounds),
             "nca": lambda: bench_nca.report(self.networks, self.sides, self.members, self.threads, self.rounds),
         }
         return reports[self.table]()

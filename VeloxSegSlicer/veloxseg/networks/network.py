@@ -28,6 +28,8 @@ class TrainingOutput(NamedTuple):
     """(B, b, b) of the segmentation decoder, or None without teachers."""
     gram_teachers: list[Tensor]
     """(B, b, b) of each reconstruction decoder."""
+    relative: bool = False
+    """Logits are minus those of class 0, without class 0, which is zero: (B, K - 1, *input_size)."""
 
 
 class VeloxSeg(nn.Module):

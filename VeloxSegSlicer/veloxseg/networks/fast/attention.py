@@ -1,4 +1,4 @@
-"""Paired-window attention for inference (specification 3.5 and 3.6).
+"""Paired-window attention of the fast form (specification 3.5 and 3.6).
 
 Maps of all modalities are one tensor (M, B, n, C) with the n tokens of the grid in window order (see `order`): a
 1x1x1 convolution of every modality is then one batched matrix product, and every window a run of rows.
@@ -15,38 +15,26 @@ from torch import Tensor, nn
 from ..layers import ChannelLayerNorm
 from ..pwa import PairedWindowAttention, PatchMerging, PWABlock
 from .order import children, positions, resize_matrix, window_order
-from .parts import Frozen, matrix, rows
+from .parts import Dropout, Part, layer_norm, matrix, piecewise, rows, total
 
 EPS = 1e-6  # of the layer norms
+LONG_WINDOW = 128  # tokens from which torch's fused attention is faster than its separate steps
 
 
-class FastAttention(Frozen):
-    """`PairedWindowAttention` and the block's second residual: (M, B, n, C) to twice the input plus the projection."""
+class FastAttention(Part):
+    """`PairedWindowAttention`: (M, B, n, C) to the projection, before its dropout and the residual."""
 
     def __init__(self, plain: PairedWindowAttention) -> None:
-        super().__init__()
+        super().__init__(plain)
         self.heads, self.plan, self.tokens = plain.heads, plain.plan, prod(plain.tokens)
-        modalities = len(plain.qkv_proj)
-        order = window_order(plain.grid, self.plan)
-        weight, bias = zip(*(fold_norm(norm, *joined_qkv(convs, plain))
-                             for norm, convs in zip(plain.input_norms, plain.qkv_proj)))
-        self.width = weight[0].shape[1] // len(self.plan)
-        self.qk = plain.qkv_proj[0][0].out_channels // len(self.plan)
+        self.drop = Dropout(plain.attn_drop)
+        query, _, value = plain.qkv_proj[0]
+        self.split = tuple(c // len(self.plan) for c in (query.out_channels, query.out_channels, value.out_channels))
         # scale 0 is usually not pooled and then needs no gathering
         self.unpooled = int(prod(self.plan[0][1]) == 1)
-        cut = self.unpooled * self.width
-        weight, bias = torch.stack(weight), torch.stack(bias).unsqueeze(1)
-        self.keep("weight_unpooled", weight[..., :cut].contiguous())
-        self.keep("bias_unpooled", bias[..., :cut].contiguous())
-        self.keep("weight_pooled", weight[..., cut:].contiguous())
-        self.keep("bias_pooled", bias[..., cut:].unsqueeze(1).contiguous())
-        self.keep("position_bias", plain.position_embedding().tile(1, modalities, modalities)[None])
-        mix = torch.stack([matrix(conv) for conv in plain.mix_channels]).chunk(len(self.plan), dim=1)
-        self.keep("mix_bias", torch.stack([conv.bias for conv in plain.mix_channels])[:, None, None])
-        finer = order
+        order = finer = window_order(plain.grid, self.plan)
         for scale, (big, small) in enumerate(self.plan):
-            self.keep(f"mix_{scale}", mix[scale].contiguous())
-            resize = None if big == plain.tokens else resize_matrix(plain.tokens, big, order).to(weight)
+            resize = None if big == plain.tokens else resize_matrix(plain.tokens, big, order).to(query.weight)
             self.keep(f"resize_{scale}", resize)
             if scale >= self.unpooled:
                 cells = window_order(plain.grid, self.plan, scale, small)
@@ -56,11 +44,27 @@ class FastAttention(Frozen):
                 self.keep(f"pool_{scale}", positions(finer, inner.transpose(1, 0, 2).reshape(-1, 3)))
                 finer = cells
 
+    def compose(self, plain: PairedWindowAttention) -> dict[str, Tensor]:
+        weight, bias = zip(*(fold_norm(norm, *joined_qkv(convs, plain))
+                             for norm, convs in zip(plain.input_norms, plain.qkv_proj)))
+        weight, bias = torch.stack(weight), torch.stack(bias).unsqueeze(1)
+        cut = self.unpooled * sum(self.split)
+        modalities = len(plain.qkv_proj)
+        mix = torch.stack([matrix(conv.weight) for conv in plain.mix_channels]).chunk(len(self.plan), dim=1)
+        return {
+            "weight_unpooled": weight[..., :cut].contiguous(),
+            "bias_unpooled": bias[..., :cut].contiguous(),
+            "weight_pooled": weight[..., cut:].contiguous(),
+            "bias_pooled": bias[..., cut:].unsqueeze(1).contiguous(),
+            "position_bias": plain.position_embedding().tile(1, modalities, modalities).contiguous(),
+            "mix_bias": torch.stack([conv.bias for conv in plain.mix_channels]).unsqueeze(1),
+            **{f"mix_{scale}": part.contiguous() for scale, part in enumerate(mix)},
+        }
+
     def forward(self, x: Tensor) -> Tensor:
-        u = torch.add(self.mix_bias, x, alpha=2)
-        for scale, windows in enumerate(self._windows(F.layer_norm(x, x.shape[-1:], eps=EPS))):
-            self._project(scale, self._attend(windows, x.shape[0]), u)
-        return u
+        scales = enumerate(self._windows(layer_norm(x, EPS)))
+        mixed = total(self._project(scale, self._attend(windows, x.shape[0])) for scale, windows in scales)
+        return mixed.add_(self.mix_bias).view(x.shape)
 
     def _windows(self, x: Tensor) -> list[Tensor]:
         """(M, B, cells of the scale in window order, q k v of its channels) for every scale."""
@@ -73,11 +77,12 @@ class FastAttention(Frozen):
         # a coarser scale pools what the finer one has pooled; the bias can wait until the first maximum
         rest = linear(rows(x, first), self.weight_pooled)
         rest = self._maximum(rest, self.unpooled) + self.bias_pooled
+        width = sum(self.split)
         for scale in range(self.unpooled, len(self.plan)):
             if scale > self.unpooled:
                 rest = self._maximum(rows(rest, self.get_buffer(f"pool_{scale}")), scale)
-            scales.append(rest[..., : self.width])
-            rest = rest[..., self.width :]
+            scales.append(rest[..., :width])
+            rest = rest[..., width:]
         return scales
 
     def _maximum(self, x: Tensor, scale: int) -> Tensor:
@@ -87,63 +92,95 @@ class FastAttention(Frozen):
     def _attend(self, windows: Tensor, modalities: int) -> Tensor:
         """(M, B, n, q k v) to (M, B * n, heads * c)."""
         width, length = windows.shape[3], modalities * self.tokens
-        windows = windows.view(modalities, -1, self.tokens, width).transpose(0, 1).reshape(-1, length, width)
-        query, key, value = (
-            part.view(-1, length, self.heads, part.shape[2] // self.heads).transpose(1, 2)
-            for part in windows.split((self.qk, self.qk, width - 2 * self.qk), dim=2)
-        )
-        # the scores' scale is in the weights of the query
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=self.position_bias, scale=1.0)
-        out = out.transpose(1, 2).reshape(-1, modalities, self.tokens, self.heads * value.shape[3])
+        windows = windows.reshape(modalities, -1, self.tokens, width).transpose(0, 1).reshape(-1, length, width)
+        if self.training or (windows.is_cpu and length < LONG_WINDOW):
+            out = piecewise(self._separate_steps, windows, 0, 2 * self.heads * length**2)
+        else:
+            query, key, value = self._split(windows)
+            mask = self.position_bias[None].to(query.dtype)
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0).transpose(1, 2).flatten(2)
+        out = out.view(-1, modalities, self.tokens, out.shape[2])
         return out.transpose(0, 1).reshape(modalities, -1, out.shape[3])
 
-    def _project(self, scale: int, out: Tensor, u: Tensor) -> None:
-        """Adds one scale's share of the output projection to u (M, B, n, C), in place."""
-        weight, resize = self.get_buffer(f"mix_{scale}"), getattr(self, f"resize_{scale}")
+    def _separate_steps(self, windows: Tensor) -> Tensor:
+        """Attention of (windows, tokens, q k v): (windows, tokens, heads * c)."""
+        query, key, value = self._split(windows)
+        scores = (query @ key.transpose(2, 3)).add_(self.position_bias)
+        return (self.drop(scores.softmax(3)) @ value).transpose(1, 2).flatten(2)
+
+    def _split(self, windows: Tensor) -> tuple[Tensor, ...]:
+        """(windows, heads, tokens, c) of query, key and value; the scores' scale is in the weights of the query."""
+        return tuple(part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in windows.split(self.split, dim=2))
+
+    def _project(self, scale: int, out: Tensor) -> Tensor:
+        """One scale's share of the output projection, (M, B * n, C)."""
+        weight, resize = getattr(self, f"mix_{scale}"), getattr(self, f"resize_{scale}")
+        small = torch.bmm(out, weight)
         if resize is None:
-            u.flatten(1, 2).baddbmm_(out, weight)
-            return
+            return small
         # both maps are linear, one in space and one in channels: the projection is cheaper before the resizing
-        small = torch.bmm(out, weight).view(-1, self.tokens, u.shape[3])
-        u.view(-1, resize.shape[0], u.shape[3]).baddbmm_(resize.expand(len(small), -1, -1), small)
+        return (resize @ small.view(-1, self.tokens, weight.shape[2])).view(len(weight), -1, weight.shape[2])
 
 
-class FastBlock(Frozen):
+class FastBlock(Part):
     """`PWABlock` on (M, B, n, C)."""
 
     def __init__(self, plain: PWABlock) -> None:
-        super().__init__()
+        super().__init__(plain)
         self.attention = FastAttention(plain.attn)
         self.activation = plain.ffns[0].act
-        first, bias = zip(*(fold_norm(norm, matrix(ffn.linear1), ffn.linear1.bias)
+        self.drop = Dropout(plain.attn.proj_drop.p)
+        self.drop_path = plain.drop_path.probability
+
+    def compose(self, plain: PWABlock) -> dict[str, Tensor]:
+        first, bias = zip(*(fold_norm(norm, matrix(ffn.linear1.weight), ffn.linear1.bias)
                             for norm, ffn in zip(plain.norms, plain.ffns)))
-        self.keep("weight1", torch.stack(first))
-        self.keep("bias1", torch.stack(bias).unsqueeze(1))
-        self.keep("weight2", torch.stack([matrix(ffn.linear2) for ffn in plain.ffns]))
-        self.keep("bias2", torch.stack([ffn.linear2.bias for ffn in plain.ffns]).unsqueeze(1))
+        return {
+            "weight1": torch.stack(first),
+            "bias1": torch.stack(bias).unsqueeze(1),
+            "weight2": torch.stack([matrix(ffn.linear2.weight) for ffn in plain.ffns]),
+            "bias2": torch.stack([ffn.linear2.bias for ffn in plain.ffns]).unsqueeze(1),
+        }
 
     def forward(self, x: Tensor) -> Tensor:
-        u = self.attention(x)
-        hidden = self.activation(linear(F.layer_norm(u, u.shape[-1:], eps=EPS), self.weight1, self.bias1))
-        u.flatten(1, 2).baddbmm_(hidden.flatten(1, 2), self.weight2).add_(self.bias2)
-        return u
+        # the published network adds the input twice, once inside the branch that drop path drops
+        attended = self.drop(self.attention(x))
+        x = x + self._kept(attended + x) if self._drops() else torch.add(attended, x, alpha=2)
+        fed = piecewise(self._feed_forward, x.flatten(1, 2), 1, 2 * self.weight1.numel() // x.shape[3])
+        x += self._kept(fed.view(x.shape))
+        return x
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        hidden = torch.bmm(layer_norm(x, EPS), self.weight1).add_(self.bias1)
+        return self.drop(torch.bmm(self.drop(self.activation(hidden)), self.weight2).add_(self.bias2))
+
+    def _drops(self) -> bool:
+        return self.training and self.drop_path > 0
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """Stochastic depth, drawn for every modality and sample."""
+        if not self._drops():
+            return x
+        keep = 1 - self.drop_path
+        return x * x.new_empty(*x.shape[:2], 1, 1).bernoulli_(keep) / keep
 
 
-class FastMerging(Frozen):
+class FastMerging(Part):
     """`PatchMerging` of all modalities from one window order to that of the next stage."""
 
-    def __init__(self, plains: list[PatchMerging], finer: PairedWindowAttention, coarser: PairedWindowAttention) -> None:
-        super().__init__()
-        weight, bias = zip(*(fold_norm(plain.norm, matrix(plain.reduction)) for plain in plains))
-        self.keep("weight", torch.stack(weight))
-        self.keep("bias", torch.stack(bias).unsqueeze(1))
+    def __init__(self, plains: nn.ModuleList, finer: PairedWindowAttention, coarser: PairedWindowAttention) -> None:
+        super().__init__(*plains)
         inner = children(window_order(coarser.grid, coarser.plan), (2, 2, 2))
         self.keep("gather", positions(window_order(finer.grid, finer.plan), inner.reshape(-1, 3)))
+
+    def compose(self, *plains: PatchMerging) -> dict[str, Tensor]:
+        weight, bias = zip(*(fold_norm(plain.norm, matrix(plain.reduction.weight), 0.0) for plain in plains))
+        return {"weight": torch.stack(weight), "bias": torch.stack(bias).unsqueeze(1)}
 
     def forward(self, x: Tensor) -> Tensor:
         m, b, n, c = x.shape
         x = rows(x, self.gather).view(m, b, n // 8, 8 * c)
-        return linear(F.layer_norm(x, x.shape[-1:], eps=EPS), self.weight, self.bias)
+        return linear(layer_norm(x, EPS), self.weight, self.bias)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -153,21 +190,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return (y if bias is None else y.add_(bias)).view(*x.shape[:3], -1)
 
 
-def fold_norm(norm: ChannelLayerNorm, weight: Tensor, bias: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+def fold_norm(norm: ChannelLayerNorm, weight: Tensor, bias: Tensor | float) -> tuple[Tensor, Tensor]:
     """(C, C') and (C',) that do on the bare norm what the given ones do on the norm with its affine part."""
-    scale, shift = norm.weight.double(), norm.bias.double()
-    folded = bias + shift @ weight.double()
-    return (scale[:, None] * weight.double()).to(weight.dtype), folded.to(weight.dtype)
+    return norm.weight[:, None] * weight, bias + norm.bias @ weight
 
 
 def joined_qkv(convs: nn.ModuleList, plain: PairedWindowAttention) -> tuple[Tensor, Tensor]:
     """(C, C') and (C',) of query, key and value together, channels in the order (scale, q k v, head, c)."""
     scales = len(plain.plan)
     per_head = convs[0].out_channels // scales // plain.heads
-    parts = []
+    weights, biases = [], []
     for conv, factor in zip(convs, (per_head**-0.5, 1.0, 1.0)):
-        bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias
-        joined = torch.cat((conv.weight.flatten(1), bias.to(conv.weight)[:, None]), dim=1) * factor
-        parts.append(joined.unflatten(0, (scales, -1)))
-    joined = torch.cat(parts, dim=1).flatten(0, 1)
-    return joined[:, :-1].T.contiguous(), joined[:, -1].contiguous()
+        bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+        weights.append(factor * matrix(conv.weight).unflatten(1, (scales, -1)))
+        biases.append(factor * bias.unflatten(0, (scales, -1)))
+    return torch.cat(weights, dim=2).flatten(1), torch.cat(biases, dim=1).flatten()

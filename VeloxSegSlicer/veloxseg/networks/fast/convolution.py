@@ -1,4 +1,4 @@
-"""The convolution branch and the decoder for inference (specification 3.2-3.4 and 3.8).
+"""The convolution branch and the decoders of the fast form (specification 3.2-3.4, 3.8 and 3.9).
 
 Maps are (B, H, W, D, C): a 1x1x1 convolution is a matrix product and a norm over voxels one pass. A bias that an
 instance norm removes again is left out.
@@ -13,46 +13,53 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..jlc import Down, JLCBlock, Up
-from .parts import Frozen, matrix, rows
+from .parts import Dropout, Part, instance_norm, matrix, piecewise, rows, without_bias
 
+EPS = 1e-5  # of the instance norms
 WIDE_GROUP = 16  # channels from which a group fills the vectors of a convolution
 
 
-class Convolution(Frozen):
-    """A convolution of (B, H, W, D, C), as the plain one would give it, but with channels last.
+class Convolution(Part):
+    """A convolution of (B, H, W, D, C), as the plain one would give it without its bias, but with channels last.
 
     Narrow groups with a wide kernel take two neighbors of the last axis as one voxel of twice the channels, where that
     axis is even. That is a fifth more arithmetic, but on groups of twice the width.
     """
 
     def __init__(self, conv: nn.Conv3d, depth: int) -> None:
-        super().__init__()
+        super().__init__(conv)
         self.stride, self.padding, self.groups = conv.stride, conv.padding, conv.groups
-        weight, self.folded = conv.weight, False
-        if conv.groups > 1 and weight.shape[1] < WIDE_GROUP and weight.shape[-1] >= 5 and depth % 2 == 0:
-            self.folded = True
-            self.keep("order", fold_order(weight.shape[0], conv.groups).to(weight))
-            weight, reach = fold_weight(weight, conv.groups)
-            self.padding = (*conv.padding[:2], reach)
-        self.keep("weight", weight.contiguous(memory_format=torch.channels_last_3d))
-        self.keep("bias", None)
+        width, size = conv.weight.shape[1], conv.weight.shape[-1]
+        self.folded = conv.groups > 1 and width < WIDE_GROUP and size >= 5 and depth % 2 == 0
+        if self.folded:
+            self.keep("order", fold_order(conv.out_channels, conv.groups).to(conv.weight))
+            self.keep("taps", fold_taps(size).to(conv.weight))
+            self.padding = (*conv.padding[:2], self.taps.shape[1] // 2)
+
+    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+        weight = without_bias(conv)
+        if self.folded:
+            weight = fold_weight(weight, conv.groups, self.taps)
+        return {"weight": weight.contiguous(memory_format=torch.channels_last_3d)}
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.folded:
-            return self._convolve(x)
+            return convolve(x, self.weight, None, self.stride, self.padding, self.groups)
         b, h, w, d, c = x.shape
         # the product with a permutation matrix is a much faster copy than torch's own
-        folded = x.view(-1, 2 * c) @ self.order
-        y = self._convolve(folded.view(b, h, w, d // 2, 2 * c)).reshape(-1, 2 * c)
+        folded = (x.view(-1, 2 * c) @ self.order).view(b, h, w, d // 2, 2 * c)
+        y = convolve(folded, self.weight, None, self.stride, self.padding, self.groups).reshape(-1, 2 * c)
         return (y @ self.order.T).view(b, h, w, d, c)
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 4, 1, 2, 3)
-        if x.is_cpu and x.dtype == torch.float32 and onednn_convolution_works():
-            y = torch.mkldnn_convolution(x, self.weight, self.bias, self.padding, self.stride, (1, 1, 1), self.groups)
-        else:
-            y = F.conv3d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
-        return y.permute(0, 2, 3, 4, 1)
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride, padding, groups: int = 1) -> Tensor:
+    """A convolution of (B, H, W, D, C) with a weight that is channels-last in memory."""
+    x = x.permute(0, 4, 1, 2, 3)
+    if x.is_cpu and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and onednn_convolution_works():
+        y = torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), groups)
+    else:
+        y = F.conv3d(x, weight, bias, stride, padding, 1, groups)
+    return y.permute(0, 2, 3, 4, 1)
 
 
 def fold_order(channels: int, groups: int) -> Tensor:
@@ -61,18 +68,21 @@ def fold_order(channels: int, groups: int) -> Tensor:
     return torch.eye(2 * channels)[:, place]
 
 
-def fold_weight(weight: Tensor, groups: int) -> tuple[Tensor, int]:
-    """The kernel (2C, 2c, k, k, k') on pairs of the last axis that does what (C, c, k, k, k) does, and its padding."""
-    channels, width, *_, size = weight.shape
+def fold_taps(size: int) -> Tensor:
+    """(size, pairs, 2, 2): 1 where a tap of a kernel of `size` leads from a pair and a voxel in it to a voxel of the result."""
     reach = (size // 2 + 1) // 2
-    pairs = 2 * reach + 1
-    folded = weight.new_zeros(groups, 2, channels // groups, 2, width, *weight.shape[2:4], pairs)
-    grouped = weight.unflatten(0, (groups, -1))
+    taps = torch.zeros(size, 2 * reach + 1, 2, 2)
     for out in range(2):
         for tap in range(size):
             pair, inside = divmod(out + tap - size // 2, 2)
-            folded[:, out, :, inside, :, :, :, pair + reach] = grouped[..., tap]
-    return folded.reshape(2 * channels, 2 * width, *weight.shape[2:4], pairs), reach
+            taps[tap, pair + reach, inside, out] = 1
+    return taps
+
+
+def fold_weight(weight: Tensor, groups: int, taps: Tensor) -> Tensor:
+    """The kernel (2C, 2c, k, k, pairs) on pairs of the last axis that does what (C, c, k, k, k) does."""
+    folded = torch.einsum("gochwt,tpis->gsoichwp", weight.unflatten(0, (groups, -1)), taps)
+    return folded.flatten(3, 4).flatten(0, 2)
 
 
 @cache
@@ -90,45 +100,58 @@ def onednn_convolution_works() -> bool:
     return torch.allclose(y, F.conv3d(x, weight, None, 2, 1), atol=1e-5)
 
 
-class FastJLC(Frozen):
+class FastJLC(Part):
     """`JLCBlock` on (B, H, W, D, C)."""
 
     def __init__(self, plain: JLCBlock, depth: int) -> None:
-        super().__init__()
+        super().__init__(plain)
         self.bare = isinstance(plain.spatial_convs[0], nn.Conv3d)
         convs = [branch if self.bare else branch[0] for branch in plain.spatial_convs]
         self.branches = nn.ModuleList(
             Pointwise(conv) if conv.kernel_size[0] == 1 else Convolution(conv, depth) for conv in convs
         )
-        _, expand, self.activation, reduce, _ = plain.channel_conv
-        self.keep("expand", matrix(expand))
-        self.keep("expand_bias", expand.bias)
-        self.keep("reduce", matrix(reduce))
-        # the norm between doesn't see a constant, so both biases can come first
-        self.keep("bias", reduce.bias + convs[0].bias if self.bare else reduce.bias)
+        self.activation, self.drop = plain.channel_conv[2], Dropout(plain.channel_conv[4].p)
+
+    def compose(self, plain: JLCBlock) -> dict[str, Tensor | None]:
+        _, expand, _, reduce, _ = plain.channel_conv
+        return {
+            "spatial_bias": plain.spatial_convs[0].bias if self.bare else None,
+            "expand": matrix(expand.weight),
+            "expand_bias": expand.bias,
+            "reduce": matrix(reduce.weight),
+            "reduce_bias": reduce.bias,
+        }
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x + self.bias
-        for branch in self.branches:
-            # without names for what lies between, its memory serves the next step while it is still in the cache
-            h += branch(x) if self.bare else self.activation(instance_norm(branch(x)))
-        hidden = self.activation((instance_norm(h).view(-1, h.shape[4]) @ self.expand).add_(self.expand_bias))
-        h.view(-1, h.shape[4]).addmm_(hidden, self.reduce)
+        if self.bare:
+            h = x + self.spatial_bias
+            h += self.branches[0](x)
+        else:
+            first, *others = self.branches
+            h = x + self.activation(instance_norm(first(x), EPS))
+            for branch in others:
+                # without names for what lies between, its memory serves the next step while it is still in the cache
+                h += self.activation(instance_norm(branch(x), EPS))
+        mixed = piecewise(self._mix_channels, instance_norm(h, EPS).view(-1, h.shape[4]), 0, 2 * self.expand.shape[1])
+        h += mixed.view(h.shape)
         return h
 
+    def _mix_channels(self, x: Tensor) -> Tensor:
+        hidden = self.activation((x @ self.expand).add_(self.expand_bias))
+        return self.drop((hidden @ self.reduce).add_(self.reduce_bias))
 
-class Pointwise(Frozen):
+
+class Pointwise(Part):
     """A 1x1x1 convolution without its bias on (B, H, W, D, C), groups as blocks of one matrix."""
 
-    def __init__(self, conv: nn.Conv3d) -> None:
-        super().__init__()
-        self.keep("weight", torch.block_diag(*conv.weight.flatten(1).chunk(conv.groups)).T.contiguous())
+    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+        return {"weight": torch.block_diag(*without_bias(conv).flatten(1).chunk(conv.groups)).T.contiguous()}
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.view(-1, x.shape[4]) @ self.weight).view(x.shape)
 
 
-class FastDown(Frozen):
+class FastDown(Part):
     """`Down` on (B, H, W, D, C)."""
 
     def __init__(self, plain: Down) -> None:
@@ -136,81 +159,78 @@ class FastDown(Frozen):
         self.conv = Convolution(plain.down, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return instance_norm(self.conv(x))
+        return instance_norm(self.conv(x), EPS)
 
 
-class FastStem(Frozen):
+class FastStem(Part):
     """The first `Down`: an image (B, C, H, W, D), which has few channels and stays as it is, to (B, h, w, d, C')."""
 
     def __init__(self, plain: Down) -> None:
-        super().__init__()
+        super().__init__(plain)
         self.stride, self.padding = plain.down.stride, plain.down.padding
-        self.keep("weight", plain.down.weight)
+
+    def compose(self, plain: Down) -> dict[str, Tensor]:
+        return {"weight": without_bias(plain.down)}
 
     def forward(self, x: Tensor) -> Tensor:
-        return instance_norm(F.conv3d(x, self.weight, None, self.stride, self.padding).movedim(1, 4))
+        return instance_norm(F.conv3d(x, self.weight, None, self.stride, self.padding).movedim(1, 4).contiguous(), EPS)
 
 
-class FastUp(Frozen):
+class FastUp(Part):
     """`Up` on (B, H, W, D, C): one matrix product, because kernel and stride are equal."""
 
-    def __init__(self, plain: Up) -> None:
-        super().__init__()
-        self.keep("weight", plain.up.weight.permute(0, 2, 3, 4, 1).flatten(1).contiguous())
+    def compose(self, plain: Up) -> dict[str, Tensor]:
+        return {"weight": without_bias(plain.up).permute(0, 2, 3, 4, 1).flatten(1).contiguous()}
 
     def forward(self, x: Tensor) -> Tensor:
         b, h, w, d, _ = x.shape
         y = (x.view(b * h * w * d, -1) @ self.weight).view(b, h, w, d, 2, 2, 2, -1).permute(0, 1, 4, 2, 5, 3, 6, 7)
-        return instance_norm(y.reshape(b, 2 * h, 2 * w, 2 * d, -1))
+        return instance_norm(y.reshape(b, 2 * h, 2 * w, 2 * d, -1), EPS)
 
 
-class FastMixer(Frozen):
+class FastMixer(Part):
     """Modal mixer: (M, B, n, C) in window order to (B, H, W, D, C')."""
 
     def __init__(self, conv: nn.Conv3d, modalities: int, grid: tuple[int, ...], to_grid: Tensor) -> None:
-        super().__init__()
-        self.grid = grid
-        self.keep("weight", matrix(conv).unflatten(0, (modalities, -1)).contiguous())
+        super().__init__(conv)
+        self.modalities, self.grid = modalities, grid
         self.keep("to_grid", to_grid)
 
+    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+        return {"weight": matrix(without_bias(conv)).unflatten(0, (self.modalities, -1))}
+
     def forward(self, maps: Tensor) -> Tensor:
-        y = maps[0].flatten(0, 1) @ self.weight[0]
-        for one, weight in zip(maps[1:], self.weight[1:]):
-            y.addmm_(one.flatten(0, 1), weight)
-        return instance_norm(rows(y.view(1, *maps.shape[1:3], -1), self.to_grid).view(-1, *self.grid, y.shape[1]))
+        y = torch.bmm(maps.flatten(1, 2), self.weight).sum(0)
+        return instance_norm(rows(y.view(1, *maps.shape[1:3], -1), self.to_grid).view(-1, *self.grid, y.shape[1]), EPS)
 
 
-class FastHead(Frozen):
-    """Final convolution and pixel shuffle: (B, H, W, D, C) to logits (B, K, H*p, W*p, D*p).
+class FastHead(Part):
+    """Final convolution and pixel shuffle: (B, H, W, D, C) to (B, K, H*p, W*p, D*p).
 
-    With `relative`, all logits minus those of class 0: softmax and argmax are the same, and class 0 costs nothing.
+    With `relative`, the logits minus those of class 0, without class 0: it is zero, and so costs nothing.
     """
 
-    def __init__(self, conv: nn.Conv3d, scale: int, depth: int, relative: bool) -> None:
-        super().__init__()
+    def __init__(self, conv: nn.Conv3d, scale: int, relative: bool) -> None:
+        super().__init__(conv)
         self.scale, self.relative = scale, relative
-        weight, bias = (value.unflatten(0, (-1, scale**3)) for value in (conv.weight, conv.bias))
-        if relative:
-            weight, bias = (v[1:] - v[:1] for v in (weight, bias))
-        self.classes = len(weight)
-        self.conv = Convolution(conv, depth)
-        self.conv.keep("weight", weight.flatten(0, 1).contiguous(memory_format=torch.channels_last_3d))
-        self.conv.keep("bias", bias.flatten())
+        self.padding = conv.padding
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x).contiguous()
+    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+        weight, bias = (value.unflatten(0, (-1, self.scale**3)) for value in (conv.weight, conv.bias))
+        if self.relative:
+            weight, bias = (v[1:] - v[:1] for v in (weight, bias))
+        return {
+            "weight": weight.flatten(0, 1).contiguous(memory_format=torch.channels_last_3d),
+            "bias": bias.flatten(),
+        }
+
+    def forward(self, x: Tensor, zeros: int = 0) -> Tensor:
+        """`zeros` maps of zeros come first."""
+        y = convolve(x, self.weight, self.bias, (1, 1, 1), self.padding)
         b, h, w, d, _ = y.shape
         p = self.scale
-        first = int(self.relative)
-        logits = y.new_empty(b, first + self.classes, h, p, w, p, d, p)
-        logits[:, :first] = 0
-        logits[:, first:] = y.view(b, h, w, d, self.classes, p, p, p).permute(0, 4, 1, 5, 2, 6, 3, 7)
+        y = y.reshape(b, h, w, d, -1, p, p, p).permute(0, 4, 1, 5, 2, 6, 3, 7)
+        logits = y.new_empty(b, zeros + y.shape[1], *y.shape[2:])
+        logits[:, :zeros] = 0
+        logits[:, zeros:] = y
         return logits.view(b, -1, h * p, w * p, d * p)
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """Instance norm of (B, H, W, D, C), eps 1e-5."""
-    if len(x) > 1:
-        return F.instance_norm(x.movedim(4, 1)).movedim(1, 4).contiguous()
-    # a batch norm of one row per voxel is faster than torch's own
-    return F.batch_norm(x.reshape(-1, x.shape[4]), None, None, training=True, eps=1e-5).view(x.shape)

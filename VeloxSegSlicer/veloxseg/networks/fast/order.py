@@ -45,10 +45,11 @@ def resize_matrix(tokens: tuple[int, ...], big: tuple[int, ...], order: np.ndarr
     `order` are the grid's coordinates in window order; its first rows are those of the first big window.
     """
     inside = order[: int(np.prod(big))]
-    axes = [_resize_axis(n, b)[inside[:, axis]] for axis, (n, b) in enumerate(zip(tokens, big))]
+    axes = [resize_axis(n, b)[inside[:, axis]] for axis, (n, b) in enumerate(zip(tokens, big))]
     return torch.from_numpy(np.einsum("vi,vj,vk->vijk", *axes).reshape(len(inside), -1))
 
 
-def _resize_axis(n: int, size: int) -> np.ndarray:
+def resize_axis(n: int, size: int) -> np.ndarray:
+    """(size, n): linear resizing of one axis with aligned corners, float64."""
     place = np.arange(size) * ((n - 1) / max(size - 1, 1))
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(n)))
