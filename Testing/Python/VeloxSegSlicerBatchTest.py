@@ -12,6 +12,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib import BatchView, Geometry, Studies
+from VeloxSegSlicerLib.Parameters import Quality
 from VeloxSegSlicerLib.Segmenter import Settings
 
 FAKE_BATCH = Path(__file__).resolve().parent / "VeloxSegSlicerFakeBatch.py"
@@ -26,11 +27,16 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.card = fixtures.loadCard(self.folder / "models", fixtures.brainCard())
         self.loaded, self.log = [], []
+        self.quality = Quality.BALANCED
         self.section = ctk.ctkCollapsibleButton()
         self.section.setLayout(qt.QVBoxLayout())
         self.section.collapsed = True
         self.view = BatchView.BatchView(
-            self.section, fixtures.modulePath(), Settings, self.log.append, lambda *loaded: self.loaded.append(loaded)
+            self.section,
+            fixtures.modulePath(),
+            lambda: Settings(quality=self.quality),
+            self.log.append,
+            lambda *loaded: self.loaded.append(loaded),
         )
         self.view.batch.command = [fixtures.Setup.pythonProgram(), str(FAKE_BATCH)]
         self.addCleanup(self.view.abandon)
@@ -161,6 +167,17 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         self.assertEqual(self.view._table.cases, [])
         self.assertEqual(list(self.view._patternEdits), ["CT", "PET"])
 
+    def test_otherQualityForgetsTheCases(self):
+        """What is finished with one quality is not with another."""
+        self.cases("a")
+        self.assertFalse(self.ui.uncertaintyCheckBox.enabled)
+        self.quality = Quality.THOROUGH
+        self.view.show(self.card)
+        self.assertEqual(self.view._table.cases, [])
+        self.assertIn("Thorough", self.ui.batchModelLabel.text)
+        self.assertTrue(self.ui.uncertaintyCheckBox.enabled)
+        self.assertEqual(self.view._plan().content()["mirrors"], True)
+
     def test_previewLeavesNoFolder(self):
         self.cases("a")
         self.view.batch.command = [fixtures.Setup.pythonProgram(), "-c", "import time; time.sleep(60)"]
@@ -186,6 +203,7 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         self.study("second", fixtures.sphereVolume("T1 b"), fixtures.sphereVolume("T1 c"))
         self.study("second", fixtures.sphereVolume("t1"))
         self.study("picture", fixtures.colorPicture("photo"))
+        self.ui.probabilityCheckBox.checked = True
         self.chooseStudies()
         self.assertEqual(list(self.states()), ["2024_ first_visit", "second", "second-2", "picture"])
         self.assertEqual(self.states()["picture"], "incomplete")
@@ -193,6 +211,8 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         before = [node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")]
         self.run_()
         self.assertEqual(self.ui.batchStatusLabel.text, "3 done, 0 failed, 0 skipped.")
+        content = json.loads((self.folder / "out" / "settings.json").read_text(encoding="utf-8"))
+        self.assertEqual((content["source"]["kind"], content["outputs"]), ("list", ["probability"]))
         self.assertEqual([node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")], before)
         self.assertEqual(fixtures.jobFolders(), [])
 

@@ -32,14 +32,14 @@ GRIDS = {
 }
 
 
-def thresholdCommand(pause: float = 0.0) -> list[str]:
-    """The engine with the stand-in network."""
-    return [Setup.pythonProgram(), str(THRESHOLD_RUNNER), str(pause)]
+def thresholdCommand(pause: float = 0.0, shortages: int = 0) -> list[str]:
+    """The engine with the stand-in network; see threshold_runner.py."""
+    return [Setup.pythonProgram(), str(THRESHOLD_RUNNER), str(pause), str(shortages)]
 
 
-def runThreshold(widget, pause: float = 0.0):
+def runThreshold(widget, pause: float = 0.0, shortages: int = 0):
     """Press Segment with the real engine around the stand-in network; the result's segmentation."""
-    widget.logic.segmenter.command = thresholdCommand(pause)
+    widget.logic.segmenter.command = thresholdCommand(pause, shortages)
     widget.ui.segmentButton.click()
     assert fixtures.waitFor(lambda: not widget.logic.segmenter.isBusy, 120)
     assert "Done" in widget.ui.noticeLabel.text, widget.ui.logTextEdit.plainText

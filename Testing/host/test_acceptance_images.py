@@ -1,5 +1,8 @@
 """Checks 1 to 7 of docs/acceptance.md: what is told before a run."""
 
+import types
+
+import numpy as np
 import pytest
 import slicer
 import VeloxSegSlicerFixtures as fixtures
@@ -7,7 +10,7 @@ from VeloxSegSlicerFixtures import chooseTask
 
 import acceptance_cases as cases
 from acceptance import amount, ownTime
-from VeloxSegSlicerLib import Setup
+from VeloxSegSlicerLib import ComputerCheck, Dialogs, PendingStep, Setup
 
 
 @pytest.fixture
@@ -46,6 +49,37 @@ def test_opensWithoutTorch(module, withoutTorch, measured):
     assert words[0] == "To do" and "not installed" in texts[0]
     assert all(words) and all(texts)
     assert seconds < 1.0
+
+
+@pytest.mark.acceptance(2)
+def test_installIsOneDecision(widget, monkeypatch, measured):
+    """From the first click over a restart of Slicer to a tested engine; nothing is really installed."""
+    opened, done = [], []
+    load = Dialogs.load
+    monkeypatch.setattr(Dialogs, "load", lambda name: opened.append(name) or load(name))
+    for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay", "infoDisplay"):
+        monkeypatch.setattr(slicer.util, name, lambda *a, _name=name, **k: opened.append(_name))
+    missing, ready = Setup.EngineState(Setup.MISSING, ("torch",)), Setup.EngineState(Setup.READY, torchVersion="2.9")
+    monkeypatch.setattr(Setup, "probe", lambda *a: ready if "engine" in done else missing)
+    monkeypatch.setattr(Setup, "isHelperInstalled", lambda: "restart" in done)
+    monkeypatch.setattr(Setup, "installHelper", lambda: done.append("helper"))
+    monkeypatch.setattr(Setup, "install", lambda *a: done.append("engine"))
+    monkeypatch.setattr(ComputerCheck.ComputerCheck, "start", lambda check: done.append("check"))
+    monkeypatch.setattr(slicer.util, "restart", lambda: done.append("restart"))
+    widget.panel.engine = Setup.probe()
+    widget.panel.update()
+    widget.ui.noticeFirstButton.click()
+    slicer.util.childWidgetVariables(widget.panel.installer.dialog).installButton.click()
+    assert widget.ui.noticeFirstButton.text == "Restart now"
+    widget.ui.noticeFirstButton.click()
+    # The next start of Slicer is another process.
+    monkeypatch.setattr(PendingStep, "os", types.SimpleNamespace(getpid=lambda: -1))
+    slicer.util.reloadScriptedModule("VeloxSegSlicer")
+    slicer.modules.veloxsegslicer.widgetRepresentation().enter()
+    assert fixtures.waitFor(lambda: "check" in done, 5)
+    measured(f"{len(opened)} dialog; then by itself: {', '.join(done)}")
+    assert opened == ["InstallDialog.ui"]
+    assert done == ["helper", "restart", "engine", "check"]
 
 
 @pytest.mark.acceptance(3)
@@ -93,6 +127,33 @@ def test_overlayOnAnyGrid(widget, tmp_path, measured):
     worst = min(scores, key=scores.get)
     measured(f"lowest Dice {scores[worst]:.3f} ({worst}) of {len(scores)} grids, synthetic sphere")
     assert scores[worst] > 0.99
+
+
+@pytest.mark.acceptance(6)
+def test_activityIsConverted(widget, measured):
+    """PET in Bq/ml: a decision is asked for, and the SUV of the copy are those of a hand calculation."""
+    chooseTask(widget, "petct-lesions")
+    activity = np.random.default_rng(1).uniform(0, 40000, (12, 12, 12))
+    matrix = np.diag([-4.0, -4.0, 4.0, 1.0])
+    pet = cases.volume("PET", activity, matrix, ("Bq/ml", "UCUM", "Becquerels/milliliter"))
+    widget.panel.selector("PET").setCurrentNode(pet)
+    widget.panel.selector("CT").setCurrentNode(cases.volume("CT", activity, matrix))
+    ui = widget.ui
+    assert "activity (Bq/ml), not SUV" in ui.noticeLabel.text and not ui.segmentButton.enabled
+    buttons = {button.text: button for button in (ui.noticeFirstButton, ui.noticeSecondButton, ui.noticeThirdButton)}
+    next(button for text, button in buttons.items() if "dose" in text).click()
+    dialog = widget.panel.inputActions.suvDialog.ui
+    dialog.isotopeComboBox.setCurrentIndex(dialog.isotopeComboBox.findText("F-18"))
+    dialog.doseSpinBox.value, dialog.minutesSpinBox.value, dialog.weightSpinBox.value = 350.0, 60.0, 70.0
+    dialog.convertButton.click()
+    copy = widget.panel.images["PET"]
+    # 350 MBq of fluorine-18 (half-life 109.77 min) after 60 minutes, 70 kg
+    expected = activity * 70000 / (350e6 * 2 ** (-60 / 109.77))
+    suv = slicer.util.arrayFromVolume(copy).transpose(2, 1, 0)
+    error = np.abs(suv / expected - 1).max()
+    measured(f"Bq/ml offers: {', '.join(buttons)}; largest error of SUV {100 * error:.4f} %, largest SUV {suv.max():.2f}")
+    assert copy is not pet and error < 0.01
+    assert fixtures.waitFor(lambda: ui.segmentButton.enabled, 5), ui.stageLabel.text
 
 
 @pytest.mark.acceptance(7)

@@ -1,7 +1,9 @@
 """Checks 8 to 12 and 23 of docs/acceptance.md: a run as it goes on, and how it may end."""
 
+import json
 import os
 import signal
+import time
 
 import pytest
 import qt
@@ -10,6 +12,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 import acceptance_cases as cases
 from acceptance import amount, ownTime
+from VeloxSegSlicerLib import Facts, Suv
 
 
 class EventLoop:
@@ -65,6 +68,67 @@ def test_eventLoopDuringARun(threshold, measured):
         cases.runThreshold(threshold, pause=0.05)
     measured(f"longest wait {amount(loop.longest, 's')} from click to overlay, real engine")
     assert loop.longest < 0.5
+
+
+@pytest.mark.acceptance(8)
+def test_clickToOverlay(widget, measured):
+    """A shipped model on its small example: the first run loads torch and the network, the second finds both."""
+    fixtures.useModels(widget, fixtures.modelFolder())
+    card = next(card for card in widget.panel.catalogue.cards if card.taskId == "petct-lesions")
+    fixtures.chooseTask(widget, card.taskId)
+    for name in ("CT", "PET"):
+        node = slicer.util.loadVolume(str(card.folder / "example" / f"{name}.nii.gz"), {"name": name})
+        if name == "PET":
+            Suv.mark(node)
+    assert fixtures.waitFor(lambda: widget.ui.segmentButton.enabled), widget.ui.stageLabel.text
+    widget.logic.segmenter.command = None
+    widget.logic.segmenter.close()
+    for start in ("cold", "warm"):
+        begun = time.perf_counter()
+        with EventLoop() as loop:
+            widget.ui.segmentButton.click()
+            assert fixtures.waitFor(lambda: not widget.logic.segmenter.isBusy, 240)
+        assert "Done" in widget.ui.noticeLabel.text, widget.ui.logTextEdit.plainText
+        seconds = amount(time.perf_counter() - begun, "s")
+        measured(f"{seconds} ({card.title}, its example of 48 x 42 x 60 voxels, synthetic)", f"Click to overlay, {start} start")
+        measured(f"{amount(loop.longest, 's')} with {card.title}, {start} start")
+        assert loop.longest < 0.5
+
+
+@pytest.mark.acceptance(10)
+def test_timeLeft(threshold, measured, monkeypatch):
+    """Windows of equal length: what is told after a fifth is compared with what came."""
+    large, _truth = cases.ball("7: PET SUVbw, large", radius=46.0, size=(112, 48, 48))
+    threshold.panel.selector("PET").setCurrentNode(large)
+    panel, told, bar = threshold.panel, [], []
+    show = panel.onProgress
+
+    def onProgress(progress):
+        show(progress)
+        told.append((time.perf_counter(), progress.done / progress.total, progress.secondsLeft))
+
+    monkeypatch.setattr(panel, "onProgress", onProgress)
+    threshold.ui.progressBar.connect("valueChanged(int)", bar.append)
+    cases.runThreshold(threshold, pause=0.2)
+    end = told[-1][0]
+    errors = [abs(left / (end - now) - 1) for now, share, left in told if share >= 0.2 and end - now > 0.5]
+    during = bar[: bar.index(max(bar)) + 1]
+    measured(f"{len(set(during))} rising values up to {max(bar)} %; estimate off by at most {100 * max(errors):.0f} %")
+    assert during == sorted(during) and len(set(during)) > 5
+    assert max(errors) < 0.5
+
+
+@pytest.mark.acceptance(11)
+def test_memoryRunsOut(threshold, measured):
+    """Three windows find the memory of a card, imitated on the CPU, too small; windows of several threads fail together."""
+    image = threshold.panel.images["PET"]
+    usual = cases.found(cases.runThreshold(threshold), image)
+    node = cases.runThreshold(threshold, shortages=3)
+    notes = json.loads(Facts.fact(node, "Notes"))
+    measured(f"result equal to that of the CPU; {len(notes)} notes, the last: \"{notes[-1]['text']}\"")
+    assert (cases.found(node, image) == usual).all()
+    assert notes and [note["code"] for note in notes] == ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"][: len(notes)]
+    assert notes[-1]["text"] in threshold.ui.logTextEdit.plainText
 
 
 @pytest.mark.acceptance(9)

@@ -1,9 +1,9 @@
 """The engine's own runner around a stand-in network that cuts the reference image at half of its range.
 
-    python threshold_runner.py PAUSE --serve
+    python threshold_runner.py PAUSE SHORTAGES --serve
 
 With it the panel, the pipeline and the measures run for real, and what must come out of a phantom is known. PAUSE: seconds
-for each window.
+for each window. SHORTAGES: how often the memory of an imitated graphics card runs out; 0 for no card.
 """
 
 import json
@@ -35,13 +35,31 @@ def threshold(card):
 
     def network(x):
         time.sleep(pause)
+        if shortages:
+            shortages.pop()
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         score = SHARPNESS * (x[:, channel] - 0.5)
         return torch.stack([torch.zeros_like(score), score], dim=1)
 
     return network
 
 
+def imitateCard():
+    """A card that is found by itself, and computes on the CPU."""
+    import torch
+
+    from veloxseg import devices
+
+    class Card(devices.Device):
+        is_cpu = False
+
+    choose = devices.choose
+    devices.choose = lambda wanted="auto": Card(torch.device("cpu"), "Small card") if wanted == "auto" else choose(wanted)
+
+
 if __name__ == "__main__":
-    pause = float(sys.argv[1])
+    pause, shortages = float(sys.argv[1]), [None] * int(sys.argv[2])
     packages.read = read
-    sys.exit(runner.main(sys.argv[2:]))
+    if shortages:
+        imitateCard()
+    sys.exit(runner.main(sys.argv[3:]))

@@ -41,6 +41,7 @@ class BatchView:
         self._section, self._settings = section, settings
         self._onLog, self._onLoaded = onLog, onLoaded
         self._card: ModelCard | None = None
+        self._request: dict = {}
         self._table = BatchTable.BatchTable(self.ui.casesTable)
         self._patternEdits: dict[str, object] = {}
         self._studies: list[Studies.Study] = []
@@ -57,12 +58,16 @@ class BatchView:
     # Life
 
     def show(self, card: ModelCard | None) -> None:
-        """The panel's model or settings changed."""
-        isOther = (card.key if card else None) != (self._card.key if self._card else None)
-        if isOther and not self.isBusy:
-            self._card = card
-            self._buildPatterns()
-            self._forget()
+        """The panel's model or settings changed: other settings than those of the list make other cases finished."""
+        if not self.isBusy:
+            isOther = (card.key if card else None) != (self._card.key if self._card else None)
+            request = self._settings().request(card) if card else {}
+            if isOther:
+                self._card = card
+                self._buildPatterns()
+            if isOther or request != self._request:
+                self._request = request
+                self._forget()
         self._update()
 
     def abandon(self) -> None:
@@ -171,7 +176,10 @@ class BatchView:
     def _plan(self) -> Batch.Plan:
         settings: Settings = self._settings()
         isStudies = self._kind == Batch.STUDIES
-        outputs = {"probability": self.ui.probabilityCheckBox, "uncertainty": self.ui.uncertaintyCheckBox}
+        wanted = {
+            "probability": self.ui.probabilityCheckBox.checked,
+            "uncertainty": self.ui.uncertaintyCheckBox.checked and settings.quality.hasSeveralRuns(self._card),
+        }
         patterns = {role: edit.text.strip() for role, edit in self._patternEdits.items()}
         return Batch.Plan(
             card=self._card,
@@ -183,7 +191,7 @@ class BatchView:
             quality=settings.request(self._card),
             seed=settings.seed,
             format=_current(self.ui.formatComboBox),
-            outputs=tuple(name for name, box in outputs.items() if box.checked),
+            outputs=tuple(name for name, isWanted in wanted.items() if isWanted),
         )
 
     def _exampleOutput(self) -> str:
@@ -331,6 +339,9 @@ class BatchView:
         maps = (ui.probabilityCheckBox, ui.uncertaintyCheckBox)
         for widget in (*choices, *maps, *self._patternEdits.values()):
             widget.enabled = not isBusy
+        if not isBusy:
+            hasRuns = self._card is not None and self._settings().quality.hasSeveralRuns(self._card)
+            ui.uncertaintyCheckBox.enabled = hasRuns
         isStudies = self._kind == Batch.STUDIES
         for widget in (ui.sourcePathEdit, ui.sourcePathLabel):
             widget.setVisible(not isStudies)
