@@ -16,7 +16,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from VeloxSegSlicerLib import PendingStep, Samples
+from VeloxSegSlicerLib import PendingStep, Samples, StatisticsPlugin
 from VeloxSegSlicerLib.Models import Catalogue, importedModelsFolder
 from VeloxSegSlicerLib.Parameters import VeloxSegParameters
 from VeloxSegSlicerLib.Segmenter import Segmenter
@@ -44,6 +44,7 @@ class VeloxSegSlicer(ScriptedLoadableModule):
             " only: not for clinical use; a qualified person must check every result."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", StatisticsPlugin.register)
         slicer.app.connect("startupCompleted()", PendingStep.showModuleIfDue)
 
 

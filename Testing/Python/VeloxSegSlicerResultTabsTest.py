@@ -190,8 +190,8 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.assertIsNone(self.run_("empty"))
         self.assertIn("highest score was 0.34", self.ui.emptyLabel.text)
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
-        self.assertEqual(self.ui.noticeSecondButton.text, "Lower sensitivity threshold to 0.30")
-        self.ui.noticeSecondButton.click()
+        self.assertEqual(self.ui.lowerSensitivityButton.text, "Lower sensitivity threshold to 0.30")
+        self.ui.lowerSensitivityButton.click()
         # Values of 1 to 10 scaled to 0.34: only the ball of 10 and that of 9 reach 0.30.
         self.assertEqual(self.column(0), ["Lesion 1", "Lesion 2", "Total"])
         self.assertEqual(self.ui.sensitivitySlider.value, 0.3)
@@ -263,6 +263,21 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.assertIn("Fake device", self.ui.detailsBrowser.plainText)
         self.ui.copyDetailsButton.click()
         self.assertIn("Weights (SHA-256): 0123456789ab", qt.QApplication.clipboard().text())
+
+    def test_demoMarkOfAReplacedSegmentation(self):
+        foreign = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "By hand")
+        foreign.CreateDefaultDisplayNodes()
+        self.addBalls()
+        self.ui.outputSelector.setCurrentNode(foreign)
+        self.assertEqual(self.run_().GetName(), "By hand [demo]")
+        self.ui.outputSelector.setCurrentNode(None)
+
+    def test_modulesOfTheCore(self):
+        """Edit and DICOM export hand over to Slicer's modules; without them the buttons are off."""
+        node = self.segmentBalls()
+        for button, module in ((self.ui.editButton, "SegmentEditor"), (self.ui.exportDicomButton, "DICOM")):
+            self.assertEqual(button.enabled, module in slicer.app.moduleManager().modulesNames())
+        self.assertEqual(node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()), self.panel.images["PET"])
 
     def test_sceneClosed(self):
         self.segmentBalls()

@@ -158,7 +158,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.addPetct()
         self.run_("empty")
         self.assertIn("above the threshold 0.50. The highest score was 0.34", self.ui.noticeLabel.text)
-        self.assertEqual(self.noticeButtons(), ["Go there", "Lower sensitivity threshold to 0.30"])
+        self.assertEqual(self.noticeButtons(), ["Go there"])
         self.ui.noticeFirstButton.click()
 
     def test_cancelButton(self):

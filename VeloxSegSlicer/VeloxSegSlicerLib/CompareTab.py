@@ -148,6 +148,7 @@ class CompareTab:
         ui.copyComparisonButton.enabled = ui.saveComparisonButton.enabled = bool(self._rows)
         if isBusy:
             ui.comparisonLabel.text = _("Comparing...")
+        ui.comparisonLabel.setVisible(bool(ui.comparisonLabel.text))
 
     def _onFinished(self, numbers: list[dict] | None, error: VeloxSegError | None) -> None:
         self._ui.comparisonLabel.text = error.text if error else ""

@@ -60,6 +60,15 @@ def fromReport(report: dict) -> list[Lesion]:
     ]
 
 
+def withAgreement(segmentationNode, lesions: list[Lesion]) -> list[Lesion]:
+    """Add how far the runs agree inside each lesion, where there is an uncertainty volume."""
+    uncertainty = uncertaintyOf(segmentationNode)
+    found = pieces(segmentationNode) if uncertainty is not None else []
+    for lesion in lesions if found else ():
+        lesion.values["agreement"] = 1.0 - Components.meanOn(pieceOf(lesion, found).voxels, *uncertainty)
+    return lesions
+
+
 def store(segmentationNode, lesions: list[Lesion]) -> None:
     """Remember a list as that of the voxels as they are now."""
     content = json.dumps([dataclasses.asdict(lesion) for lesion in lesions])

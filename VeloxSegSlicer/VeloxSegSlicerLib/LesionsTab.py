@@ -6,7 +6,21 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import CoreModules, CsvFile, Facts, Highlight, Lesions, Parts, Previous, Removal, ResultTable, Sensitivity, Separate, Views
+from . import (
+    CoreModules,
+    CsvFile,
+    Facts,
+    Highlight,
+    Lesions,
+    Parts,
+    Previous,
+    Removal,
+    ResultTable,
+    SegmentVoxels,
+    Sensitivity,
+    Separate,
+    Views,
+)
 from .History import History
 from .TableWidget import Handlers, TableWidget
 
@@ -33,7 +47,7 @@ class LesionsTab:
         self._content: ResultTable.ResultTable | None = None
         self._kept: dict[str, Sensitivity.Sensitivity] = {}
         self._history = History()
-        self._pieces: tuple[str, list[Lesions.Piece]] = ("", [])
+        self._pieces: tuple[tuple, list[Lesions.Piece]] = ((), [])
         self._isShowing = False
         handlers = Handlers(self._onMark, self._onShown, self._onSelected, self._onOpened)
         self._table = TableWidget(ui.segmentsTable, handlers)
@@ -62,7 +76,7 @@ class LesionsTab:
 
     def show(self, node) -> None:
         """Show a result, or nothing for None. Voxels are looked at only when something changed."""
-        now = () if node is None else (node.GetID(), node.GetSegmentation().GetMTime(), self._options())
+        now = () if node is None else (SegmentVoxels.state(node), self._options())
         if self._settleTimer.isActive() or (now == self._shown and node is self._node):
             return
         if node is not self._node:
@@ -83,7 +97,7 @@ class LesionsTab:
             self._lesions = Lesions.of(node, self._kept.get(node.GetID())) if isLesions else []
             self._content = ResultTable.of(node, self._lesions, ui.smallestLesionSpinBox.value)
             self._table.fill(self._content)
-            self._shown = (node.GetID(), node.GetSegmentation().GetMTime(), self._options())
+            self._shown = (SegmentVoxels.state(node), self._options())
         self._showTexts()
         self._showSensitivity()
         self._showButtons()
@@ -95,7 +109,7 @@ class LesionsTab:
         self._settleTimer.stop()
         self._kept.clear()
         self._history.clear()
-        self._pieces = ("", [])
+        self._pieces = ((), [])
         self._node = None
         self.refresh()
 
@@ -219,8 +233,11 @@ class LesionsTab:
         ui.removeExcludedButton.enabled = any(not lesion.isIncluded for lesion in self._lesions)
         ui.undoButton.enabled = isThere and self._history.canUndo(node)
         ui.restorePreviousButton.setVisible(isThere and Previous.of(node) is not None)
-        for button in (ui.copyTableButton, ui.tableNodeButton, ui.saveCsvButton, ui.show3DButton):
-            button.enabled = isThere
+        for button in (
+            ui.undoButton, ui.copyTableButton, ui.tableNodeButton, ui.saveCsvButton, ui.show3DButton, ui.editButton,
+            ui.exportDicomButton, ui.restoreViewsButton,
+        ):  # fmt: skip
+            button.setVisible(isThere)
         ui.editButton.enabled = isThere and CoreModules.has(CoreModules.EDITOR)
         ui.exportDicomButton.enabled = isThere and CoreModules.has(CoreModules.DICOM)
         ui.restoreViewsButton.enabled = self._layers.canRestore
@@ -262,7 +279,7 @@ class LesionsTab:
 
     def _pieceAt(self, row: ResultTable.Row) -> Lesions.Piece | None:
         """The voxels of a lesion; connected pieces are looked for once per state of the segmentation."""
-        state = f"{self._node.GetID()} {self._node.GetSegmentation().GetMTime()}"
+        state = SegmentVoxels.state(self._node)
         if self._pieces[0] != state:
             self._pieces = (state, Lesions.pieces(self._node))
         return Lesions.pieceOf(self._lesions[row.numbers[0]], self._pieces[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from . import Facts, Geometry, Messages, Notice, Results, Sensitivity, Views
+from . import Facts, Geometry, Messages, Notice, Results, SegmentVoxels, Sensitivity, Views
 from .CompareTab import CompareTab
 from .DetailsTab import DetailsTab
 from .LesionsTab import LesionsTab
@@ -22,12 +22,13 @@ class ResultView:
         :param layers: the slice layers to restore.
         :param modulePath: folder that holds the engine package.
         :param onLog: called with each line for the log.
-        :param onChosen: called with a segmentation that shall be shown from now on.
+        :param onChosen: called with the segmentation that shall be shown from now on, or None.
         """
         self._ui = ui
         self._layers = layers
         self._node = None
         self._empty: Result | None = None
+        self._lowered = 0.0
         self._onChosen = onChosen
         self.lesions = LesionsTab(ui, layers)
         self.uncertainty = UncertaintyTab(ui, layers)
@@ -36,13 +37,14 @@ class ResultView:
         self._shown: tuple | None = None
         ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", Facts.LISTED)
         ui.keepEmptyButton.connect("clicked()", self.keepEmpty)
+        ui.lowerSensitivityButton.connect("clicked()", self.lowerSensitivity)
 
     def show(self, node) -> None:
         """Show a result, or nothing for None."""
         ui = self._ui
         self._node = node
         self.lesions.show(node)
-        now = (node.GetID(), node.GetSegmentation().GetMTime()) if node is not None else ()
+        now = SegmentVoxels.state(node) if node is not None else ()
         if now != self._shown:
             self._shown = now
             self.uncertainty.show(node)
@@ -50,7 +52,7 @@ class ResultView:
             self.details.show(node)
             ui.resultFactsLabel.text = _factsText(node) if node is not None and Facts.isResult(node) else ""
         ui.resultFactsLabel.setVisible(node is not None)
-        isEmpty = self._empty is not None
+        isEmpty = self._empty is not None and node is None
         ui.resultTabs.setVisible(node is not None or isEmpty)
         ui.emptyFrame.setVisible(isEmpty)
 
@@ -64,7 +66,7 @@ class ResultView:
         self._empty = None
         if result.segmentation is None:
             self._empty = result
-            self._ui.emptyLabel.text = Messages.emptyText(result)
+            self._onChosen(None)
             return self._emptyMessage(result)
         self._present(result)
         return Notice.Message(Notice.INFO, Messages.doneText(result, self.lesions.content))
@@ -73,10 +75,10 @@ class ResultView:
         """Add the empty result to the scene, because the person asked for it."""
         self._place()
 
-    def lowerSensitivity(self, threshold: float) -> None:
+    def lowerSensitivity(self) -> None:
         """Add the empty result with a threshold at which something is found."""
         self._place()
-        self.lesions.setSensitivity(threshold)
+        self.lesions.setSensitivity(self._lowered)
         self.lesions.refresh()
         self.lesions.goToLargest()
 
@@ -120,16 +122,18 @@ class ResultView:
 
     def _emptyMessage(self, result: Result) -> Notice.Message:
         """Nothing found is a result too: say how close it was and offer to look there."""
-        buttons = []
+        text = Messages.emptyText(result)
         highest = result.report.get("highest_probability", {})
-        if "value" in highest:
-            position = Geometry.rasFromLps(highest["position_lps"])
-            buttons.append(Notice.Button(_("Go there"), lambda: Views.jumpTo(position)))
-        threshold = Sensitivity.lowered(highest.get("value", 0.0))
-        if threshold and Sensitivity.of(result.loaded) is not None:
-            label = _("Lower sensitivity threshold to {threshold:.2f}").format(threshold=threshold)
-            buttons.append(Notice.Button(label, lambda: self.lowerSensitivity(threshold)))
-        return Notice.Message(Notice.INFO, Messages.emptyText(result), tuple(buttons))
+        self._lowered = Sensitivity.lowered(highest.get("value", 0.0)) if Sensitivity.of(result.loaded) else 0.0
+        self._ui.emptyLabel.text = text
+        self._ui.lowerSensitivityButton.setVisible(self._lowered > 0)
+        self._ui.lowerSensitivityButton.text = _("Lower sensitivity threshold to {threshold:.2f}").format(
+            threshold=self._lowered
+        )
+        if "value" not in highest:
+            return Notice.Message(Notice.INFO, text)
+        position = Geometry.rasFromLps(highest["position_lps"])
+        return Notice.Message(Notice.INFO, text, (Notice.Button(_("Go there"), lambda: Views.jumpTo(position)),))
 
 
 def _factsText(node) -> str:

@@ -14,6 +14,7 @@ from .Models import ModelCard
 
 HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
+DEMO_MARK = " [demo]"
 EMISSION_MODALITY = "PT"
 
 
@@ -118,12 +119,15 @@ def place(loaded: Loaded):
     else:
         Previous.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()
+        if facts.card.isDemo and DEMO_MARK not in segmentation.GetName():
+            segmentation.SetName(segmentation.GetName() + DEMO_MARK)
     _fill(segmentation, loaded.mask, facts.card)
     _setReference(segmentation, loaded.mask, facts)
     _sign(segmentation, loaded.report, facts)
     if loaded.uncertainty is not None:
         Uncertainty.addVolume(segmentation, loaded.uncertainty, loaded.ijkToRas)
-    Lesions.store(segmentation, Lesions.fromReport(loaded.report))
+    if facts.card.listsLesions:
+        Lesions.store(segmentation, Lesions.withAgreement(segmentation, Lesions.fromReport(loaded.report)))
     return segmentation
 
 
@@ -149,7 +153,7 @@ def _readMap(path: Path, mask) -> np.ndarray | None:
 
 def _newName(facts: RunFacts) -> str:
     """The name "<reference> - <model title>", [demo] for demo weights, and a number on repeats."""
-    base = f"{facts.referenceInput.name} - {facts.card.title}" + (" [demo]" if facts.card.isDemo else "")
+    base = f"{facts.referenceInput.name} - {facts.card.title}" + (DEMO_MARK if facts.card.isDemo else "")
     taken = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
     name, number = base, 1
     while name in taken:

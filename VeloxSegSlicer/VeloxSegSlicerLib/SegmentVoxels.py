@@ -66,9 +66,24 @@ def setLabel(segment, value: int) -> None:
 
 def fingerprint(segmentationNode) -> str:
     """Changes with any voxel of any segment."""
-    sums = []
-    for segmentId in segmentIds(segmentationNode):
-        voxels = voxelsOf(segmentationNode, segmentId)
-        corner = ",".join(f"{value:.3f}" for value in voxels.ijkToRas[:3, 3])
-        sums.append(f"{voxels.count}/{zlib.crc32(voxels.mask.tobytes())}/{corner}")
-    return " ".join(sums)
+    now = state(segmentationNode)
+    if now != _last[0]:
+        _last[:] = [now, " ".join(_sumOf(voxelsOf(segmentationNode, name)) for name in segmentIds(segmentationNode))]
+    return _last[1]
+
+
+def state(segmentationNode) -> tuple:
+    """Changes whenever segments or their voxels may have changed; quick, but not the same after loading a scene."""
+    images = [segmentationNode.GetBinaryLabelmapInternalRepresentation(name) for name in segmentIds(segmentationNode)]
+    # The segmentation's own time does not follow the voxels.
+    times = tuple(image.GetMTime() for image in images if image is not None)
+    return segmentationNode.GetID(), segmentationNode.GetSegmentation().GetMTime(), times
+
+
+# State of the segmentation that was looked at last, and its fingerprint: several parts of the panel ask in a row.
+_last: list = [(), ""]
+
+
+def _sumOf(voxels: Voxels) -> str:
+    corner = ",".join(f"{value:.3f}" for value in voxels.ijkToRas[:3, 3])
+    return f"{voxels.count}/{zlib.crc32(voxels.mask.tobytes())}/{corner}"
