@@ -97,7 +97,8 @@ def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
     mask = _readVolume(folder / "mask.nrrd", slicer.vtkMRMLLabelMapVolumeNode())
     if not Geometry.isSameGrid(Geometry.worldGrid(mask), facts.grid):
         raise VeloxSegError("RESULT_GRID")
-    found = set(np.unique(slicer.util.arrayFromVolume(mask)).tolist()) - {0}
+    voxels = slicer.util.arrayFromVolume(mask)
+    found = set(np.unique(voxels[_boxOf(voxels)]).tolist()) - {0}
     if not found <= {label.value for label in facts.card.labels}:
         raise VeloxSegError("RESULT_LABELS")
     return Loaded(
@@ -166,12 +167,24 @@ def _fill(segmentationNode, mask, card: ModelCard) -> None:
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     image = logic.CreateOrientedImageDataFromVolumeNode(mask)
     image.UnRegister(None)
+    # Every segment looks through the whole image: with 256 voxels a side Slicer would stand still for seconds.
+    box = _boxOf(slicer.util.arrayFromVolume(mask))
+    image.Crop([edge for part in reversed(box) for edge in (part.start, part.stop - 1)])
     logic.ImportLabelmapToSegmentationNode(image, segmentationNode)
     labels = {label.value: label for label in card.labels}
     segmentation = segmentationNode.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(index)
         Dressing.dress(segment, labels[segment.GetLabelValue()], card)
+
+
+def _boxOf(voxels: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest box (k, j, i) with all labels, the first voxel when there is none."""
+    box = []
+    for axis in range(3):
+        filled = np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis})))
+        box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 1))
+    return tuple(box)
 
 
 def _setReference(segmentationNode, mask, facts: RunFacts) -> None:
