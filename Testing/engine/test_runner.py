@@ -655,6 +655,16 @@ class TestLightness:
         )
         assert python(code).stdout == "set()\n"
 
+    def test_waiting_threads_leave_the_cores_to_others(self):
+        """Decided before torch is there; a person's own wish is kept."""
+        code = (
+            "import os, sys; from veloxseg import runner\n"
+            "runner.main([]); assert 'torch' not in sys.modules\n"
+            "os.write(2, os.environ['OMP_WAIT_POLICY'].encode())"
+        )
+        assert python(code).stderr.endswith("PASSIVE")
+        assert python("import os; os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'\n" + code).stderr.endswith("ACTIVE")
+
     def test_prints_of_libraries_do_not_reach_the_protocol(self):
         code = (
             "import os, sys; from veloxseg.runner import Events, private_stdout\n"

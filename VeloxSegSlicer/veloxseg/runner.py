@@ -274,6 +274,9 @@ def private_stdout() -> TextIO:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Read when torch loads. Threads that spin while they wait for each other cost a multiple of the time as soon as another
+    # program needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     stream = private_stdout()
     if len(arguments) != 1:
         error = VeloxSegError("REQUEST", reason=f"the path of one request.json or {SERVE} is needed")
