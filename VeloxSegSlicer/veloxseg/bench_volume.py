@@ -66,7 +66,8 @@ class Field:
         network = packages.build_network(self.package.card).eval()
         load_weights(network, load_file(self.package.folder / packages.WEIGHTS))
         inferer = SlidingWindowInferer(window, PUBLISHED_BATCH, OVERLAP, BLEND)
-        return lambda: inferer(self.volume[None], network)[0].argmax(0).byte()
+        # as argmax, which would need eight bytes for each voxel
+        return lambda: torch.gt(*inferer(self.volume[None], network)[0].flip(0)).byte()
 
     def _engine(self, network: windows.Network, window: Sequence[int]) -> torch.Tensor:
         labels = torch.empty(self.volume.shape[1:], dtype=torch.uint8)
@@ -88,11 +89,14 @@ def volume(threads: int, rounds: int, size: Sequence[int], body: float = 1.0, bu
     with bench_speed.torch_threads(threads), torch.inference_mode(), _neighbors(busy):
         ways = {way: field.labels_by(way) for way in (PLAIN, ENGINE)}
         comparisons = bench_speed.interleaved(ways, threads, rounds, labels.append)
-    differing = sum(int((one != labels[0]).sum()) for one in labels)
+    empty = torch.tensor(field.pad_values).reshape(-1, 1, 1, 1)
+    in_body = (field.volume != empty).any(dim=0)
+    inside, outside = (sum(int((one != labels[0])[where].sum()) for one in labels) for where in (in_body, ~in_body))
     notes = [
         f"{windows.count(size, pipeline.window_size(field.package.card), OVERLAP)} windows, overlap {OVERLAP}, {BLEND}; "
         f"{100 * body:g} % of the field is body; {busy} busy neighbor(s)",
-        f"labels that differ: {differing} of {labels[0].numel()} ({int((labels[0] > 0).sum())} not background)",
+        f"labels that differ: {inside} of {int(in_body.sum())} voxels that are not empty, {outside} of the others "
+        f"({int((labels[0] > 0).sum())} are not background)",
     ]
     title = f"{field.package.card['title']}, volume of {tuple(field.volume.shape)}"
     return bench_speed.report(title, threads, rounds, comparisons, notes)
@@ -117,38 +121,38 @@ def memory(threads: int, rounds: int, size: Sequence[int]) -> Report:
     """
     if not Path("/proc/self/clear_refs").exists():
         raise VeloxSegError("REQUEST", reason="bench memory needs Linux, which tells the peak memory of a process")
-    found = {way: [_in_child(way, threads, size) for _ in range(rounds)] for way in (PLAIN, ENGINE)}
+    found = {way: [_peaks_in_child(way, threads, size) for _ in range(rounds)] for way in (PLAIN, ENGINE)}
     comparisons = []
-    for number, what in enumerate(("whole volume", "beyond one window")):
-        first = [peaks[number] for peaks in found[PLAIN]]
-        for way, peaks in found.items():
-            own = [peak[number] for peak in peaks]
+    for number, what in enumerate(("all that is added", "beyond a volume of two windows")):
+        for way in found:
+            own, first = ([peak[number] for peak in found[name]] for name in (way, PLAIN))
             ratio = median(a / b for a, b in zip(first, own, strict=True))
             comparisons.append(Comparison(f"{way}: {what}", ratio, median(own), bench_speed.interquartile(own)))
     notes = ["in MiB of resident memory, not seconds; ratio: how many times less than MONAI's inferer"]
     return bench_speed.report(f"Extra peak memory, volume of {tuple(size)}", threads, rounds, comparisons, notes)
 
 
-def _in_child(way: str, threads: int, size: Sequence[int]) -> list[float]:
+def _peaks_in_child(way: str, threads: int, size: Sequence[int]) -> list[float]:
     code = f"from veloxseg import bench_volume; bench_volume.print_peaks({way!r}, {threads}, {tuple(size)!r})"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(finished.stdout.splitlines()[-1])
 
 
 def print_peaks(way: str, threads: int, size: Sequence[int]) -> None:
-    """Prints MiB that the labels of a volume add to this process: [all, above the peak of a volume of one window]."""
+    """Prints the MiB that labeling a volume of `size` adds to this process at most: to what is loaded before, and to
+    what labeling a volume of two windows takes, which is the network's own share."""
     torch.set_num_threads(threads)
     field = Field.make(size)
+    x, y, z = pipeline.window_size(field.package.card)
     compute = field.labels_by(way)
-    window = pipeline.window_size(field.package.card)
-    small = Field(field.package, repeated(field.volume, window), field.pad_values).labels_by(way)
+    compute_two = Field(field.package, repeated(field.volume, (x, y, z + z // 2)), field.pad_values).labels_by(way)
     loaded = _resident("VmRSS")
     with torch.inference_mode():
-        small()
-        one_window = _resident("VmHWM")
+        compute_two()
+        two_windows = _resident("VmHWM")
         compute()
     peak = _resident("VmHWM")
-    print(json.dumps([(peak - loaded) / MIB, (peak - one_window) / MIB]))
+    print(json.dumps([(peak - loaded) / MIB, (peak - two_windows) / MIB]))
 
 
 def _resident(kind: str) -> int:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from threading import Lock
 
 import torch
 
@@ -23,6 +22,8 @@ GAUSSIAN_SIGMA = 0.125  # of the window's length, as MONAI's default
 SMALLEST_WEIGHT = 1e-3
 LARGEST_BATCH = 8  # windows that a GPU gets at once; more fill its memory without using it better
 MEMORY_SHARE = 0.5  # of the GPU's free memory
+SAMPLE_STEP = 16
+BACKGROUND = 20.0  # how far the logit of class 0 lies above the others in a window that is empty
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -130,9 +131,9 @@ def slabs(
     network: (B, C, *window) on `device` -> (B, outputs, *window), called from several threads. Where it has a true
     attribute `relative`, its class 0 is all zero and K is one less than `outputs`; otherwise the two are equal.
     pad_values: one value per channel, that of empty space. Volumes smaller than the window are padded with it, and
-    windows that hold nothing else share one computation. `progress(done, total)` is called before the first and after
-    every window. Raises CANCELLED as soon as `cancelled()` is true between two windows. Both are called in the
-    caller's thread.
+    windows that hold nothing else are not computed but count as background: no voxel of a body lies in one.
+    `progress(done, total)` is called before the first and after every window. Raises CANCELLED as soon as `cancelled()`
+    is true between two windows. Both are called in the caller's thread.
 
     `workers` windows are computed at the same time, on the CPU by default one for every thread of torch; these and the
     caller have one thread each then. Everywhere but on the CPU it is one, of `batch` windows, by default as many as
@@ -142,7 +143,7 @@ def slabs(
     padded, inner = pad_to_window(volume.float(), window, pad_values)
     starts = [_axis_starts(size, length, overlap) for size, length in zip(padded.shape[1:], window, strict=True)]
     corners = list(itertools.product(*starts))
-    computing = Computing(network, padded, window, pad_values, torch.device(device))
+    computing = Computing(network, padded, window, pad_values, outputs, torch.device(device))
     weights = importance(tuple(window), blend).to(device)
     sums = torch.zeros((outputs - computing.first, window[0], *padded.shape[2:]), device=device)
     progress(0, len(corners))
@@ -181,13 +182,21 @@ class Computing:
     """The windows of one volume through a network. `first` is the first class that the network tells apart."""
 
     def __init__(
-        self, network: Network, volume: torch.Tensor, window: Sequence[int], pad_values: Sequence[float], device: torch.device
+        self,
+        network: Network,
+        volume: torch.Tensor,
+        window: Sequence[int],
+        pad_values: Sequence[float],
+        outputs: int,
+        device: torch.device,
     ) -> None:
         self.first = int(getattr(network, "relative", False))
         self._network, self._volume, self._window, self._device = network, volume, window, device
         self._pad_values = pad_values
-        self._empty: torch.Tensor | None = None
-        self._lock = Lock()
+        logits = torch.zeros(outputs)
+        logits[0] = BACKGROUND
+        relative = logits[self.first :] - BACKGROUND * self.first
+        self._background = relative.view(-1, 1, 1, 1).expand(-1, *window).to(device)
 
     def logits(
         self, corners: Sequence[tuple[int, ...]], workers: int | None, batch: int | None
@@ -232,20 +241,19 @@ class Computing:
         empty = [self._is_empty(patch) for patch in patches]
         filled = [patch for patch, nothing in zip(patches, empty) if not nothing]
         computed = iter(self._run(filled) if filled else ())
-        return [self._logits_of_empty(patch) if nothing else next(computed) for patch, nothing in zip(patches, empty)]
+        return [self._background if nothing else next(computed) for nothing in empty]
 
     def _patch(self, corner: tuple[int, ...]) -> torch.Tensor:
         place = (slice(first, first + length) for first, length in zip(corner, self._window, strict=True))
         return self._volume[(slice(None), *place)].contiguous()
 
     def _is_empty(self, patch: torch.Tensor) -> bool:
-        return all((channel == value).all() for channel, value in zip(patch, self._pad_values, strict=True))
+        # few voxels tell most windows apart
+        few = patch[(slice(None), *[slice(None, None, SAMPLE_STEP)] * 3)]
+        return self._is_padding(few) and self._is_padding(patch)
 
-    def _logits_of_empty(self, patch: torch.Tensor) -> torch.Tensor:
-        with self._lock:
-            if self._empty is None:
-                self._empty = self._run([patch])[0]
-            return self._empty
+    def _is_padding(self, patch: torch.Tensor) -> bool:
+        return all((channel == value).all() for channel, value in zip(patch, self._pad_values, strict=True))
 
     def _run(self, patches: Sequence[torch.Tensor]) -> torch.Tensor:
         """(B, K, *window) on the device; a GPU still works on it when this returns."""
