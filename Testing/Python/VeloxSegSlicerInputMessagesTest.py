@@ -408,7 +408,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
     def test_veryLarge(self):
         with mock.patch.object(Computer, "freeMemory", return_value=int(0.001 * GIGABYTE)):
             self.choose("brain-regions", T1=fixtures.sphereVolume("T1"))
-            text = "This image has 24 x 26 x 28 voxels. About 1 min and 0.0 GB of memory; 0.0 GB is free."
+            text = "This image has 24 x 26 x 28 voxels. About 1 min and 0.5 GB of memory; 0.0 GB is free."
             self.assertTold(text, ["Use Region", "Use Fast", "Continue"], blocks=False)
             self.press("Use Region")
             self.assertIsNotNone(self.ui.regionSelector.currentNode())

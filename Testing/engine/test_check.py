@@ -57,4 +57,4 @@ def test_an_old_driver_is_named(monkeypatch):
     monkeypatch.setattr(check, "time_window", lambda device: 0.5)
     found = check.examine()
     assert (found.is_cpu, found.cuda_build, found.obstacle) == (True, "12.4", "driver")
-    assert "11040" in found.detail and "more" not in found.detail
+    assert "11.4" in found.detail and "more" not in found.detail

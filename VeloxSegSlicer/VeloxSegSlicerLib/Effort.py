@@ -16,6 +16,8 @@ CHECK_WINDOW_VOXELS = 96**3
 # Until this computer was checked: a desktop without a usable graphics card.
 DEFAULT_CHECK_SECONDS = 1.0
 FLOAT = 4
+ENGINE_BYTES = 500_000_000
+"""Python with torch, scipy and SimpleITK before it reads an image."""
 # Told when less memory than this is left, or when it takes longer.
 SPARE_MEMORY = 0.2
 LONG_SECONDS = 240
@@ -45,8 +47,9 @@ def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: floa
     windows = _windowCount(card, np.minimum(computed, working), overlap)
     window = int(np.prod(_windowSize(card)))
     classes = len(card.labels) + 1
-    # Channels on the working grid, their source and copy; class maps and their weights; mask and maps on the reference grid.
-    memory = stored + FLOAT * (
+    # The engine itself; channels on the working grid, their source and copy; class maps and their weights; mask and maps
+    # on the reference grid.
+    memory = ENGINE_BYTES + stored + FLOAT * (
         max(voxels.values())
         + int(np.prod(working)) * (len(card.roles) + 1)
         + int(np.prod(np.minimum(computed, working))) * (2 * classes + 1)

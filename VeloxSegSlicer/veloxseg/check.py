@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from veloxseg.devices import Device
 
 REPEATS = 3
-OLD_DRIVER = "driver on your system is too old"
 NO_KERNEL = ("no kernel image", "not compiled with", "invalid device function")
 
 
@@ -50,8 +49,8 @@ def examine() -> Finding:
     from veloxseg import devices
 
     device = devices.choose("auto")
-    detail = _driver_complaint()
-    obstacle = "driver" if detail else None
+    problem = devices.driver_problem()
+    obstacle, detail = (None, "") if problem is None else ("driver", problem.text)
     try:
         seconds = time_window(device)
     except RuntimeError as error:
@@ -77,19 +76,6 @@ def time_window(device: Device) -> float:
             float(network(image).sum())
         seconds.append(time.perf_counter() - begun)
     return median(seconds[1:])
-
-
-def _driver_complaint() -> str:
-    """What torch says about a driver that is too old, "" otherwise."""
-    import torch
-
-    if torch.version.cuda is None or torch.cuda.is_available():
-        return ""
-    try:
-        torch.cuda.init()
-    except RuntimeError as error:
-        return str(error).splitlines()[0] if OLD_DRIVER in str(error) else ""
-    return ""
 
 
 def _network() -> nn.Module:
