@@ -85,7 +85,7 @@ def test_uncertainty(widget, measured):
     card = next(card for card in widget.panel.catalogue.cards if card.content.get("sampling"))
     fixtures.chooseTask(widget, card.taskId)
     combo = widget.ui.modelComboBox
-    combo.setCurrentIndex(combo.findData(card.id))
+    combo.setCurrentIndex(combo.findData(card.key))
     combo.activated.emit(combo.currentIndex)
     fixtures.softDisk("IMG_1", size=(120, 90), radius=25, disk=(90, 45, 35), ground=(225, 180, 160))
     assert fixtures.waitFor(lambda: widget.ui.segmentButton.enabled), widget.ui.stageLabel.text
