@@ -1,4 +1,4 @@
-# make demo    set up, then the main job: open a real head and three phantoms in the panel, segment, save pictures
+# make demo    set up, then the main job: open a real head and four phantoms in the panel, segment, save pictures
 # make test    set up if needed, then style and the whole test suite
 # make screenshots    renew the pictures of the README from the demo
 
@@ -24,6 +24,12 @@ screenshots: demo
 	cp demo/head-neck/slices.png Screenshots/head-neck-slices.png
 	cp demo/brain-tumor/slices.png Screenshots/brain-tumor-slices.png
 	cp demo/three-d.png Screenshots/three-d.png
+	cp demo/overview.png Screenshots/brain-regions.png
+	cp demo/petct/overview.png Screenshots/petct-lesions.png
+	cp demo/head-neck/overview.png Screenshots/head-neck.png
+	cp demo/brain-tumor/overview.png Screenshots/brain-tumor.png
+	cp demo/skin/overview.png Screenshots/skin-lesion.png
+	cp demo/skin/uncertainty.png Screenshots/skin-uncertainty.png
 
 setup: $(READY)
 

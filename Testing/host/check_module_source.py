@@ -24,13 +24,21 @@ _SHARED_DEFAULT = {
 }
 
 
+# Objects that end with their last Python reference, unless they have a Qt parent.
+_SHORT_LIVED = ("QTimer", "QProcess", "QDialog", "QFileDialog", "QShortcut")
+# Methods of Qt objects that people call with keywords in PySide6.
+_WITHOUT_KEYWORDS = ("findChild", "findChildren", "addWidget", "addItem", "insertItem", "setData", "singleShot", "addRow")
+_THREADS = ("threading", "concurrent", "multiprocessing")
+
+
 def _isQt(node):
     return isinstance(node, ast.Name) and node.id in ("qt", "ctk")
 
 
 class _Finder(ast.NodeVisitor):
-    def __init__(self, fileName):
+    def __init__(self, fileName, source):
         self.fileName = fileName
+        self.source = source
         self.findings = []
 
     def _add(self, node, text):
@@ -48,8 +56,36 @@ class _Finder(ast.NodeVisitor):
             self._add(node, f"import of {name}: Slicer has qt and ctk only")
         if name.split(".")[0] == "slicerhost":
             self._add(node, "import of the test host")
+        if name == "__feature__":
+            self._add(node, "snake_case and true_property exist in PySide6 only")
+        if name.split(".")[0] in _THREADS:
+            self._add(node, f"import of {name}: MRML and widgets must not be touched from a thread")
+
+    def visit_FunctionDef(self, node):
+        for name, assignment in self._newObjects(node):
+            uses = [found for found in ast.walk(node) if isinstance(found, ast.Name) and found.id == name]
+            methods = [found.value for found in ast.walk(node) if isinstance(found, ast.Attribute)]
+            if all(use in methods or isinstance(use.ctx, ast.Store) for use in uses):
+                self._add(assignment, f"{name} ends with this function: keep a reference or give it a parent")
+        self.generic_visit(node)
+
+    def _newObjects(self, function):
+        """(name, assignment) of local objects without a parent that Python would delete at the end."""
+        made = [f"{module}.{name}()" for module in ("qt", "ctk") for name in _SHORT_LIVED]
+        for node in ast.walk(function):
+            isLocal = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            if isLocal and ast.unparse(node.value) in made:
+                yield node.targets[0].id, node
+
+    def visit_Assign(self, node):
+        isPair = isinstance(node.targets[0], (ast.Tuple, ast.List))
+        if isPair and isinstance(node.value, ast.Call) and "QFileDialog.get" in ast.unparse(node.value.func):
+            self._add(node, "QFileDialog gives the file name alone in PythonQt, a pair in PySide6")
+        self.generic_visit(node)
 
     def visit_Attribute(self, node):
+        if ast.unparse(node) == "sys.executable" and "PythonSlicer" not in self.source:
+            self._add(node, "sys.executable is Slicer itself: look for PythonSlicer first")
         names = ast.unparse(node).split(".")
         if _isQt(node.value) and node.attr in ("Signal", "Slot"):
             self._add(node, f"qt.{node.attr}: own signals and slots cannot be declared as in PySide6")
@@ -61,7 +97,7 @@ class _Finder(ast.NodeVisitor):
         function = node.func
         if isinstance(function, ast.Name) and function.id == "isinstance" and len(node.args) == 2:
             self._checkIsInstance(node)
-        if isinstance(function, ast.Name) and function.id == "str" and node.args:
+        if isinstance(function, ast.Name) and function.id in ("str", "bytes") and node.args:
             self._checkBytesAsText(node.args[0])
         if isinstance(function, ast.Attribute):
             self._checkMethod(node, function)
@@ -98,6 +134,8 @@ class _Finder(ast.NodeVisitor):
                 node,
                 f"keyword arguments of {ast.unparse(function)}: set the properties after the construction",
             )
+        if function.attr in _WITHOUT_KEYWORDS and node.keywords:
+            self._add(node, f"keyword arguments of {function.attr}(): PythonQt takes them by position only")
         if function.attr in _SHARED_DEFAULT and ast.unparse(function.value) in ("slicer.util", "util"):
             isNamed = any(keyword.arg in ("properties", None) for keyword in node.keywords)
             if not isNamed and len(node.args) < _SHARED_DEFAULT[function.attr]:
@@ -118,7 +156,7 @@ class _Finder(ast.NodeVisitor):
 
 def checkSource(source, fileName="<source>"):
     """Returns a list of texts "file:line: what is wrong"; empty when nothing was found."""
-    finder = _Finder(fileName)
+    finder = _Finder(fileName, source)
     finder.visit(ast.parse(source, fileName))
     return finder.findings
 

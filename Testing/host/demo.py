@@ -1,6 +1,6 @@
 """The main job, as a person does it: open the panel, load a sample, press Segment, look at the result.
 
-    make demo        writes demo/ (real MNI152 head) and demo/petct/, head-neck/, brain-tumor/ (synthetic phantoms)
+    make demo        writes demo/ (real MNI152 head) and demo/petct/, head-neck/, brain-tumor/, skin/ (synthetic phantoms)
 
 Every step goes through the buttons of the unmodified module in the test host; numbers are printed as they are measured.
 """
@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from PIL import Image
 
 import slicerhost
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 280
 PANEL_SIZE = (440, 960)
+VIEWS_WIDTH = 1000
+GAP = 8
+BACKGROUND = (40, 40, 40)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ TASKS = (
     Task("petct-lesions", "petct", "petct"),
     Task("head-neck-tumors", "head-neck", "head-neck-petct"),
     Task("brain-tumor", "brain-tumor", "brain-tumor-mri"),
+    Task("skin-lesion-photo", "skin", "dermoscopy"),
 )
 
 
@@ -80,7 +85,7 @@ def demonstrate(task: Task, folder: Path, outer, panel) -> None:
     if node is None:
         raise DemoError(f"no result: {panel.ui.logTextEdit.plainText}")
     save(folder, outer, panel, node)
-    report(task, node)
+    report(task, panel, node)
     print(f"  files: {folder}")
 
 
@@ -102,26 +107,58 @@ def press(button, isDone, panel) -> float:
 
 
 def save(folder: Path, outer, panel, node) -> None:
-    """Panel, slice views, 3D view, segmentation and table as files."""
+    """Panel, views, all of them in one picture, segmentation and table as files; of an ensemble also its uncertainty."""
     import slicer
 
+    isPhoto = panel.card.roles[0].kind == "photo"
+    views = ("Red",) if isPhoto else ("Red", "Green", "Yellow")
+    slicer.app.processEvents()
+    outer.resize(PANEL_SIZE[0], max(PANEL_SIZE[1], outer.heightForWidth(PANEL_SIZE[0])))
     slicerhost.grabWidget(outer, folder / "panel.png")
-    slicerhost.grabSliceViews(folder / "slices.png")
-    panel.ui.show3DButton.click()
-    slicerhost.grab3DView(folder / "three-d.png")
+    slicerhost.grabSliceViews(folder / "slices.png", views, annotate=not isPhoto)
+    pictures = ["slices.png"]
+    if isPhoto:
+        panel.ui.overlayCheckBox.click()
+        slicerhost.grabSliceViews(folder / "uncertainty.png", views, annotate=False)
+        panel.ui.overlayCheckBox.click()
+        pictures.append("uncertainty.png")
+    else:
+        panel.ui.show3DButton.click()
+        slicerhost.grab3DView(folder / "three-d.png")
+        pictures.append("three-d.png")
+    overview(folder, pictures)
     if not slicer.util.saveNode(node, str(folder / "segmentation.seg.nrrd"), {}):
         raise DemoError("the segmentation could not be saved")
     panel.results.lesions.saveCsv(folder / "measures.csv")
 
 
-def report(task: Task, node) -> None:
+def overview(folder: Path, pictures: list[str]) -> None:
+    """The panel with the pictures of the views beside it, one below the other."""
+    panel, *views = [Image.open(folder / name).convert("RGB") for name in ("panel.png", *pictures)]
+    views = [view.resize((VIEWS_WIDTH, round(view.height * VIEWS_WIDTH / view.width))) for view in views]
+    if all(view.width / view.height < 1.5 for view in views):
+        views = [view.resize((VIEWS_WIDTH // 2, round(view.height / 2))) for view in views]
+    height = max(panel.height, sum(view.height for view in views) + GAP * (len(views) - 1))
+    whole = Image.new("RGB", (panel.width + GAP + max(view.width for view in views), height), BACKGROUND)
+    whole.paste(panel, (0, 0))
+    top = 0
+    for view in views:
+        whole.paste(view, (panel.width + GAP, top))
+        top += view.height + GAP
+    whole.save(folder / "overview.png")
+
+
+def report(task: Task, panel, node) -> None:
     from VeloxSegSlicerLib import Facts, Statistics
 
     print(f"  device: {Facts.fact(node, 'Device')}")
     stages = json.loads(Facts.fact(node, "StageSeconds"))
     print("  stages: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
+    isPhoto = Facts.fact(node, "Kind") == Facts.PHOTO
     for entry in Statistics.measure(node):
-        print(f"    {entry.name:<22} {entry.volumeMl:9.1f} ml")
+        print(f"    {entry.name:<22} " + (f"{entry.voxels:9} px" if isPhoto else f"{entry.volumeMl:9.1f} ml"))
+    if isPhoto:
+        print(f"  {panel.ui.agreementLabel.text}")
     print(f"  {truthLine(task, node)}")
 
 
@@ -153,13 +190,18 @@ def labels(node, shape):
 
 
 def phantomTruth(kind):
+    import numpy as np
     import SimpleITK as sitk
 
     from veloxseg import phantoms
     from VeloxSegSlicerLib import Samples
 
-    label = phantoms.generate_case(kind, Samples.PHANTOM_SEED).label
-    return sitk.GetArrayFromImage(label), "synthetic phantom, truth known exactly"
+    phantom = next(phantom for phantom in Samples.PHANTOMS if phantom.kind == kind)
+    case = phantoms.generate_case(kind, phantom.seed)
+    truth = sitk.GetArrayFromImage(case.mask if phantom.isPhoto else case.label)
+    if phantom.isPhoto:
+        truth = (truth[None] > 0).astype(np.uint8)  # a picture is one slice for Slicer
+    return truth, "synthetic phantom, truth known exactly"
 
 
 def atlasTruth(node):

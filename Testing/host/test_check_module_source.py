@@ -22,6 +22,15 @@ TRAPS = {
     "bytes as text": "str(process.readAllStandardOutput())",
     "bytes in a text": "f'{process.readAllStandardError()}'",
     "shared dictionary": "slicer.util.loadVolume(path)",
+    "raw bytes": "bytes(process.readAllStandardOutput())",
+    "feature": "from __feature__ import snake_case",
+    "thread": "import threading",
+    "pool": "from concurrent.futures import ThreadPoolExecutor",
+    "own program": "command = [sys.executable, '-m', 'engine']",
+    "pair of a file dialog": "path, kind = qt.QFileDialog.getOpenFileName(None, 'a')",
+    "keyword of a method": "root.findChildren(qt.QWidget, options=qt.Qt.FindDirectChildrenOnly)",
+    "lost timer": "def f():\n    timer = qt.QTimer()\n    timer.start(100)",
+    "lost dialog": "def f():\n    dialog = qt.QDialog()\n    dialog.show()",
 }
 
 GOOD = """
@@ -37,6 +46,16 @@ slicer.util.loadVolume(path, {"show": False})
 slicer.util.saveNode(node, path, {})
 size = qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Preferred)
 isinstance(node, slicer.vtkMRMLVolumeNode)
+path = qt.QFileDialog.getOpenFileName(None, "a")
+program = shutil.which("PythonSlicer") or sys.executable
+def newTimer(self):
+    timer = qt.QTimer()
+    timer.start(100)
+    other = qt.QTimer()
+    self._other = other
+    child = qt.QTimer(self.widget)
+    child.start(100)
+    return timer
 """
 
 

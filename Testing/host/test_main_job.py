@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-FILES = ("panel.png", "slices.png", "three-d.png", "segmentation.seg.nrrd", "measures.csv")
+FILES = ("panel.png", "slices.png", "overview.png", "segmentation.seg.nrrd", "measures.csv")
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,9 @@ def demo(tmp_path_factory):
 @pytest.mark.slow
 def test_every_task_leaves_its_files(demo):
     folder, _ = demo
-    for part in (folder, folder / "petct", folder / "head-neck", folder / "brain-tumor"):
-        assert all((part / name).stat().st_size > 500 for name in FILES)
+    for part in (folder, folder / "petct", folder / "head-neck", folder / "brain-tumor", folder / "skin"):
+        own = "uncertainty.png" if part.name == "skin" else "three-d.png"
+        assert all((part / name).stat().st_size > 500 for name in (*FILES, own))
 
 
 @pytest.mark.slow
@@ -42,9 +43,9 @@ def test_overlay_is_seen_in_every_slice_view_of_the_head(demo):
 @pytest.mark.slow
 def test_printed_report_tells_device_stages_and_scores(demo):
     _, printed = demo
-    assert len(re.findall(r"device: \S+", printed)) == 4
-    assert len(re.findall(r"stages: reading [\d.]+ s, .*computing [\d.]+ s", printed)) == 4
-    assert len(re.findall(r"Dice [\d.]+ \(synthetic phantom", printed)) == 3
+    assert len(re.findall(r"device: \S+", printed)) == 5
+    assert len(re.findall(r"stages: reading [\d.]+ s, .*computing [\d.]+ s", printed)) == 5
+    assert len(re.findall(r"Dice [\d.]+ \(synthetic phantom", printed)) == 4
     atlas = re.search(r"Dice ([\d.]+) \(AAL", printed)
     assert "AAL atlas is absent" in printed or float(atlas[1]) > 0.75
 
