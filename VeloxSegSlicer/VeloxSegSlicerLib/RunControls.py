@@ -49,8 +49,10 @@ class RunControls:
         for quality, button in self._buttons.items():
             button.enabled = isFree and offers
             button.checked = parameters is not None and parameters.quality == quality
-            button.text = _withTime(quality.label(), seconds.get(quality))
-            button.toolTip = quality.tip(card) if offers else _("This model has one way of computing only.")
+            tip = quality.tip(card) if offers else _("This model has one way of computing only.")
+            button.toolTip = " ".join(part for part in (tip, _time(seconds.get(quality))) if part)
+        self._ui.timeLabel.text = _time(seconds.get(parameters.quality)) if parameters is not None else ""
+        self._ui.timeLabel.setVisible(bool(self._ui.timeLabel.text))
         self._showUncertainty(card, isFree)
         hasOverlap = card is not None and "overlap" in Quality.BALANCED.request(card)
         hasEnsemble = card is not None and "members" in Quality.BALANCED.request(card)
@@ -82,6 +84,6 @@ class RunControls:
             self._parameters.uncertainty = self._ui.uncertaintyCheckBox.checked
 
 
-def _withTime(label: str, seconds: float | None) -> str:
-    """The label, with the time below it where it is known."""
-    return label if seconds is None else f"{label}\n{Times.inWords(seconds)}"
+def _time(seconds: float | None) -> str:
+    """The time of a run as a sentence, "" where it is not known."""
+    return "" if seconds is None else _("Takes {time} on this computer.").format(time=Times.inWords(seconds))
