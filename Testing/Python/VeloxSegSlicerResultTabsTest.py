@@ -12,7 +12,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Facts, Highlight, Lesions, Previous
+from VeloxSegSlicerLib import Details, Facts, Highlight, Lesions, Previous
 
 BALLS = (((-30, 0, 0), 15.0, 10.0), ((30, 10, 0), 10.0, 8.0), ((0, -30, 20), 6.0, 9.0))
 INCLUDE, REVIEWED, VOLUME = 1, 2, 3
@@ -263,6 +263,11 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.assertIn("Fake device", self.ui.detailsBrowser.plainText)
         self.ui.copyDetailsButton.click()
         self.assertIn("Weights (SHA-256): 0123456789ab", qt.QApplication.clipboard().text())
+
+    def test_detailsSayWhatWasAccepted(self):
+        node = self.segmentBalls()
+        node.SetAttribute("VeloxSeg.Accepted", '[["ROLE_UNIT", "PET"]]')
+        self.assertIn("PET is no SUV and was scaled so that the body's mean is 1", Details.text(node))
 
     def test_demoMarkOfAReplacedSegmentation(self):
         foreign = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "By hand")

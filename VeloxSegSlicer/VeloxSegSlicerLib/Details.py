@@ -5,7 +5,7 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from . import Facts
+from . import Facts, InputOptions
 
 
 def entries(segmentationNode) -> list[tuple[str, str]]:
@@ -34,7 +34,7 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
         (_("Seconds"), _pairs(json.loads(fact("StageSeconds") or "{}"))),
         (_("Software"), _pairs(json.loads(fact("Versions") or "{}"))),
         (_("Retries and notes"), " ".join(note.get("text", "") for note in json.loads(fact("Notes") or "[]"))),
-        (_("Accepted warnings"), ", ".join(f"{code} ({role})" for code, role in json.loads(fact("Accepted") or "[]"))),
+        (_("Accepted warnings"), "; ".join(InputOptions.acceptedText(*pair) for pair in json.loads(fact("Accepted") or "[]"))),
     ]
     return [(title, value) for title, value in found if value]
 

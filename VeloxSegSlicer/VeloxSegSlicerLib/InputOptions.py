@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from slicer.i18n import tr as _
+
 OVERLAP = "ROLE_OVERLAP"
 MODALITY = "ROLE_MODALITY"
 ACTIVITY = "ROLE_UNIT"
@@ -28,3 +30,15 @@ class InputOptions:
     def accepts(self, code: str) -> bool:
         """Whether the message of a code was accepted for any role."""
         return any(code == accepted for accepted, _role in self.accepted)
+
+
+def acceptedText(code: str, role: str) -> str:
+    """What was accepted, in words, for the sheet of a result."""
+    words = {
+        OVERLAP: _("{role} overlaps little with the reference"),
+        MODALITY: _("{role} has another modality"),
+        ACTIVITY: _("{role} is no SUV and was scaled so that the body's mean is 1"),
+        UNIT_UNKNOWN: _("{role} has no stored unit and counts as SUV"),
+        LARGE: _("the image is large for this computer"),
+    }
+    return words.get(code, code).format(role=role)
