@@ -24,6 +24,7 @@ def train(
     data: Path = Path("data/skin"),
     runs: Path = Path("runs/questions"),
     scale: Literal["quick", "full"] = "quick",
+    seeds: tuple[int, ...] = (),
     cpu_bfloat16: bool = False,
 ) -> str:
     """What takes trainings; runs that are finished are not trained again.
@@ -34,19 +35,21 @@ def train(
         data: prepared photos.
         runs: folder of the runs.
         scale: quick: minutes per row on a CPU core; full: the published size.
+        seeds: of the trainings of each row; those of the scale when not given.
         cpu_bfloat16: half precision on the CPU, see train.py.
     """
-    return variants.answer(question, variants.SCALES[scale], data, runs, cpu_bfloat16)
+    return variants.answer(question, variants.SCALES[scale], seeds or None, data, runs, cpu_bfloat16)
 
 
-def steps(run: Path, photos: int = 24) -> str:
+def steps(run: Path, photos: int | None = 24, fewest: bool = False) -> str:
     """Dice of one member against steps, for DDIM, DPM-Solver++ and DDPM.
 
     Args:
         run: a run of train.py skin-nca.
-        photos: how many test photos.
+        photos: how many test photos; None: all.
+        fewest: DDIM with 1 to 8 steps only.
     """
-    return sampling.steps(run, photos)
+    return sampling.steps(run, photos, fewest)
 
 
 def ensemble(run: Path, photos: int | None = None) -> str:
@@ -69,7 +72,7 @@ def strata(runs: list[Path]) -> str:
 
 
 def naive(run: Path, photos: int = 4, members: int = 1) -> str:
-    """The shipped ensemble against every step of the diffusion with every cell computed.
+    """One call and the usual few against every step of the diffusion with every cell computed.
 
     Args:
         run: a run of train.py skin-nca.

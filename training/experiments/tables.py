@@ -21,11 +21,11 @@ class Row:
     more: dict[str, str] = field(default_factory=dict)
 
 
-def against_first(rows: Sequence[Row], spread: float = 0.0) -> str:
+def against_first(rows: Sequence[Row], spread: float | None = 0.0) -> str:
     """Markdown: each row's mean Dice, its difference from the first row's on the same cases, and a verdict.
 
-    spread: how far two trainings that differ in nothing but the seed lie apart. A difference is noise when its 95 % interval
-    holds 0 or when it is not larger than that.
+    spread: how far two trainings that differ in nothing but the seed lie apart, None where nobody knows. A difference is noise
+    when its 95 % interval holds 0 or when it is not larger than that.
     """
     first = rows[0]
     lines = []
@@ -33,8 +33,9 @@ def against_first(rows: Sequence[Row], spread: float = 0.0) -> str:
         found = paired(first.dice, row.dice, SEED)
         same = row is first
         low, high = found.interval_95 or (0.0, 0.0)
-        noise = low <= 0 <= high or abs(found.difference) <= spread
-        verdict = "" if same else "noise" if noise else "better" if found.difference > 0 else "worse"
+        noise = low <= 0 <= high or (spread is not None and abs(found.difference) <= spread)
+        sign = "better" if found.difference > 0 else "worse"
+        verdict = "" if same else "noise" if noise else sign if spread is not None else f"{sign}, unless by the seed"
         change = "" if same else f"{found.difference:+.3f} [{low:+.3f}, {high:+.3f}]"
         lines.append([row.name, *row.more.values(), mean(row.dice), change, verdict])
     return markdown(["", *first.more, "Dice [95 %]", "difference from the first row", "verdict"], lines)

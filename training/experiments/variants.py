@@ -29,13 +29,12 @@ class Scale:
     size: int
     steps: int
     seeds: tuple[int, ...]
-    attention_seeds: tuple[int, ...]
     members: int
 
 
 SCALES = {
-    "quick": Scale("small", "compact", 48, 300, (1, 2), (1,), 4),
-    "full": Scale("multi", "multi", 256, 100_000, (1, 2, 3), (1, 2, 3), 10),
+    "quick": Scale("small", "compact", 48, 300, (1, 2), 4),
+    "full": Scale("multi", "multi", 256, 100_000, (1, 2, 3), 10),
 }
 
 
@@ -75,11 +74,10 @@ QUESTIONS: dict[Question, Callable[[NCAConfig], dict[str, Variant]]] = {
 }  # fmt: skip
 
 
-def answer(question: Question, scale: Scale, data: Path, runs: Path, cpu_bfloat16: bool) -> str:
+def answer(question: Question, scale: Scale, seeds: tuple[int, ...] | None, data: Path, runs: Path, cpu_bfloat16: bool) -> str:
     """Trains what is not trained yet, one run after the other, and returns the table. Raises what `train.train` raises."""
-    wide = question == "attention"
-    base = NCAConfig(**PRESETS[scale.attention_preset if wide else scale.preset] | {"prediction": "v"})
-    seeds = scale.attention_seeds if wide else scale.seeds
+    base = NCAConfig(**PRESETS[scale.attention_preset if question == "attention" else scale.preset] | {"prediction": "v"})
+    seeds = seeds or scale.seeds
     rows, spreads = [], []
     for name, variant in QUESTIONS[question](base).items():
         trained = [_trained(variant, seed, scale, data, runs, cpu_bfloat16) for seed in seeds]
@@ -92,11 +90,12 @@ def answer(question: Question, scale: Scale, data: Path, runs: Path, cpu_bfloat1
                 "CPU minutes": f"{np.mean([_minutes(run) for run in trained]):.1f}",
                 "each seed": ", ".join(f"{value:.3f}" for value in means)}  # fmt: skip
         rows.append(tables.Row(name, dice.mean(axis=0), more))
-    apart = f"{max(spreads):.3f}" if len(seeds) > 1 else "unknown"
+    spread = max(spreads) if len(seeds) > 1 else None
+    apart = "unknown" if spread is None else f"{spread:.3f}"
     note = (f"n = {len(chosen)} test photos, {scale.members} members, {scale.size} px, {scale.steps} steps, "
             f"seeds {', '.join(map(str, seeds))}; Dice is the mean over the seeds; largest difference of two seeds of one row: "
             f"{apart}")  # fmt: skip
-    return f"{tables.against_first(rows, max(spreads))}\n\n{note}"
+    return f"{tables.against_first(rows, spread)}\n\n{note}"
 
 
 def _trained(variant: Variant, seed: int, scale: Scale, data: Path, runs: Path, cpu_bfloat16: bool) -> Path:
