@@ -40,7 +40,7 @@ case "${1:-}" in
       --data.drop-modality 0 --validate-every 110 --steps 990 $light
     $python training/train.py brain-regions --run runs/brain-regions --device cpu
     photos=(--device cpu --data.folder data/skin --data.size 64)
-    # half precision for processors with AMX; without --cpu-bfloat16 a step takes nearly twice as long
+    # half precision for processors with AMX; leave --cpu-bfloat16 away elsewhere
     $python training/train.py skin-nca --run runs/skin-nca "${photos[@]}" --steps 2800 --validate-every 400 --cpu-bfloat16
     photos+=(--card training/cards/skin-lesion-veloxseg-demo.json --validate-every 700)
     $python training/train.py skin-veloxseg --run runs/skin-veloxseg "${photos[@]}" --steps 5600 $light

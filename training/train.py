@@ -134,7 +134,7 @@ CONFIGS = {
                                       depths=(1, 1, 1, 1), min_dim_group=(4, 8, 8, 16), min_dim_head=(4, 4, 8, 8),
                                       min_big_window_sizes=((2, 2, 2),) * 4),
                        steps=80, learning_rate=2e-3, checkpoint_every=20, validate_every=40)),
-    "skin-smoke": ("The same for photos: a tiny cellular automaton on ten phantoms (synthetic), in half a minute",
+    "skin-smoke": ("The same for photos: a tiny cellular automaton on ten phantoms (synthetic)",
                    replace(SKIN, run=Path("runs/skin-smoke"), data=PhotosSettings(Path("runs/skin-smoke/data"), size=64),
                            network="nca", nca=NCAConfig(channels=16, hidden=32, levels=2, steps=6), steps=40,
                            learning_rate=4e-3, weight_decay=0.0, checkpoint_every=20, validate_every=20)),
