@@ -22,6 +22,7 @@ def widget(module, tmp_path):
     yield widget
     current = slicer.modules.VeloxSegSlicerWidget
     current.panel.sceneWillClose()
+    current.panel.batch.abandon()
     slicer.modules.veloxsegslicer.widgetRepresentation().exit()
     assert fixtures.jobFolders() == []
 

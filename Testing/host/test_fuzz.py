@@ -44,6 +44,7 @@ class Fuzz:
             (self.pressSegment, 8),
             (self.changeControl, 14),
             (self.chooseRow, 6),
+            (self.foldSection, 6),
             (self.addImage, 9),
             (self.removeNode, 5),
             (self.changeImage, 4),
@@ -78,6 +79,8 @@ class Fuzz:
         fixtures.useModels(self.widget, self.models)
         self.widget.panel.samples.command = [Setup.pythonProgram(), str(fixtures.FAKE_RUNNER)]
         self.playScenario()
+        for section in self.widget._uiWidget.findChildren(ctk.ctkCollapsibleButton):
+            section.collapsed = False
 
     # What a person does
 
@@ -99,8 +102,8 @@ class Fuzz:
             return
         self.say(f"{control.className()} {control.name}")
         if control.inherits("QComboBox"):
-            control.setCurrentIndex(self.random.randint(-1, control.count - 1))
-            if control.currentIndex >= 0:
+            if control.count:
+                control.setCurrentIndex(self.random.randrange(control.count))
                 control.activated.emit(control.currentIndex)
         elif control.inherits("QLineEdit"):
             control.setText(self.random.choice(TEXTS))
@@ -109,6 +112,12 @@ class Fuzz:
             control.setCurrentIndex(self.random.randrange(max(1, control.count)))
         else:
             control.setValue(self.random.choice((control.minimum, control.maximum, (control.minimum + control.maximum) // 2)))
+
+    def foldSection(self) -> None:
+        section = self.pick(self.controls(ctk.ctkCollapsibleButton))
+        if section is not None:
+            self.say(section.name)
+            section.click()
 
     def chooseRow(self) -> None:
         """Select, tick, rename or clear something in a table or tree."""
@@ -207,14 +216,18 @@ class Fuzz:
 
     def controls(self, kind) -> list:
         """What a person can reach: enabled and not hidden. Nothing while another module is shown."""
-        outer = slicer.modules.veloxsegslicer.widgetRepresentation()
         if not self.isShown:
             return []
-        return [
-            control
-            for control in outer.findChildren(kind)
-            if control.enabled and not control.isHidden() and not control.className().startswith("QScrollBar")
-        ]
+        found = self.widget._uiWidget.findChildren(kind)
+        return [control for control in found if control.enabled and self.isReachable(control)]
+
+    def isReachable(self, control) -> bool:
+        """Whether the control is in view, or in another tab of a group that is."""
+        while control is not self.widget._uiWidget:
+            if control.isHidden() and not control.parent().inherits("QStackedWidget"):
+                return False
+            control = control.parent()
+        return True
 
     def ownNodes(self) -> list:
         nodes = [node for name in REMOVABLE for node in slicer.util.getNodesByClass(f"vtkMRML{name}Node")]
@@ -225,8 +238,9 @@ class Fuzz:
 
 
 def children() -> set[str]:
-    """Processes that this one has started and not yet seen the end of."""
-    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    """Processes that this one has started and not yet seen the end of: number and command."""
+    numbers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {f"{number} {Path(f'/proc/{number}/cmdline').read_text().replace(chr(0), ' ')}" for number in numbers}
 
 
 @pytest.fixture
@@ -263,6 +277,7 @@ def test_randomUse(widget, tmp_path, answers, noErrorInCallbacks):
         pytest.fail("\n".join(texts), pytrace=False)
     fuzz.widget.panel.sceneWillClose()
     fuzz.reload()
+    widget.logic = None  # this test's own way to the first panel, the listener of its last run
     slicer.mrmlScene.Clear(False)
     slicer.app.processEvents()
     assert children() - known == set()

@@ -42,7 +42,7 @@ class LesionsTab:
         self._ui = ui
         self._layers = layers
         self._node = None
-        self._shown: tuple = ()
+        self._shown: tuple | None = None
         self._lesions: list[Lesions.Lesion] = []
         self._content: ResultTable.ResultTable | None = None
         self._kept: dict[str, Sensitivity.Sensitivity] = {}
@@ -77,7 +77,7 @@ class LesionsTab:
     def show(self, node) -> None:
         """Show a result, or nothing for None. Voxels are looked at only when something changed."""
         now = () if node is None else (SegmentVoxels.state(node), self._options())
-        if self._settleTimer.isActive() or (now == self._shown and node is self._node):
+        if node is self._node and (self._settleTimer.isActive() or now == self._shown):
             return
         if node is not self._node:
             Highlight.show(None)

@@ -148,6 +148,7 @@ class Panel(Listener):
         self.segmenter.close()
         self.samples.abandon()
         self.batch.abandon()
+        self.installer.check.abandon()
         self.manager.close()
         self.results.cleanup()
         self._observeImages({})
