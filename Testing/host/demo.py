@@ -124,7 +124,7 @@ def save(folder: Path, outer, panel, node) -> None:
         pictures.append("uncertainty.png")
     else:
         panel.ui.show3DButton.click()
-        slicerhost.grab3DView(folder / "three-d.png")
+        slicerhost.grab3DView(folder / "three-d.png", size=(VIEWS_WIDTH, VIEWS_WIDTH * 3 // 4))
         pictures.append("three-d.png")
     overview(folder, pictures)
     if not slicer.util.saveNode(node, str(folder / "segmentation.seg.nrrd"), {}):
