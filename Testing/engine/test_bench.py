@@ -60,7 +60,7 @@ def test_floor():
 
 @pytest.mark.slow
 def test_memory_of_the_engine_is_the_smaller(capsys):
-    assert cli.main(["bench", "memory", "--size", "192", "96", "96", "--rounds", "1", "--json"]) == 0
+    assert cli.main(["bench", "memory", "--size", "192", "192", "144", "--rounds", "1", "--json"]) == 0
     comparisons = json.loads(capsys.readouterr().out)["comparisons"]
     assert [set(c) for c in comparisons] == [KEYS] * 4
     assert comparisons[1]["ratio"] > 1 and comparisons[3]["ratio"] > 1

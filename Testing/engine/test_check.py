@@ -1,6 +1,7 @@
 """The test of this computer: times a window on the CPU, and names what keeps a graphics card from being used."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ from veloxseg import check, devices
 def test_the_process_tells_seconds_and_device():
     command = [sys.executable, "-m", "veloxseg.check"]
     folder = Path(check.__file__).parents[1]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=True)
+    # the device's name has the number of threads, which an earlier test may have set here
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=True)
     hello, result = map(json.loads, done.stdout.splitlines())
     assert (hello["event"], hello["torch"], result["event"]) == ("hello", torch.__version__, "result")
     assert result["seconds"] > 0

@@ -4,12 +4,18 @@ Between grids whose axes are parallel, both are the same for every line of voxel
 SimpleITK makes of unit vectors, so the rules are its own; products are several times faster than its filters.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
-import torch
+
+# `veloxseg --help` and the preview of a batch must not wait for torch.
+if TYPE_CHECKING:
+    import torch
 
 LARGEST_KERNEL_VOXELS = 256
 KERNEL_ERROR = 0.001
@@ -44,6 +50,8 @@ def _unit_vectors(size: int) -> sitk.Image:
 
 def multiply(array: np.ndarray, matrices: Sequence[np.ndarray | None]) -> np.ndarray:
     """A new float32 array: (n0, n1, n2) times one (m, n) matrix for each axis; None leaves an axis as it is."""
+    import torch
+
     result = torch.from_numpy(np.array(array, dtype=np.float32))
     # axes that shrink go first
     axes = [axis for axis in range(3) if matrices[axis] is not None]
@@ -53,6 +61,8 @@ def multiply(array: np.ndarray, matrices: Sequence[np.ndarray | None]) -> np.nda
 
 
 def _along(x: torch.Tensor, matrix: np.ndarray, axis: int) -> torch.Tensor:
+    import torch
+
     size = list(x.shape)
     size[axis] = len(matrix)
     result = x.new_empty(size)
