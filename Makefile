@@ -18,12 +18,6 @@ test: setup
 
 screenshots: demo
 	mkdir -p Screenshots
-	cp demo/slices.png Screenshots/slices.png
-	cp demo/panel.png Screenshots/panel.png
-	cp demo/petct/slices.png Screenshots/petct-slices.png
-	cp demo/head-neck/slices.png Screenshots/head-neck-slices.png
-	cp demo/brain-tumor/slices.png Screenshots/brain-tumor-slices.png
-	cp demo/three-d.png Screenshots/three-d.png
 	cp demo/overview.png Screenshots/brain-regions.png
 	cp demo/petct/overview.png Screenshots/petct-lesions.png
 	cp demo/head-neck/overview.png Screenshots/head-neck.png

@@ -113,8 +113,10 @@ def save(folder: Path, outer, panel, node) -> None:
     isPhoto = panel.card.roles[0].kind == "photo"
     views = ("Red",) if isPhoto else ("Red", "Green", "Yellow")
     slicer.app.processEvents()
-    outer.resize(PANEL_SIZE[0], max(PANEL_SIZE[1], outer.heightForWidth(PANEL_SIZE[0])))
-    slicerhost.grabWidget(outer, folder / "panel.png")
+    # a panel that is on no screen lays itself out when it is drawn, and knows its height only then
+    for _ in range(2):
+        outer.resize(PANEL_SIZE[0], max(PANEL_SIZE[1], outer.heightForWidth(PANEL_SIZE[0])))
+        slicerhost.grabWidget(outer, folder / "panel.png")
     slicerhost.grabSliceViews(folder / "slices.png", views, annotate=not isPhoto)
     pictures = ["slices.png"]
     if isPhoto:
@@ -145,7 +147,8 @@ def overview(folder: Path, pictures: list[str]) -> None:
     for view in views:
         whole.paste(view, (panel.width + GAP, top))
         top += view.height + GAP
-    whole.save(folder / "overview.png")
+    # 256 colors: a README is read over a slow line too
+    whole.quantize(256).save(folder / "overview.png")
 
 
 def report(task: Task, panel, node) -> None:

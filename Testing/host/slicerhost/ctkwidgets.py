@@ -115,6 +115,9 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         painter.end()
 
 
+_UNLIMITED = 16777215  # Qt's QWIDGETSIZE_MAX
+
+
 @standIn(ctk)
 class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
     collapsed = stored("collapsed", bool, False, changed="_showContents")
@@ -136,6 +139,9 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
 
     def _showContents(self):
         self.setChecked(not self.collapsed)
+        # CTK shows the title alone
+        self.setFlat(self.collapsed)
+        self.setMaximumHeight(self.fontMetrics().height() + 4 if self.collapsed else _UNLIMITED)
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
             child.setVisible(not self.collapsed)
 
