@@ -89,10 +89,12 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel is not None:
             # The old panel would otherwise go on following the parameter node of the new one.
             self.setParameterNode(None)
+        # Before the panel goes: an event of the scene would find none.
+        self.removeObservers()
+        if self.panel is not None:
             self.panel.cleanup()
             self.panel = None
             self._uiWidget.setMRMLScene(None)
-        self.removeObservers()
 
     def enter(self) -> None:
         """Called each time the person opens this module."""
