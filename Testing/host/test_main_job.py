@@ -55,5 +55,8 @@ def test_table_has_every_segment_in_ml_and_says_demo(demo):
     folder, _ = demo
     lines = (folder / "measures.csv").read_text().splitlines()
     header, rows = lines[0].split(","), [line.split(",") for line in lines[1:]]
-    assert len(rows) == 8 and all(float(row[header.index("volume_ml")]) > 10 for row in rows)
+    kinds = [row[header.index("kind")] for row in rows]
+    assert kinds == ["segment"] * 8 + ["total"]
+    *volumes, total = [float(row[header.index("volume_ml")]) for row in rows]
+    assert min(volumes) > 10 and total == pytest.approx(sum(volumes), rel=1e-6)
     assert {row[header.index("demo")] for row in rows} == {"yes"}
