@@ -49,6 +49,7 @@ class BatchView:
         self._exportFolder: Path | None = None
         self._preview: dict = {}
         self._place = (1, 1)
+        self._isAbandoned = False
         self._previewTimer = _timer(PREVIEW_DELAY_MS, self.preview)
         self._exportTimer = _timer(0, self._exportNext)
         self._fillControls()
@@ -71,7 +72,8 @@ class BatchView:
         self._update()
 
     def abandon(self) -> None:
-        """End the process: the module goes away."""
+        """End the process: the module goes away. Signals that still come then start no other one."""
+        self._isAbandoned = True
         self._previewTimer.stop()
         self._endExport()
         self.batch.abandon()
@@ -94,7 +96,7 @@ class BatchView:
 
     def preview(self) -> None:
         """List the cases; nothing is written."""
-        if self._card is None or self.isBusy:
+        if self._card is None or self.isBusy or self._isAbandoned:
             return
         self._say("")
         if self._kind == Batch.STUDIES:
