@@ -280,6 +280,8 @@ def test_randomUse(widget, tmp_path, answers, noErrorInCallbacks):
     widget.logic = None  # this test's own way to the first panel, the listener of its last run
     slicer.mrmlScene.Clear(False)
     slicer.app.processEvents()
+    # a preview that has told its result may still be on its way out
+    fixtures.waitFor(lambda: not children() - known, 3)
     assert children() - known == set()
     assert fixtures.jobFolders() == []
     assert stillObserving(fuzz.oldPanels) == []
