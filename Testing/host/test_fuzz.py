@@ -280,7 +280,7 @@ def test_randomUse(widget, tmp_path, answers, noErrorInCallbacks):
     widget.logic = None  # this test's own way to the first panel, the listener of its last run
     slicer.mrmlScene.Clear(False)
     slicer.app.processEvents()
-    # a preview that has told its result may still be on its way out
+    # After the batch tests the process of a preview is still seen here for a moment; why is not known.
     fixtures.waitFor(lambda: not children() - known, 3)
     assert children() - known == set()
     assert fixtures.jobFolders() == []
