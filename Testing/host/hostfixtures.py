@@ -63,6 +63,23 @@ def panel(module):
 
 
 @pytest.fixture
+def keptPackages():
+    """For a test that lets the module read its packages again: the tests themselves keep the ones they have imported."""
+    known = {name: module for name, module in sys.modules.items() if isReloaded(name)}
+    yield known
+    slicer.modules.VeloxSegSlicerWidget.cleanup()
+    for name in [name for name in sys.modules if isReloaded(name)]:
+        del sys.modules[name]
+    sys.modules.update(known)
+    slicer.util.reloadScriptedModule("VeloxSegSlicer")
+
+
+def isReloaded(name: str) -> bool:
+    """Whether a reload of the module reads this Python module again."""
+    return name.split(".")[0] in ("VeloxSegSlicerLib", "veloxseg")
+
+
+@pytest.fixture
 def waitFor():
     """waitFor(condition, timeout): lets events run until the condition holds; fails the test when it never does."""
 

@@ -165,18 +165,12 @@ def test_darkTheme(finished, darkTheme):
 
 
 @pytest.fixture
-def pseudoLanguage(monkeypatch):
+def pseudoLanguage(keptPackages, monkeypatch):
     """Everything that goes through the translation comes back in brackets."""
-    monkeypatch.setattr(type(slicer.app), "translate", lambda self, context, text: f"{OPEN}{text}{CLOSE}" if text else text)
-    known = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "VeloxSegSlicerLib"}
-    slicer.modules.VeloxSegSlicerWidget.onReload()
-    yield
-    slicer.modules.VeloxSegSlicerWidget.cleanup()
-    for name in [name for name in sys.modules if name.split(".")[0] == "VeloxSegSlicerLib"]:
-        del sys.modules[name]
-    sys.modules.update(known)
-    monkeypatch.undo()
-    slicer.util.reloadScriptedModule("VeloxSegSlicer")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(slicer.app), "translate", lambda self, context, text: f"{OPEN}{text}{CLOSE}" if text else text)
+        slicer.modules.VeloxSegSlicerWidget.onReload()
+        yield
 
 
 def withoutMarked(text: str) -> str:

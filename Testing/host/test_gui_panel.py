@@ -14,8 +14,6 @@ from VeloxSegSlicerFixtures import chooseTask, segment
 import slicerhost
 
 LESION = np.array([230, 90, 60])
-RELOADED = ("VeloxSegSlicerLib", "veloxseg")
-"""Packages that a reload of the module reads again."""
 
 
 def pixels(view="Red"):
@@ -126,18 +124,10 @@ def test_reload(petct):
     assert "Done" in new.ui.noticeLabel.text
 
 
-def test_reloadReadsTheLibraryAgain(widget):
-    known = {name: module for name, module in sys.modules.items() if name.split(".")[0] in RELOADED}
-    try:
-        widget.onReload()
-        assert sys.modules["VeloxSegSlicerLib.Widget"] is not known["VeloxSegSlicerLib.Widget"]
-        assert slicer.modules.VeloxSegSlicerWidget.panel is not None
-    finally:
-        # The tests themselves keep the first packages.
-        for name in [name for name in sys.modules if name.split(".")[0] in RELOADED]:
-            del sys.modules[name]
-        sys.modules.update(known)
-        slicer.util.reloadScriptedModule("VeloxSegSlicer")
+def test_reloadReadsTheLibraryAgain(widget, keptPackages):
+    widget.onReload()
+    assert sys.modules["VeloxSegSlicerLib.Widget"] is not keptPackages["VeloxSegSlicerLib.Widget"]
+    assert slicer.modules.VeloxSegSlicerWidget.panel is not None
 
 
 def test_cleanupEndsTheProcess(petct):
