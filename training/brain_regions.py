@@ -23,7 +23,7 @@ from head_augmentation import (
 )
 from heads import GROUPS, Head, load
 from metrics import dice
-from veloxseg import images, intensities
+from veloxseg import images, intensities, windows
 from veloxseg.networks import VeloxSegConfig
 
 CARD = Path(__file__).parent / "cards" / "brain-regions-t1.json"
@@ -100,9 +100,11 @@ class BrainRegions:
         for case in cases:
             number = self.split["validation"].index(case)
             image, label = self.patch(self.total, np.random.default_rng((VALIDATION_SEED, number)))
-            with torch.inference_mode():
-                found = network(torch.from_numpy(image)[None].to(device)).argmax(1).cpu().numpy()
-            groups = [dice(found == group, label == group) for group in range(1, len(GROUPS) + 1)]
+            logits = windows.sliding_window(
+                network, torch.from_numpy(image), self.settings.size, 0, "constant", [0.0], len(GROUPS) + 1, device
+            )
+            found = logits.argmax(0).numpy()
+            groups = [dice(found == group, label[0] == group) for group in range(1, len(GROUPS) + 1)]
             scores[case] = float(np.nanmean(groups))
         return scores
 

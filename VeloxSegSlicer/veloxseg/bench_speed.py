@@ -71,7 +71,7 @@ def patch(threads: int, rounds: int, network: VeloxSeg | None = None) -> Report:
         logits = {name: form(image) for name, form in forms.items()}
         comparisons = interleaved({name: lambda f=form: f(image) for name, form in forms.items()}, threads, rounds)
     plain, every, relative = logits.values()
-    error = max((every - plain).abs().max().item(), (relative - plain + plain[:, :1]).abs().max().item())
+    error = max((every - plain).abs().max().item(), (relative - plain[:, 1:] + plain[:, :1]).abs().max().item())
     note = f"largest difference of logits {error:.1e}, of {plain.abs().max():.1f}"
     return report(f"One window of {tuple(image.shape[1:])}", threads, rounds, comparisons, [note])
 

@@ -56,21 +56,26 @@ class Field:
         return cls(package, volume, prepared.pad_values)
 
     def labels_by(self, way: str) -> Callable[[], torch.Tensor]:
-        """What computes the labels (x, y, z) of a model with one label, as uint8."""
+        """What computes the labels (x, y, z) of a model with one label: always into the same uint8."""
         window = pipeline.window_size(self.package.card)
+        labels = torch.full(self.volume.shape[1:], 255, dtype=torch.uint8)
         if way == ENGINE:
             network = self.package.network()
-            return lambda: self._engine(network, window)
+            return lambda: self._engine(network, window, labels)
         from monai.inferers import SlidingWindowInferer
 
         network = packages.build_network(self.package.card).eval()
         load_weights(network, load_file(self.package.folder / packages.WEIGHTS))
         inferer = SlidingWindowInferer(window, PUBLISHED_BATCH, OVERLAP, BLEND)
-        # as argmax, which would need eight bytes for each voxel
-        return lambda: torch.gt(*inferer(self.volume[None], network)[0].flip(0)).byte()
+        return lambda: self._plain(network, inferer, labels)
 
-    def _engine(self, network: windows.Network, window: Sequence[int]) -> torch.Tensor:
-        labels = torch.empty(self.volume.shape[1:], dtype=torch.uint8)
+    def _plain(self, network: VeloxSeg, inferer: Callable, labels: torch.Tensor) -> torch.Tensor:
+        background, lesion = inferer(self.volume[None], network)[0]
+        # as argmax, which would need eight bytes for each voxel
+        torch.gt(lesion, background, out=labels.view(torch.bool))
+        return labels
+
+    def _engine(self, network: windows.Network, window: Sequence[int], labels: torch.Tensor) -> torch.Tensor:
         for place, logits in windows.slabs(network, self.volume, window, OVERLAP, BLEND, self.pad_values, 2):
             labels[place] = logits[0] > 0
         return labels
@@ -88,7 +93,7 @@ def volume(threads: int, rounds: int, size: Sequence[int], body: float = 1.0, bu
     labels = []
     with bench_speed.torch_threads(threads), torch.inference_mode(), _neighbors(busy):
         ways = {way: field.labels_by(way) for way in (PLAIN, ENGINE)}
-        comparisons = bench_speed.interleaved(ways, threads, rounds, labels.append)
+        comparisons = bench_speed.interleaved(ways, threads, rounds, lambda found: labels.append(found.clone()))
     empty = torch.tensor(field.pad_values).reshape(-1, 1, 1, 1)
     in_body = (field.volume != empty).any(dim=0)
     inside, outside = (sum(int((one != labels[0])[where].sum()) for one in labels) for where in (in_body, ~in_body))
@@ -114,7 +119,8 @@ def _neighbors(count: int):
 
 
 def memory(threads: int, rounds: int, size: Sequence[int]) -> Report:
-    """Peak memory that a volume adds to a process that has everything loaded: each way in processes of its own.
+    """Peak memory that a volume adds to a process that has everything loaded, the array of labels, too: each way in
+    processes of its own.
 
     The comparisons hold MiB instead of seconds: with everything that is allocated, and above one window by the same network.
     Linux only: raises REQUEST elsewhere.

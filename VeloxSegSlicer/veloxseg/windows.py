@@ -128,8 +128,8 @@ def slabs(
     """Logits of a whole volume (C, x, y, z) in slabs, each as soon as it is final: slice of x and (K, its x, y, z),
     float32 on `device`, to be used before the next is asked for. Only one slab as thick as a window is in memory.
 
-    network: (B, C, *window) on `device` -> (B, outputs, *window), called from several threads. Where it has a true
-    attribute `relative`, its class 0 is all zero and K is one less than `outputs`; otherwise the two are equal.
+    network: (B, C, *window) on `device` -> (B, K, *window), called from several threads. K is `outputs`, or one less
+    where it has a true attribute `relative`: its logits are those minus the ones of class 0, which is left out.
     pad_values: one value per channel, that of empty space. Volumes smaller than the window are padded with it, and
     windows that hold nothing else are not computed but count as background: no voxel of a body lies in one.
     `progress(done, total)` is called before the first and after every window. Raises CANCELLED as soon as `cancelled()`
@@ -261,4 +261,4 @@ class Computing:
         if self._device.type == "cuda":
             images = images.pin_memory().to(self._device, non_blocking=True)
         with torch.inference_mode():
-            return self._network(images.to(self._device))[:, self.first :].float()
+            return self._network(images.to(self._device)).float()

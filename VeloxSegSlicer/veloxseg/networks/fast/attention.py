@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..layers import ChannelLayerNorm
 from ..pwa import PairedWindowAttention, PatchMerging, PWABlock
 from .order import children, positions, resize_matrix, window_order
-from .parts import Dropout, Part, layer_norm, matrix, piecewise, rows, total
+from .parts import Dropout, Part, add_piecewise, layer_norm, matrix, piecewise, rows, total
 
 EPS = 1e-6  # of the layer norms
 LONG_WINDOW = 128  # tokens from which torch's fused attention is faster than its separate steps
@@ -146,13 +146,12 @@ class FastBlock(Part):
         # the published network adds the input twice, once inside the branch that drop path drops
         attended = self.drop(self.attention(x))
         x = x + self._kept(attended + x) if self._drops() else torch.add(attended, x, alpha=2)
-        fed = piecewise(self._feed_forward, x.flatten(1, 2), 1, 2 * self.weight1.numel() // x.shape[3])
-        x += self._kept(fed.view(x.shape))
+        add_piecewise(x, lambda piece: self._kept(self._feed_forward(piece)), x, 2, 2 * self.weight1.numel() // x.shape[3])
         return x
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        hidden = torch.bmm(layer_norm(x, EPS), self.weight1).add_(self.bias1)
-        return self.drop(torch.bmm(self.drop(self.activation(hidden)), self.weight2).add_(self.bias2))
+        hidden = linear(layer_norm(x, EPS), self.weight1, self.bias1)
+        return self.drop(linear(self.drop(self.activation(hidden)), self.weight2, self.bias2))
 
     def _drops(self) -> bool:
         return self.training and self.drop_path > 0

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..jlc import Down, JLCBlock, Up
-from .parts import Dropout, Part, instance_norm, matrix, piecewise, rows, without_bias
+from .parts import Dropout, Part, add_piecewise, instance_norm, matrix, rows, without_bias
 
 EPS = 1e-5  # of the instance norms
+JOINED = {8: torch.float64, 16: torch.complex128}
+"""Types of so many bytes."""
 WIDE_GROUP = 16  # channels from which a group fills the vectors of a convolution
 
 
@@ -132,8 +134,8 @@ class FastJLC(Part):
             for branch in others:
                 # without names for what lies between, its memory serves the next step while it is still in the cache
                 h += self.activation(instance_norm(branch(x), EPS))
-        mixed = piecewise(self._mix_channels, instance_norm(h, EPS).view(-1, h.shape[4]), 0, 2 * self.expand.shape[1])
-        h += mixed.view(h.shape)
+        plane = h[0, 0].numel() // h.shape[4]
+        add_piecewise(h, self._mix_channels, instance_norm(h, EPS), 1, 2 * self.expand.shape[1] * plane)
         return h
 
     def _mix_channels(self, x: Tensor) -> Tensor:
@@ -207,7 +209,7 @@ class FastMixer(Part):
 class FastHead(Part):
     """Final convolution and pixel shuffle: (B, H, W, D, C) to (B, K, H*p, W*p, D*p).
 
-    With `relative`, the logits minus those of class 0, without class 0: it is zero, and so costs nothing.
+    With `relative`, the logits minus those of class 0, without class 0: (B, K - 1, H*p, W*p, D*p).
     """
 
     def __init__(self, conv: nn.Conv3d, scale: int, relative: bool) -> None:
@@ -224,13 +226,17 @@ class FastHead(Part):
             "bias": bias.flatten(),
         }
 
-    def forward(self, x: Tensor, zeros: int = 0) -> Tensor:
-        """`zeros` maps of zeros come first."""
-        y = convolve(x, self.weight, self.bias, (1, 1, 1), self.padding)
+    def forward(self, x: Tensor) -> Tensor:
+        y = convolve(x, self.weight, self.bias, (1, 1, 1), self.padding).contiguous()
         b, h, w, d, _ = y.shape
         p = self.scale
-        y = y.reshape(b, h, w, d, -1, p, p, p).permute(0, 4, 1, 5, 2, 6, 3, 7)
-        logits = y.new_empty(b, zeros + y.shape[1], *y.shape[2:])
-        logits[:, :zeros] = 0
-        logits[:, zeros:] = y
-        return logits.view(b, -1, h * p, w * p, d * p)
+        y = y.view(b, h, w, d, -1, p, p, p)
+        # the last p numbers stay neighbors: as one number each they are copied several times as fast
+        joined = None if torch.is_grad_enabled() else JOINED.get(p * y.itemsize)
+        y = self._shuffle(y) if joined is None else self._shuffle(y.view(joined)).view(y.dtype)
+        return y.view(b, -1, h * p, w * p, d * p)
+
+    @staticmethod
+    def _shuffle(y: Tensor) -> Tensor:
+        """(B, H, W, D, K, p, p, q) to (B, K, H, p, W, p, D * q)."""
+        return y.permute(0, 4, 1, 5, 2, 6, 3, 7).contiguous().flatten(6)

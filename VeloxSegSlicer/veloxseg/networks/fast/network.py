@@ -79,8 +79,8 @@ class FastVeloxSeg(Part):
     """The eval form of a `VeloxSeg`: an image (B, sum(in_ch), *input_size) to logits (B, n_classes, *input_size).
 
     Takes a copy of the weights; nothing in it can be trained. The logits of the two forms differ by rounding, less
-    than 1e-4. With `relative` they are given minus those of class 0, whose map is zero: softmax and argmax are the
-    same, and the final convolution has one class less to compute. Raises ValueError for an image of another size.
+    than 1e-4. With `relative` they are given minus those of class 0, whose map would be zero and is left out:
+    (B, n_classes - 1, *input_size). Raises ValueError for an image of another size.
     """
 
     def __init__(self, plain: VeloxSeg, relative: bool) -> None:
@@ -97,7 +97,7 @@ class FastVeloxSeg(Part):
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, self.config)
         features, _ = self.encoder(x)
-        return self.head(self.decoder(features)[0], zeros=int(self.relative))
+        return self.head(self.decoder(features)[0])
 
 
 class FastEmbedding(Part):

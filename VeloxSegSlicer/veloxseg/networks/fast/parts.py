@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -62,10 +63,21 @@ def piecewise(function: Callable[[Tensor], Tensor], x: Tensor, axis: int, number
 
     On a processor piece by piece, so that what lies between stays in the cache; with gradients or elsewhere in one go.
     """
+    found = [function(piece) for piece in pieces(x, axis, numbers)]
+    return found[0] if len(found) == 1 else torch.cat(found, axis)
+
+
+def add_piecewise(target: Tensor, function: Callable[[Tensor], Tensor], x: Tensor, axis: int, numbers: int) -> None:
+    """target += function(x), in the way of `piecewise`; `x` may be `target` itself."""
+    for part, piece in zip(pieces(target, axis, numbers), pieces(x, axis, numbers)):
+        part += function(piece)
+
+
+def pieces(x: Tensor, axis: int, numbers: int) -> tuple[Tensor, ...]:
+    """See `piecewise`."""
     if torch.is_grad_enabled() or not x.is_cpu:
-        return function(x)
-    pieces = [function(piece) for piece in x.split(max(CACHE // numbers, 1), axis)]
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, axis)
+        return (x,)
+    return x.split(max(CACHE // numbers, 1), axis)
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:
@@ -79,7 +91,7 @@ def total(terms: Iterable[Tensor]) -> Tensor:
 
 def rows(x: Tensor, order: Tensor) -> Tensor:
     """(M, B, n, C) with its rows in another order: `order` (n) is a permutation."""
-    return Rows.apply(x, order)
+    return Rows.apply(x, order) if torch.is_grad_enabled() else take(x, order)
 
 
 class Rows(torch.autograd.Function):
@@ -108,16 +120,51 @@ def take(x: Tensor, wanted: Tensor) -> Tensor:
 
 def layer_norm(x: Tensor, eps: float) -> Tensor:
     """Layer norm of the last axis without affine part; half precision becomes float32."""
-    return LayerNorm.apply(single(x), eps)
+    x = single(x)
+    return LayerNorm.apply(x, eps) if torch.is_grad_enabled() else normed_rows(x, eps)[0]
 
 
 def instance_norm(x: Tensor, eps: float) -> Tensor:
-    """Instance norm of (B, H, W, D, C) over its voxels; half precision becomes float32."""
-    return InstanceNorm.apply(single(x).flatten(1, 3), eps).view(x.shape)
+    """Instance norm of (B, H, W, D, C) over its voxels; half precision becomes float32.
+
+    torch's own is slow with channels last, and has wrong gradients at batch 1.
+    """
+    voxels = single(x).flatten(1, 3)
+    return (InstanceNorm.apply(voxels, eps) if torch.is_grad_enabled() else normed_columns(voxels, eps)[0]).view(x.shape)
 
 
 def single(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def normed_rows(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The layer norm of the last axis, and 1 / standard deviation."""
+    n = x.shape[-1]
+    if n <= FEW_CHANNELS and x.is_cpu and not torch.is_autocast_enabled("cpu"):
+        # sums of short rows are three times as fast as products with a constant matrix
+        center, mean = row_sums(n, x.dtype)
+        y = x @ center
+        scale = ((y * y) @ mean).add_(eps).rsqrt_()
+        return y.mul_(scale), scale
+    y, _, scale = torch.native_layer_norm(x, (n,), None, None, eps)
+    return y, scale
+
+
+@cache
+def row_sums(n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Matrices (n, n) and (n, 1) that subtract the mean from rows of n numbers, and that give the mean."""
+    return torch.eye(n, dtype=dtype) - 1 / n, torch.full((n, 1), 1 / n, dtype=dtype)
+
+
+def normed_columns(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The instance norm (B, n, C) over n, and 1 / standard deviation (B, C)."""
+    # a batch norm of one row per voxel
+    samples = [torch.native_batch_norm(sample, None, None, None, None, True, 0.0, eps) for sample in x]
+    if len(samples) == 1:
+        y, _, scale = samples[0]
+        return y[None], scale[None]
+    y, _, scale = zip(*samples)
+    return torch.stack(y), torch.stack(scale)
 
 
 class Norm(torch.autograd.Function):
@@ -140,28 +187,19 @@ class LayerNorm(Norm):
 
     @staticmethod
     def forward(ctx, x: Tensor, eps: float) -> Tensor:
-        n = x.shape[-1]
-        if n <= FEW_CHANNELS and x.is_cpu and not torch.is_autocast_enabled("cpu"):
-            # sums of short rows are three times as fast as products with a constant matrix
-            y = x @ (torch.eye(n, dtype=x.dtype) - 1 / n)
-            scale = ((y * y) @ x.new_full((n, 1), 1 / n)).add_(eps).rsqrt_()
-            y *= scale
-        else:
-            y, _, scale = torch.native_layer_norm(x, (n,), None, None, eps)
+        y, scale = normed_rows(x, eps)
         ctx.save_for_backward(y, scale)
         return y
 
 
 class InstanceNorm(Norm):
-    """See `instance_norm`; (B, n, C). torch's own is slow with channels last, and has wrong gradients at batch 1."""
+    """See `instance_norm`; (B, n, C)."""
 
     AXIS = 1
 
     @staticmethod
     def forward(ctx, x: Tensor, eps: float) -> Tensor:
-        # a batch norm of one row per voxel
-        samples = [torch.native_batch_norm(sample, None, None, None, None, True, 0.0, eps) for sample in x]
-        y, _, scale = (torch.stack(values) if len(x) > 1 else values[0][None] for values in zip(*samples))
+        y, scale = normed_columns(x, eps)
         ctx.save_for_backward(y, scale.unsqueeze(1))
         return y
 
