@@ -105,7 +105,7 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
     def test_settingsFileAndCommand(self):
         self.cases("a")
         self.ui.probabilityCheckBox.checked = True
-        self.view._patternEdits["T1"].text = "*_t1.*"
+        self.view._choices._patternEdits["T1"].text = "*_t1.*"
         self.preview()
         self.ui.copyCommandButton.click()
         path = self.folder / "out" / "settings.json"
@@ -165,7 +165,7 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         self.cases("a")
         self.view.show(fixtures.loadCard(self.folder / "more", fixtures.petctCard()))
         self.assertEqual(self.view._table.cases, [])
-        self.assertEqual(list(self.view._patternEdits), ["CT", "PET"])
+        self.assertEqual(list(self.view._choices._patternEdits), ["CT", "PET"])
 
     def test_otherQualityForgetsTheCases(self):
         """What is finished with one quality is not with another."""

@@ -5,18 +5,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Batch, BatchTable, CaseLoader, Licenses, Sections, State, Studies
+from . import Batch, BatchChoices, BatchTable, CaseLoader, Licenses, Sections, State, Studies
 from .Errors import VeloxSegError
 from .Models import ModelCard
-from .Segmenter import Settings
 
 UI_FILE = Path(__file__).parents[1] / "Resources" / "UI" / "Batch.ui"
-SETTINGS = "VeloxSegSlicer/Batch/"
 SECONDS = "VeloxSegSlicer/BatchSeconds/"
 # A pattern is typed letter by letter.
 PREVIEW_DELAY_MS = 600
@@ -43,7 +40,7 @@ class BatchView:
         self._card: ModelCard | None = None
         self._request: dict = {}
         self._table = BatchTable.BatchTable(self.ui.casesTable)
-        self._patternEdits: dict[str, object] = {}
+        self._choices = BatchChoices.BatchChoices(self.ui, self._onEdited)
         self._studies: list[Studies.Study] = []
         self._export: Studies.Export | None = None
         self._exportFolder: Path | None = None
@@ -52,7 +49,6 @@ class BatchView:
         self._isAbandoned = False
         self._previewTimer = _timer(PREVIEW_DELAY_MS, self.preview)
         self._exportTimer = _timer(0, self._exportNext)
-        self._fillControls()
         self._connectControls()
         self._say("")
 
@@ -65,7 +61,7 @@ class BatchView:
             request = self._settings().request(card) if card else {}
             if isOther:
                 self._card = card
-                self._buildPatterns()
+                self._choices.show(card)
             if isOther or request != self._request:
                 self._request = request
                 self._forget()
@@ -83,7 +79,7 @@ class BatchView:
         if self._export is not None:
             self._endExport()
             self._say(_("The scene was closed before all images were exported. Nothing was computed."))
-        if self._kind == Batch.STUDIES and not self.batch.isRunning:
+        if self._choices.isScene and not self.batch.isRunning:
             self._forget()
         self._update()
 
@@ -99,9 +95,9 @@ class BatchView:
         if self._card is None or self.isBusy or self._isAbandoned:
             return
         self._say("")
-        if self._kind == Batch.STUDIES:
+        if self._choices.isScene:
             self._showPreview(self._previewOfStudies())
-        elif self.ui.sourcePathEdit.currentPath:
+        elif self._choices.source:
             self.ui.countsLabel.text = _("Looking for cases...")
             self.batch.preview(self._plan())
         self._update()
@@ -124,8 +120,7 @@ class BatchView:
         self._preview = content
         self.ui.showFailuresButton.checked = False
         self._table.show(content["cases"], [role.name for role in self._card.roles])
-        for role, edit in self._patternEdits.items():
-            edit.setPlaceholderText(content["patterns"].get(role, _("by the name of the file")))
+        self._choices.showPatterns(content["patterns"])
         self.ui.countsLabel.text = self._table.countsText() or _("No cases were found.")
         self.ui.estimateLabel.text = self._estimate()
 
@@ -150,10 +145,10 @@ class BatchView:
 
     def start(self) -> None:
         """Compute the cases that are not finished."""
-        self._remember()
+        self._choices.remember()
         try:
             Licenses.check(self._card)
-            if self._kind == Batch.STUDIES:
+            if self._choices.isScene:
                 self._beginExport()
             else:
                 self.batch.start(self._plan())
@@ -174,31 +169,6 @@ class BatchView:
         self.batch.stop()
         self._say(_("Stopping..."))
         self._update()
-
-    def _plan(self) -> Batch.Plan:
-        settings: Settings = self._settings()
-        isStudies = self._kind == Batch.STUDIES
-        wanted = {
-            "probability": self.ui.probabilityCheckBox.checked,
-            "uncertainty": self.ui.uncertaintyCheckBox.checked and settings.quality.hasSeveralRuns(self._card),
-        }
-        patterns = {role: edit.text.strip() for role, edit in self._patternEdits.items()}
-        return Batch.Plan(
-            card=self._card,
-            kind=Batch.LIST if isStudies else self._kind,
-            path=str(self._export.listFile) if isStudies and self._export else self.ui.sourcePathEdit.currentPath,
-            output=self.ui.outputPathEdit.currentPath or self._exampleOutput(),
-            patterns={role: pattern for role, pattern in patterns.items() if pattern} if self._hasPatterns else {},
-            device=settings.device,
-            quality=settings.request(self._card),
-            seed=settings.seed,
-            format=_current(self.ui.formatComboBox),
-            outputs=tuple(name for name, isWanted in wanted.items() if isWanted),
-        )
-
-    def _exampleOutput(self) -> str:
-        """Where a preview looks for finished cases before a person chose a folder: nothing is there."""
-        return str(Path(str(slicer.app.temporaryPath)) / "VeloxSegNoBatch")
 
     def _onEvent(self, event: dict) -> None:
         kind = event["event"]
@@ -286,7 +256,7 @@ class BatchView:
             self._load(case)
 
     def _load(self, case: dict) -> None:
-        name, folder = case["name"], Path(self.ui.outputPathEdit.currentPath) / case["name"]
+        name, folder = case["name"], Path(self._choices.output) / case["name"]
         try:
             images = self._imagesOf(case)
             _loaded, segmentation = CaseLoader.load(folder, images, self._card)
@@ -299,7 +269,7 @@ class BatchView:
 
     def _imagesOf(self, case: dict) -> dict:
         study = next((study for study in self._studies if study.name == case["name"]), None)
-        if self._kind != Batch.STUDIES or study is None:
+        if not self._choices.isScene or study is None:
             return CaseLoader.loadImages(case["name"], case["files"])
         nodes = {role: slicer.mrmlScene.GetNodeByID(nodeId) for role, nodeId in study.nodeIds.items()}
         gone = [role for role, node in nodes.items() if node is None]
@@ -318,45 +288,29 @@ class BatchView:
         self._say(_("Copied: {command}").format(command=command))
 
     def _openOutput(self) -> None:
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self.ui.outputPathEdit.currentPath))
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._choices.output))
 
     def _showFailures(self) -> None:
         self._table.showOnly("failed" if self.ui.showFailuresButton.checked else None)
 
     # Showing
 
-    @property
-    def _kind(self) -> str:
-        return _current(self.ui.sourceComboBox)
-
-    @property
-    def _hasPatterns(self) -> bool:
-        return self._kind in (Batch.FOLDERS, Batch.NAMES)
+    def _plan(self) -> Batch.Plan:
+        return self._choices.plan(self._card, self._settings(), self._export.listFile if self._export else None)
 
     def _update(self) -> None:
         """What is enabled and visible."""
         ui, isRunning, isBusy = self.ui, self.batch.isRunning, self.isBusy
-        problem = self._missing()
-        choices = (ui.sourceComboBox, ui.sourcePathEdit, ui.outputPathEdit, ui.formatComboBox)
-        maps = (ui.probabilityCheckBox, ui.uncertaintyCheckBox)
-        for widget in (*choices, *maps, *self._patternEdits.values()):
-            widget.enabled = not isBusy
-        if not isBusy:
-            hasRuns = self._card is not None and self._settings().quality.hasSeveralRuns(self._card)
-            ui.uncertaintyCheckBox.enabled = hasRuns
-        isStudies = self._kind == Batch.STUDIES
-        for widget in (ui.sourcePathEdit, ui.sourcePathLabel):
-            widget.setVisible(not isStudies)
-        for index in range(ui.patternsLayout.count()):
-            ui.patternsLayout.itemAt(index).widget().setVisible(self._hasPatterns)
+        problem = self._choices.problem(self._card) or ("" if self._table.cases else _("No cases were found."))
+        hasRuns = self._card is not None and self._settings().quality.hasSeveralRuns(self._card)
+        self._choices.setEnabled(not isBusy, hasRuns)
         ui.startBatchButton.enabled = not isBusy and not problem
         ui.startBatchButton.toolTip = problem or _("Computes the cases that are not finished.")
         ui.pauseBatchButton.enabled = isRunning and not self.batch.isStopping
         ui.stopBatchButton.enabled = isBusy and not self.batch.isStopping
         ui.batchProgressBar.setVisible(isBusy)
-        hasOutput = bool(ui.outputPathEdit.currentPath)
-        ui.openOutputButton.enabled = hasOutput and Path(ui.outputPathEdit.currentPath).is_dir()
-        ui.copyCommandButton.enabled = not isBusy and not isStudies and not problem
+        ui.openOutputButton.enabled = bool(self._choices.output) and Path(self._choices.output).is_dir()
+        ui.copyCommandButton.enabled = not isBusy and not self._choices.isScene and not problem
         failures = self._table.count("failed")
         ui.showFailuresButton.enabled = failures > 0
         ui.retryFailuresButton.enabled = failures > 0 and not isBusy and not problem
@@ -364,42 +318,11 @@ class BatchView:
         if not isBusy:
             ui.batchModelLabel.text = self._modelText()
 
-    def _missing(self) -> str:
-        """The first thing that is missing for a start, "" when nothing is."""
-        if self._card is None:
-            return _("No model is installed for this task.")
-        if self._kind != Batch.STUDIES and not self.ui.sourcePathEdit.currentPath:
-            return _("Choose the folder or list of the cases.")
-        if not self.ui.outputPathEdit.currentPath:
-            return _("Choose a folder for the results.")
-        return "" if self._table.cases else _("No cases were found.")
-
     def _modelText(self) -> str:
         if self._card is None:
             return ""
         facts = {"model": Sections.modelTitle(self._card), "quality": self._settings().quality.label()}
         return _("{model}, quality {quality}, as chosen above.").format(**facts)
-
-    def _buildPatterns(self) -> None:
-        layout = self.ui.patternsLayout
-        while layout.count():
-            widget = layout.takeAt(0).widget()
-            widget.hide()
-            widget.setParent(None)
-            widget.deleteLater()
-        self._patternEdits = {}
-        for row, role in enumerate(self._card.roles if self._card else ()):
-            label, edit = qt.QLabel(_("{role} files:").format(role=role.title)), qt.QLineEdit()
-            label.setBuddy(edit)
-            edit.accessibleName = _("Pattern of the {role} files").format(role=role.title)
-            edit.toolTip = _(
-                "Which files are {role}: * and ? stand for characters, {{case}} for the name of the case, .* at the end for any"
-                " image. Empty: by the words of the file's name."
-            ).format(role=role.title)
-            edit.connect("textEdited(QString)", self._onEdited)
-            layout.addWidget(label, row, 0)
-            layout.addWidget(edit, row, 1)
-            self._patternEdits[role.name] = edit
 
     def _forget(self) -> None:
         """The list of cases is not that of the choices any more."""
@@ -419,44 +342,8 @@ class BatchView:
 
     # Controls
 
-    def _fillControls(self) -> None:
-        sources = {
-            Batch.FOLDERS: _("Folder with a subfolder per case"),
-            Batch.NAMES: _("Folder with names by pattern"),
-            Batch.LIST: _("List file (CSV: case and a column per image)"),
-            Batch.STUDIES: _("Studies in the scene"),
-        }
-        stored = {name: slicer.util.settingsValue(SETTINGS + name, "") for name in ("Source", "Path", "Output", "Format")}
-        Sections.fillCombo(self.ui.sourceComboBox, sources, stored["Source"])
-        formats = {Batch.SEG_NRRD: _("seg.nrrd (3D Slicer)"), Batch.NIFTI: _("nii.gz (NIfTI)")}
-        Sections.fillCombo(self.ui.formatComboBox, formats, stored["Format"])
-        self.ui.sourcePathEdit.currentPath, self.ui.outputPathEdit.currentPath = stored["Path"], stored["Output"]
-        self._chooseFilters()
-
-    def _remember(self) -> None:
-        ui = self.ui
-        values = {
-            "Source": self._kind,
-            "Path": ui.sourcePathEdit.currentPath,
-            "Output": ui.outputPathEdit.currentPath,
-            "Format": _current(ui.formatComboBox),
-        }
-        for name, value in values.items():
-            qt.QSettings().setValue(SETTINGS + name, value)
-
-    def _chooseFilters(self) -> None:
-        """Whether the path is that of a file or of a folder."""
-        kinds = ctk.ctkPathLineEdit.Files if self._kind == Batch.LIST else ctk.ctkPathLineEdit.Dirs
-        self.ui.sourcePathEdit.filters = kinds | ctk.ctkPathLineEdit.Readable
-
     def _connectControls(self) -> None:
         ui = self.ui
-        ui.sourceComboBox.connect("currentIndexChanged(int)", self._onSourceChosen)
-        ui.sourcePathEdit.connect("currentPathChanged(QString)", self._onEdited)
-        ui.outputPathEdit.connect("currentPathChanged(QString)", self._onEdited)
-        ui.formatComboBox.connect("currentIndexChanged(int)", self._onEdited)
-        ui.probabilityCheckBox.connect("toggled(bool)", self._onEdited)
-        ui.uncertaintyCheckBox.connect("toggled(bool)", self._onEdited)
         ui.startBatchButton.connect("clicked()", self.start)
         ui.retryFailuresButton.connect("clicked()", self.start)
         ui.pauseBatchButton.connect("clicked()", self.pause)
@@ -467,11 +354,7 @@ class BatchView:
         ui.casesTable.connect("cellDoubleClicked(int,int)", lambda row, _column: self.loadCase(row))
         self._section.connect("contentsCollapsed(bool)", self._onFolded)
 
-    def _onSourceChosen(self, _index: int) -> None:
-        self._chooseFilters()
-        self._onEdited()
-
-    def _onEdited(self, _value=None) -> None:
+    def _onEdited(self) -> None:
         if not self.isBusy:
             self._forget()
             self._update()
@@ -493,10 +376,6 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return _("{seconds} s").format(seconds=max(1, round(seconds)))
     return _("{minutes} min").format(minutes=round(seconds / 60))
-
-
-def _current(combo) -> str:
-    return combo.itemData(combo.currentIndex)
 
 
 def _timer(milliseconds: int, callback: Callable):
