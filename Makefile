@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
+# the tests start small processes: spinning OpenMP threads on a busy machine would cost more than they bring
+export OMP_WAIT_POLICY = PASSIVE
+
 .PHONY: demo test setup screenshots clean
 
 demo: setup

@@ -102,6 +102,14 @@ def test_space_outside_looks_like_air_to_the_network(spec):
     )
 
 
+def test_scatter_in_the_air_of_a_pet_counts_as_empty():
+    pet = {"kind": "scale", "divide_by": 5, "clip": [0, 30]}
+    tolerance = intensities.empty_tolerance(pet)
+    scatter, lung = intensities.apply(pet, np.array([0.08, 0.4]))
+    assert scatter - intensities.padding_value(pet, np.zeros(1)) < tolerance < lung
+    assert intensities.empty_tolerance({"kind": "zscore_foreground"}) == 0
+
+
 def test_unknown_kind():
     with pytest.raises(KeyError):
         intensities.apply({"kind": "nothing"}, np.zeros(3))

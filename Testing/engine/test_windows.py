@@ -175,6 +175,8 @@ def test_relative_logits_need_no_map_of_class_0():
 class TestEmptySpace:
     """A body in one corner of an empty field."""
 
+    FILLED = [start for start in windows.plan((64, 40, 40), WINDOW, 0.5) if max(start) < 20 and start[1] < 19]
+
     def field(self):
         field = torch.tensor(PADS).reshape(2, 1, 1, 1).repeat(1, 64, 40, 40)
         field[:, 3:20, 5:19, 2:20] = noise((17, 14, 18))
@@ -190,8 +192,7 @@ class TestEmptySpace:
     def test_its_windows_are_not_computed(self):
         calls, heard = [], []
         stitched(self.field(), self.counted(calls), workers=2, progress=lambda *now: heard.append(now))
-        filled = [start for start in windows.plan((64, 40, 40), WINDOW, 0.5) if max(start) < 20 and start[1] < 19]
-        assert len(calls) == len(filled) < 112 / 3
+        assert len(calls) == len(self.FILLED) < 112 / 3
         assert heard == [(done, 112) for done in range(113)]
 
     @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}, {"batch": 4}])
@@ -206,6 +207,19 @@ class TestEmptySpace:
         found = stitched(field, **options)
         assert torch.equal(found[:, body], expected[:, body])
         assert (found[0, 40:] - found[1, 40:] - windows.BACKGROUND).abs().max() < 1e-4
+
+    def test_scatter_in_one_channel_is_empty_as_well(self):
+        field, calls = self.field(), []
+        scatter = torch.rand(field.shape[1:], generator=torch.Generator().manual_seed(3)) * 0.02
+        air = field[0] == PADS[0]
+        field[0][air] += scatter[air]
+        expected = stitched(field)
+        found = stitched(field, self.counted(calls), tolerances=[0.02, 0.0])
+        assert len(calls) == len(self.FILLED)
+        assert torch.equal(found[:, ~air], expected[:, ~air])
+        calls.clear()
+        stitched(field, self.counted(calls), tolerances=[0.0, 0.02])
+        assert len(calls) == 112
 
     def test_relative_logits_of_background(self):
         empty = torch.tensor(PADS).reshape(2, 1, 1, 1).repeat(1, 20, 16, 16)

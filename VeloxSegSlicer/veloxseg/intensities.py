@@ -12,6 +12,8 @@ FOREGROUND_FRACTION = 0.1
 AIR_PERCENTILE = 0.1
 BRIGHT_PERCENTILE = 95.0
 FIXED_POINT_STEPS = 50
+SCATTER = 1 / 300
+"""Share of the range of a `scale` image that air may hold: 0.1 SUV of a PET that is clipped at 30, a third of lung."""
 
 
 def air_value(array: np.ndarray) -> float:
@@ -112,3 +114,14 @@ def padding_value(spec: dict, normalised: np.ndarray) -> float:
     if spec["kind"] == "zscore_foreground":
         return float(normalised.min())
     return float(apply(spec, np.asarray([background(spec, normalised)]))[0])
+
+
+def empty_tolerance(spec: dict) -> float:
+    """How far the network input may lie from `padding_value` where nothing but air is.
+
+    Clipping and thresholds make the air of CT and MR exactly empty; that of a PET holds scattered counts.
+    """
+    if spec["kind"] != "scale":
+        return 0.0
+    low, high = spec["clip"]
+    return SCATTER * (high - low) / spec["divide_by"]

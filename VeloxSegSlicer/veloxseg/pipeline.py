@@ -256,6 +256,7 @@ def probabilities(
         device,
         listener.progress,
         listener.cancelled,
+        tolerances=[intensities.empty_tolerance(role["intensity"]) for role in card["roles"]],
     )
     with contextlib.closing(slabs):
         for place, logits in slabs:

@@ -124,6 +124,7 @@ def slabs(
     cancelled: Callable[[], bool] = lambda: False,
     workers: int | None = None,
     batch: int | None = None,
+    tolerances: Sequence[float] | None = None,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Logits of a whole volume (C, x, y, z) in slabs, each as soon as it is final: slice of x and (K, its x, y, z),
     float32 on `device`, to be used before the next is asked for. Only one slab as thick as a window is in memory.
@@ -131,7 +132,8 @@ def slabs(
     network: (B, C, *window) on `device` -> (B, K, *window), called from several threads. K is `outputs`, or one less
     where it has a true attribute `relative`: its logits are those minus the ones of class 0, which is left out.
     pad_values: one value per channel, that of empty space. Volumes smaller than the window are padded with it, and
-    windows that hold nothing else are not computed but count as background: no voxel of a body lies in one.
+    windows that hold nothing else, up to the channel's value in `tolerances` (by default 0), are not computed but count as
+    background: no voxel of a body lies in one.
     `progress(done, total)` is called before the first and after every window. Raises CANCELLED as soon as `cancelled()`
     is true between two windows. Both are called in the caller's thread.
 
@@ -143,7 +145,8 @@ def slabs(
     padded, inner = pad_to_window(volume.float(), window, pad_values)
     starts = [_axis_starts(size, length, overlap) for size, length in zip(padded.shape[1:], window, strict=True)]
     corners = list(itertools.product(*starts))
-    computing = Computing(network, padded, window, pad_values, outputs, torch.device(device))
+    tolerances = tolerances or [0.0] * len(pad_values)
+    computing = Computing(network, padded, window, pad_values, tolerances, outputs, torch.device(device))
     weights = importance(tuple(window), blend).to(device)
     sums = torch.zeros((outputs - computing.first, window[0], *padded.shape[2:]), device=device)
     progress(0, len(corners))
@@ -187,12 +190,13 @@ class Computing:
         volume: torch.Tensor,
         window: Sequence[int],
         pad_values: Sequence[float],
+        tolerances: Sequence[float],
         outputs: int,
         device: torch.device,
     ) -> None:
         self.first = int(getattr(network, "relative", False))
         self._network, self._volume, self._window, self._device = network, volume, window, device
-        self._pad_values = pad_values
+        self._empty = [(value - t, value + t) for value, t in zip(pad_values, tolerances, strict=True)]
         logits = torch.zeros(outputs)
         logits[0] = BACKGROUND
         relative = logits[self.first :] - BACKGROUND * self.first
@@ -253,7 +257,7 @@ class Computing:
         return self._is_padding(few) and self._is_padding(patch)
 
     def _is_padding(self, patch: torch.Tensor) -> bool:
-        return all((channel == value).all() for channel, value in zip(patch, self._pad_values, strict=True))
+        return all(low <= channel.min() and channel.max() <= high for channel, (low, high) in zip(patch, self._empty))
 
     def _run(self, patches: Sequence[torch.Tensor]) -> torch.Tensor:
         """(B, K, *window) on the device; a GPU still works on it when this returns."""
