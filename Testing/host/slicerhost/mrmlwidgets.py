@@ -95,6 +95,7 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         self._currentID = None
         self._requestedID = None  # set before there is a scene
         self._requiredAttributes = []
+        self._observedScene = None
         self._sceneTags = []
         self._nodeTags = []
         self._combo.currentIndexChanged.connect(self._onIndexChanged)
@@ -133,30 +134,46 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
     # Following the scene
 
     def _onSceneSet(self, old, new):
-        for tag in self._sceneTags:
-            old.RemoveObserver(tag)
-        self._sceneTags = []
+        self._leave()
+        self._observedScene = new
         self.setEnabled(new is not None)
         if new is not None:
             self._sceneTags = [
                 new.AddObserver(new.NodeAddedEvent, self._onNodeAddedOrRemoved),
                 new.AddObserver(new.NodeRemovedEvent, self._onNodeAddedOrRemoved),
-                new.AddObserver(new.EndBatchProcessEvent, lambda caller, event: self._refresh()),
+                new.AddObserver(new.EndBatchProcessEvent, self._onSceneChanged),
             ]
         self._refresh()
         requested, self._requestedID = self._requestedID, None
         if requested and new is not None:
             self.setCurrentNodeID(requested)
 
+    def _leave(self):
+        """Observe nothing of the scene any more."""
+        for tag in self._sceneTags:
+            self._observedScene.RemoveObserver(tag)
+        for node, tag in self._nodeTags:
+            node.RemoveObserver(tag)
+        self._sceneTags, self._nodeTags = [], []
+
+    def _isAlive(self):
+        """Observers of a deleted widget live on in Python, but not in C++: here they end."""
+        isAlive = shiboken6.isValid(self)
+        if not isAlive:
+            self._leave()
+        return isAlive
+
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAddedOrRemoved(self, scene, event, node):
         # While a scene is read or closed the list waits for the end of it.
-        if not scene.IsBatchProcessing() and self._hasSuitableType(node):
+        if self._isAlive() and not scene.IsBatchProcessing() and self._hasSuitableType(node):
+            self._refresh()
+
+    def _onSceneChanged(self, scene, event):
+        if self._isAlive():
             self._refresh()
 
     def _refresh(self):
-        if not shiboken6.isValid(self):
-            return  # deleted: its observers live on in Python, but not in C++
         scene = self.mrmlScene()
         candidates = []
         if scene is not None:
@@ -183,7 +200,7 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         self._makeCurrent(kept)
 
     def _onNodeModified(self, node, event):
-        if not shiboken6.isValid(self):
+        if not self._isAlive():
             return
         isListed = node.GetID() in self._ids
         if isListed != self._accepts(node):
