@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, images, intensities, ladder, measures, mirrors, regions, windows
+from veloxseg import devices, images, intensities, ladder, measures, mirrors, parallel, regions, windows
 from veloxseg.errors import VeloxSegError
 
 LEAST_OVERLAP = 0.5
@@ -177,10 +177,8 @@ def read_inputs(
             "MODEL_ROLES", model=card["title"], needed=", ".join(names), given=", ".join(paths) or "none"
         )
     _refuse_doubles(paths)
-    volumes = {}
-    for name in names:
-        run.check()
-        volumes[name] = images.read(paths[name], name)
+    run.check()
+    volumes = dict(zip(names, parallel.each(lambda name: images.read(paths[name], name), names)))
     if not accept_overlap:
         check_overlap(card, volumes)
     return volumes
@@ -206,17 +204,17 @@ def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
 
 def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
     """Every role's image on the working grid with the card's intensities, stacked in channel order, without empty margins."""
-    run = run or Run()
+    (run or Run()).check()
     grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
-    channels, pad_values = [], []
-    for role in card["roles"]:
-        run.check()
+
+    def channel(role: dict) -> tuple[np.ndarray, float]:
         image, spec = volumes[role["name"]], role["intensity"]
         outside = intensities.background(spec, sitk.GetArrayViewFromImage(image))
-        on_grid = images.on_grid(image, grid, outside)
-        channels.append(intensities.apply(spec, on_grid))
-        pad_values.append(intensities.padding_value(spec, channels[-1]))
-    return without_margins(Prepared(torch.from_numpy(np.stack(channels)), grid, pad_values))
+        values = intensities.apply(spec, images.on_grid(image, grid, outside))
+        return values, intensities.padding_value(spec, values)
+
+    channels, pad_values = zip(*parallel.each(channel, card["roles"]))
+    return without_margins(Prepared(torch.from_numpy(np.stack(channels)), grid, list(pad_values)))
 
 
 def without_margins(prepared: Prepared) -> Prepared:

@@ -11,11 +11,11 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
 
+from veloxseg import parallel
 from veloxseg.errors import VeloxSegError
 
 GAUSSIAN_SIGMA = 0.125  # of the window's length, as MONAI's default
@@ -206,8 +206,7 @@ class Computing:
         self, corners: Sequence[tuple[int, ...]], workers: int | None, batch: int | None
     ) -> Iterator[torch.Tensor]:
         """(K, *window) of every window, in order. While several work, operations of the caller have one thread, too."""
-        threads = torch.get_num_threads()
-        workers = workers or (threads if self._device.type == "cpu" else 1)
+        workers = workers or (torch.get_num_threads() if self._device.type == "cpu" else 1)
         batch = batch or self._batch_size(corners)
         tasks = [corners[first : first + batch] for first in range(0, len(corners), batch)]
         workers = min(workers, len(tasks))
@@ -215,10 +214,8 @@ class Computing:
             for task in tasks:
                 yield from self._compute(task)
             return
-        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(threads // workers, 1),))
-        torch.set_num_threads(1)
         waiting = deque()
-        try:
+        with parallel.pool(workers) as pool:
             for task in tasks:
                 waiting.append(pool.submit(self._compute, task))
                 # the next one lies ready for whoever is free first
@@ -226,9 +223,6 @@ class Computing:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
 
     def _batch_size(self, corners: Sequence[tuple[int, ...]]) -> int:
         if self._device.type != "cuda" or len(corners) == 1:

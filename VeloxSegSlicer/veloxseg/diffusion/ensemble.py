@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal, NamedTuple, get_args
@@ -14,6 +13,7 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from veloxseg import parallel
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks.nca import NCA
 
@@ -182,12 +182,8 @@ def _drawn(network: NCA, image: Tensor, sampling: Sampling, after_call: Callable
     if image.device.type != "cpu" or min(threads, sampling.members) == 1:
         yield from map(draw, range(sampling.members))
         return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(draw, range(sampling.members))
-    finally:
-        torch.set_num_threads(threads)
+    with parallel.pool(threads) as pool:
+        yield from pool.map(draw, range(sampling.members))
 
 
 def _agreement(votes: Tensor, members: int) -> float | None:
