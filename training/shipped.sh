@@ -20,8 +20,7 @@ runs() {  # kind of run, folder, steps of veloxseg, unet and segresnet, options 
   local common=(--device cpu --data.folder "data/$folder" --learning-rate 8e-4 "$@")
   $python training/train.py "$kind" --run "runs/$folder" "${common[@]}" --steps "$veloxseg" $light
   $python training/train.py "$kind" --run "runs/$folder-unet" "${common[@]}" --steps "$unet" --network unet
-  [ "$segresnet" = 0 ] ||
-    $python training/train.py "$kind" --run "runs/$folder-segresnet" "${common[@]}" --steps "$segresnet" --network segresnet
+  $python training/train.py "$kind" --run "runs/$folder-segresnet" "${common[@]}" --steps "$segresnet" --network segresnet
 }
 
 case "${1:-}" in
@@ -31,9 +30,9 @@ case "${1:-}" in
     phantoms brain-tumor-mri brain-tumor-mri-demo brain-tumor 60 6 24
     phantoms dermoscopy skin-lesion-nca-demo skin 1500 40 100 ;;
   train)
-    runs cases petct 1000 800 0 --data.drop-modality 0 --validate-every 200
+    runs cases petct 1000 800 250 --data.drop-modality 0 --validate-every 200
     runs cases brain-tumor 520 390 140 --data.drop-modality 0 --validate-every 130
-    runs flat-cases head-neck 440 325 0 --data.drop-modality 0 --validate-every 110
+    runs flat-cases head-neck 440 325 135 --data.drop-modality 0 --validate-every 110
     # ten CPU minutes leave the nodes unfound by both networks: the one that is shipped goes on for as long again
     cp -r runs/head-neck runs/head-neck-440
     $python training/train.py flat-cases --run runs/head-neck --device cpu --data.folder data/head-neck --learning-rate 8e-4 \
@@ -41,7 +40,10 @@ case "${1:-}" in
     $python training/train.py brain-regions --run runs/brain-regions --device cpu
     photos=(--device cpu --data.folder data/skin --data.size 64)
     # half precision for processors with AMX; leave --cpu-bfloat16 away elsewhere
-    $python training/train.py skin-nca --run runs/skin-nca "${photos[@]}" --steps 2800 --validate-every 400 --cpu-bfloat16
+    automaton=("${photos[@]}" --steps 2800 --validate-every 400 --cpu-bfloat16)
+    $python training/train.py skin-nca --run runs/skin-nca "${automaton[@]}"
+    $python training/train.py skin-nca --run runs/skin-nca-direct "${automaton[@]}" --nca.prediction direct \
+      --card training/cards/skin-lesion-nca-direct-demo.json
     photos+=(--card training/cards/skin-lesion-veloxseg-demo.json --validate-every 700)
     $python training/train.py skin-veloxseg --run runs/skin-veloxseg "${photos[@]}" --steps 5600 $light
     $python training/train.py skin-veloxseg --run runs/skin-unet "${photos[@]}" --steps 6100 --network unet ;;
@@ -49,7 +51,7 @@ case "${1:-}" in
     for folder in petct brain-tumor head-neck brain-regions; do
       $python training/export.py --run "runs/$folder" --output "$models"
     done
-    for network in nca veloxseg; do
+    for network in nca nca-direct veloxseg; do
       $python training/export.py --run "runs/skin-$network" --output "$models" \
         --card "training/cards/skin-lesion-$network-demo.json"
     done ;;

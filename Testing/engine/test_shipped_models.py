@@ -73,7 +73,7 @@ def test_package_is_intact_and_reproduces_its_example(folder):
 
 
 def test_shipped_models_are_small():
-    photos = ["skin-lesion-nca-demo", "skin-lesion-veloxseg-demo"]
+    photos = ["skin-lesion-nca-demo", "skin-lesion-nca-direct-demo", "skin-lesion-veloxseg-demo"]
     volumes = ["brain-regions-t1", "brain-tumor-mri-demo", "head-neck-petct-demo", "petct-lesions-demo"]
     sizes = {folder.name: sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) for folder in cards.shipped()}
     assert sorted(sizes) == [*volumes, *photos]

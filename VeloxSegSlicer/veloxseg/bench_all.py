@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from veloxseg import bench_click, bench_speed, bench_volume
+from veloxseg import bench_click, bench_nca, bench_speed, bench_train, bench_volume
 from veloxseg.bench_speed import Report
 
 CORES = 2
 VOLUME = (256, 256, 192)
 WIDE_FIELD, BODY = (400, 400, 326), 0.2
+MEMBERS = 10
 
 
 def reports(picture: Path | None = None) -> Iterator[Report]:
@@ -24,3 +25,6 @@ def reports(picture: Path | None = None) -> Iterator[Report]:
     yield bench_volume.scaling(CORES, 3)
     yield bench_click.click(1, 5)
     yield bench_click.click(CORES, 5, picture)
+    yield bench_train.train_step(1, 5)
+    yield bench_nca.report(("compact", "compact_direct", "unet"), (64,), MEMBERS, CORES, 3)
+    yield bench_nca.report(("compact", "compact_direct", "multi_v", "unet"), (256,), MEMBERS, CORES, 1)
