@@ -122,8 +122,8 @@ def memory(threads: int, rounds: int, size: Sequence[int]) -> Report:
     """Peak memory that a volume adds to a process that has everything loaded, the array of labels, too: each way in
     processes of its own.
 
-    The comparisons hold MiB instead of seconds: with everything that is allocated, and above one window by the same network.
-    Linux only: raises REQUEST elsewhere.
+    The comparisons hold MiB instead of seconds: everything that is allocated, and what that is above a volume of two windows by
+    the same network. Linux only: raises REQUEST elsewhere.
     """
     if not Path("/proc/self/clear_refs").exists():
         raise VeloxSegError("REQUEST", reason="bench memory needs Linux, which tells the peak memory of a process")

@@ -231,8 +231,8 @@ class FastHead(Part):
         b, h, w, d, _ = y.shape
         p = self.scale
         y = y.view(b, h, w, d, -1, p, p, p)
-        # the last p numbers stay neighbors: as one number each they are copied several times as fast
-        joined = None if torch.is_grad_enabled() else JOINED.get(p * y.itemsize)
+        # the last p numbers stay neighbors: as one number each a processor copies them several times as fast
+        joined = JOINED.get(p * y.itemsize) if y.is_cpu and not torch.is_grad_enabled() else None
         y = self._shuffle(y) if joined is None else self._shuffle(y.view(joined)).view(y.dtype)
         return y.view(b, -1, h * p, w * p, d * p)
 
