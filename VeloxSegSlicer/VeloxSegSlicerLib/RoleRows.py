@@ -72,6 +72,7 @@ class _Row:
 
     def remove(self) -> None:
         self.selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self._onNodeChanged)
+        self.selector.setMRMLScene(None)
         for widget in self._widgets:
             widget.hide()
             widget.setParent(None)
