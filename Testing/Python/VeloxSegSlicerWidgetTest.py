@@ -55,6 +55,13 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         buttons = (self.ui.noticeFirstButton, self.ui.noticeSecondButton)
         return [button.text for button in buttons if not button.isHidden()]
 
+    def test_removedRowLetsGoOfTheScene(self):
+        self.chooseTask("brain-regions")
+        selector = self.panel.selector("T1")
+        self.assertIsNotNone(selector.mrmlScene())
+        self.chooseTask("petct-lesions")
+        self.assertIsNone(selector.mrmlScene())
+
     def test_withoutTorch(self):
         self.panel.engine = Setup.EngineState(Setup.MISSING, ("torch",))
         self.panel.update()
