@@ -140,7 +140,8 @@ def one_thread() -> None:
 
 
 def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> str:
-    """Table with one row per case: size, volumes of the labels (or shares of a photo), motions, or what is wrong."""
+    """Table with one row per case: size, volumes of the labels (or shares of a photo), motions, notes on the files, or what is
+    wrong."""
     problems = {result.case: result.text for result in failed}
     rows = []
     for case in data.cases:
@@ -153,9 +154,12 @@ def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> 
             row |= {f"{name} share": share for name, share in facts.get("label_share", {}).items()}
             for role, motion in (facts.get("moved") or {}).items():
                 row |= {f"{role} {key}": value for key, value in motion.items()}
+            row["notes"] = " ".join(facts.get("notes", ()))
         rows.append(row | {"problem": problems.get(case.id, "")})
     columns = list(dict.fromkeys(itertools.chain(*rows)))
-    columns.append(columns.pop(columns.index("problem")))
+    for last in ("notes", "problem"):
+        if last in columns:
+            columns.append(columns.pop(columns.index(last)))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

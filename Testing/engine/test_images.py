@@ -83,12 +83,25 @@ class TestBadInput:
         error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "PET")
         assert error.code == "INPUT_KIND" and "3 channels" in error.text
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_not_a_number(self, tmp_path, value):
+    @pytest.mark.parametrize("extension", [".nrrd", ".mha"])
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_not_a_number(self, tmp_path, extension, value):
+        """The same in every format: a few count as empty with a note, most of an image is refused."""
         image = blob_image((8, 8, 8))
-        image[1, 2, 3] = float(value)
-        error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "T1")
-        assert error.code == "INPUT_NAN" and "1 voxel" in error.text
+        array = images.array_of(image)
+        array[1:3, 2, 3] = value
+        path = write_image(images.image_of(array, images.grid_of(image)), tmp_path / f"a{extension}")
+        notes = []
+        read = images.array_of(images.read(path, "T1", np.median, notes.append))
+        assert [note.code for note in notes] == ["INPUT_NAN"] and "2 voxel(s) of the T1 image (0.39 %)" in notes[0].text
+        assert (read[1:3, 2, 3] == np.median(array[np.isfinite(array)])).all()
+        array[1:3, 2, 3] = read[1:3, 2, 3]
+        np.testing.assert_array_equal(read, array)
+
+        array[:5] = value
+        path = write_image(images.image_of(array, images.grid_of(image)), tmp_path / f"b{extension}")
+        error = refusal(images.read, path, "T1")
+        assert error.code == "INPUT_NAN" and "62 % of the T1" in error.text
 
     def test_constant(self, tmp_path):
         image = images.image_of(np.full((8, 8, 8), 7, np.int16), Grid((8, 8, 8), (1, 1, 1), (0, 0, 0)))

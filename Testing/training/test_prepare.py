@@ -415,12 +415,18 @@ class TestHostileCases:
         assert only_problem(autopet(tmp_path)).startswith(f"The PET image {path} has ordinary values of 5")
 
     def test_values_that_are_no_numbers(self, tmp_path):
-        array = images.array_of(pet())
-        array[3, 3, 3] = np.nan
-        write(images.image_of(array, GRID), tmp_path / "PET.nrrd")
-        write(label(), tmp_path / "m.nrrd")
-        (tmp_path / "cases.csv").write_text("id,PET,label\na,PET.nrrd,m.nrrd\n")
-        assert "has 1 voxel(s) that are not a number or infinite" in only_problem(listed(tmp_path))
+        """One counts as empty, and the report says so; most of an image is refused."""
+        (tmp_path / "cases.csv").write_text("id,PET,label\na,a.nrrd,a-m.nrrd\nb,b.nrrd,b-m.nrrd\n")
+        for case, holes in (("a", np.s_[3, 3, 3]), ("b", np.s_[2:])):
+            write(label(), tmp_path / f"{case}-m.nrrd")
+            array = images.array_of(pet())
+            array[holes] = np.nan
+            write(images.image_of(array, GRID), tmp_path / f"{case}.nrrd")
+        assert "92 % of the PET" in only_problem(listed(tmp_path))
+        with open(tmp_path / "out" / "report.csv", newline="") as file:
+            first, second = csv.DictReader(file)
+        assert "1 voxel(s) of the PET" in first["notes"] and not second["notes"]
+        assert np.isfinite(images.array_of(read(tmp_path, "a", "PET"))).all()
 
 
 SKIN_CARD = cards.FOLDER / "skin-lesion-nca-demo.json"

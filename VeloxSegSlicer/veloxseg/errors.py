@@ -2,8 +2,11 @@
 
 Every failure that a person can do something about is a `VeloxSegError` with a code of the table below; the
 table gives the process exit code and one sentence with the cause and the next step. Everything else is a
-defect of the program and ends as `UNEXPECTED`.
+defect of the program and ends as `UNEXPECTED`. What is odd and no failure is a `Note` of the table `NOTES`.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 EXIT_OK = 0
 EXIT_REQUEST = 2
@@ -54,8 +57,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "INPUT_NAN": (
         EXIT_INPUT,
-        "The {role} image has {count} voxel(s) that are not a number or infinite; "
-        "replace them, for example by 0, and start again.",
+        "{percent:.0f} % of the {role} image's voxels are not a number or infinite; export it again or choose another image.",
     ),
     "INPUT_CONSTANT": (
         EXIT_INPUT,
@@ -187,6 +189,35 @@ TABLE: dict[str, tuple[int, str]] = {
         "Something unexpected happened ({kind}); please report it together with the log.",
     ),
 }
+
+NOTES: dict[str, str] = {
+    "RETRY_ONE_WINDOW": "The memory of {device} is short; going on with one window at a time.",
+    "RETRY_HALF": "The memory of {device} is short; going on in half precision.",
+    "RETRY_CPU": "The memory of {device} is too small for this image; going on with the CPU.",
+    "INPUT_NAN": (
+        "{count} voxel(s) of the {role} image ({percent:.2g} %) are not a number or infinite; they count as empty ({value:g})."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a person should know about a result though nothing failed: a code of `NOTES` and its sentence."""
+
+    code: str
+    text: str
+
+
+Hear = Callable[[Note], None]
+
+
+def note(code: str, **facts: object) -> Note:
+    """The note of a code with the facts of this case."""
+    return Note(code, NOTES[code].format(**facts))
+
+
+def unheard(_note: Note) -> None:
+    """For callers to whom notes do not matter."""
 
 
 class VeloxSegError(Exception):

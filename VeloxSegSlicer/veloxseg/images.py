@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import axes, nifti
-from veloxseg.errors import VeloxSegError
+from veloxseg import axes, errors, nifti
+from veloxseg.errors import Hear, VeloxSegError, unheard
 from veloxseg.files import replacing
 
 # A voxel of width w is modelled as a Gaussian of this full width at half maximum; going from source width s
@@ -28,6 +28,7 @@ SMALLEST_BLUR_VOXELS = 0.1
 SINGULAR_DETERMINANT = 1e-3
 OVERLAP_SAMPLES = 24
 LARGEST_OVERHANG_VOXELS = 1e-3
+LARGEST_PERCENT_NAN = 50.0
 
 
 @dataclass(frozen=True)
@@ -123,18 +124,23 @@ def image_of(array: np.ndarray, grid: Grid) -> sitk.Image:
     return image
 
 
-def read(path: Path, role: str = "input") -> sitk.Image:
-    """`read_volume` for a network input: also raises INPUT_NAN or INPUT_CONSTANT."""
-    image = read_volume(path, role)
-    check_values(image, role)
+def read(
+    path: Path,
+    role: str = "input",
+    empty: Callable[[np.ndarray], float] = np.min,
+    hear: Hear = unheard,
+) -> sitk.Image:
+    """`read_volume` for a network input, whose voxels are all numbers: see `finite`. Raises INPUT_NAN or INPUT_CONSTANT, too."""
+    image = finite(read_volume(path, role, hear), role, empty, hear)
+    check_contrast(image, role)
     return image
 
 
-def read_volume(path: Path, role: str = "input") -> sitk.Image:
+def read_volume(path: Path, role: str = "input", hear: Hear = unheard) -> sitk.Image:
     """Read one 3D scalar image (NRRD, NIfTI, MetaImage) with its own pixel type and check that it is whole.
 
-    A fourth axis of length one is dropped. Raises INPUT_MISSING, INPUT_UNREADABLE, INPUT_KIND or
-    INPUT_GEOMETRY, each with the role's name.
+    `hear` gets the notes on what is odd about the file. A fourth axis of length one is dropped. Raises INPUT_MISSING,
+    INPUT_UNREADABLE, INPUT_KIND or INPUT_GEOMETRY, each with the role's name.
     """
     if not Path(path).is_file():
         raise VeloxSegError("INPUT_MISSING", role=role, path=path)
@@ -182,13 +188,31 @@ def _check_geometry(image: sitk.Image, role: str) -> None:
         raise VeloxSegError("INPUT_GEOMETRY", role=role, reason="its direction matrix is singular")
 
 
-def check_values(image: sitk.Image, role: str) -> None:
-    """Raises INPUT_NAN or INPUT_CONSTANT."""
+def finite(image: sitk.Image, role: str, empty: Callable[[np.ndarray], float], hear: Hear = unheard) -> sitk.Image:
+    """The image with `empty(its finite voxels)` in place of voxels that are not a number or infinite, and a note on them.
+
+    Raises INPUT_NAN when these are the most.
+    """
     voxels = sitk.GetArrayViewFromImage(image)
-    if np.issubdtype(voxels.dtype, np.floating):
-        wrong = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
-        if wrong:
-            raise VeloxSegError("INPUT_NAN", role=role, count=wrong)
+    if not np.issubdtype(voxels.dtype, np.floating):
+        return image
+    is_number = np.isfinite(voxels)
+    wrong = voxels.size - int(np.count_nonzero(is_number))
+    if wrong == 0:
+        return image
+    percent = 100 * wrong / voxels.size
+    if percent > LARGEST_PERCENT_NAN:
+        raise VeloxSegError("INPUT_NAN", role=role, percent=percent)
+    value = empty(voxels[is_number])
+    hear(errors.note("INPUT_NAN", role=role, count=wrong, percent=percent, value=value))
+    filled = sitk.GetImageFromArray(np.where(is_number, voxels, voxels.dtype.type(value)))
+    filled.CopyInformation(image)
+    return filled
+
+
+def check_contrast(image: sitk.Image, role: str) -> None:
+    """Raises INPUT_CONSTANT."""
+    voxels = sitk.GetArrayViewFromImage(image)
     low, high = float(voxels.min()), float(voxels.max())
     if low == high:
         raise VeloxSegError("INPUT_CONSTANT", role=role, value=low)

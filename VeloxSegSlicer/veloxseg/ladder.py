@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from veloxseg import devices
+from veloxseg import devices, errors
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 Found = TypeVar("Found")
@@ -46,7 +46,8 @@ class Rung:
     half: bool = False
     code: str = ""
     """Of the note, "" for the first rung."""
-    text: str = ""
+    short: str = ""
+    """Name of the device whose memory was short."""
 
     @property
     def collecting_device(self) -> torch.device:
@@ -66,37 +67,35 @@ def rungs(device: devices.Device, wanted: str, windows: bool = True) -> list[Run
     ladder = [Rung(device)]
     if device.is_cpu:
         return ladder
-    short = f"The memory of {device.name} is short"
     if windows:
-        ladder.append(Rung(device, True, False, "RETRY_ONE_WINDOW", f"{short}; going on with one window at a time."))
+        ladder.append(Rung(device, True, False, "RETRY_ONE_WINDOW", device.name))
         if device.torch_device.type != "mps":
-            ladder.append(Rung(device, True, True, "RETRY_HALF", f"{short}; going on in half precision."))
+            ladder.append(Rung(device, True, True, "RETRY_HALF", device.name))
     if wanted == "auto":
-        text = f"The memory of {device.name} is too small for this image; going on with the CPU."
-        ladder.append(Rung(devices.choose("cpu"), code="RETRY_CPU", text=text))
+        ladder.append(Rung(devices.choose("cpu"), code="RETRY_CPU", short=device.name))
     return ladder
 
 
-def climb(ladder: list[Rung], compute: Callable[[Rung], Found], note: Callable[[str, str], None]) -> tuple[Found, Rung]:
+def climb(ladder: list[Rung], compute: Callable[[Rung], Found], hear: errors.Hear) -> tuple[Found, Rung]:
     """What `compute` gives on the first rung whose memory is enough, and that rung.
 
-    note: hears the code and text of every rung that has one, before it is tried. The last rung's failure is raised as it is.
+    hear: gets the note of every rung that has one, before it is tried. The last rung's failure is raised as it is.
     """
     *others, last = ladder
     for rung in others:
         try:
-            return _try(rung, compute, note), rung
+            return _try(rung, compute, hear), rung
         except (MemoryError, RuntimeError) as error:
             if not devices.is_memory_error(error):
                 raise
         # Outside of the handler: the failure holds on to what its frames had allocated.
         devices.free_unused()
-    return _try(last, compute, note), last
+    return _try(last, compute, hear), last
 
 
-def _try(rung: Rung, compute: Callable[[Rung], Found], note: Callable[[str, str], None]) -> Found:
+def _try(rung: Rung, compute: Callable[[Rung], Found], hear: errors.Hear) -> Found:
     if rung.code:
-        note(rung.code, rung.text)
+        hear(errors.note(rung.code, device=rung.short))
     return compute(rung)
 
 

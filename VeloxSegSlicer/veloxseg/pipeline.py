@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, images, intensities, ladder, measures, mirrors, parallel, regions, windows
+from veloxseg import devices, errors, images, intensities, ladder, measures, mirrors, parallel, regions, windows
 from veloxseg.errors import VeloxSegError
 
 LEAST_OVERLAP = 0.5
@@ -136,10 +137,10 @@ class Run:
         yield
         self.seconds[name] += time.perf_counter() - begun
 
-    def note(self, code: str, text: str) -> None:
+    def note(self, note: errors.Note) -> None:
         """Passes a note on and keeps it for the results."""
-        self.notes.append({"code": code, "text": text})
-        self.listener.note(code, text)
+        self.notes.append({"code": note.code, "text": note.text})
+        self.listener.note(note.code, note.text)
 
     def check(self) -> None:
         """Raises CANCELLED if asked to stop."""
@@ -178,7 +179,17 @@ def read_inputs(
         )
     _refuse_doubles(paths)
     run.check()
-    volumes = dict(zip(names, parallel.each(lambda name: images.read(paths[name], name), names)))
+
+    def read(role: dict) -> tuple[sitk.Image, list[errors.Note]]:
+        notes: list[errors.Note] = []
+        empty = partial(intensities.background, role["intensity"])
+        return images.read(paths[role["name"]], role["name"], empty, notes.append), notes
+
+    found = parallel.each(read, card["roles"])
+    volumes = {name: image for name, (image, _) in zip(names, found)}
+    for _, notes in found:
+        for note in notes:
+            run.note(note)
     if not accept_overlap:
         check_overlap(card, volumes)
     return volumes

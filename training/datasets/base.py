@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from datasets import reading
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import Note, VeloxSegError
 
 LABEL = "label"
 NIFTI = r"\.nii(\.gz)?"
@@ -33,11 +33,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A case in memory: `images` by role in their own grids and units, `label` with the data set's own values."""
+    """A case in memory: `images` by role in their own grids and units, `label` with the data set's own values, and what was
+    odd about the files."""
 
     images: dict[str, sitk.Image]
     label: sitk.Image
     parameters: dict | None = None
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class Case:
 
     def load(self, card: dict) -> Loaded | LoadedPhoto:
         """Raises the INPUT_* codes, PET_UNIT or SUV."""
-        volumes = {role["name"]: reading.read(self.sources[role["name"]], role) for role in card["roles"]}
-        return Loaded(volumes, reading.read_label(self.label))
+        notes: list[Note] = []
+        volumes = {role["name"]: reading.read(self.sources[role["name"]], role, notes.append) for role in card["roles"]}
+        return Loaded(volumes, reading.read_label(self.label, notes.append), notes=notes)
 
 
 @dataclass(frozen=True)

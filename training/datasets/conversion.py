@@ -112,6 +112,7 @@ def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
     low = np.array([[side.start for side in box]], dtype=np.float64)
     cut = images.Grid(tuple(s.stop - s.start for s in box), grid.spacing, tuple(grid.world(low)[0].tolist()), grid.direction)
     facts = {
+        "notes": [note.text for note in loaded.notes],
         "moved": moved,
         "size": list(cut.size),
         "label_ml": {

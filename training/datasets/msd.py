@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import cards, reading
 from datasets.base import LABEL, NIFTI, Case, DataSet, Loaded, Options, find, pair
 from datasets.description import read_description
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import Note, VeloxSegError
 
 CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
 ROLES = ("FLAIR", "T1", "T1ce", "T2")
@@ -27,8 +27,10 @@ class ChannelsCase(Case):
 
     def load(self, card: dict) -> Loaded:
         """Raises IMAGE_CHANNELS or the INPUT_* codes."""
-        channels = reading.read_channels(self.sources[IMAGE], ROLES)
-        return Loaded({role["name"]: channels[role["name"]] for role in card["roles"]}, reading.read_label(self.label))
+        notes: list[Note] = []
+        roles = {role["name"]: role for role in card["roles"]}
+        channels = reading.read_channels(self.sources[IMAGE], [roles[name] for name in ROLES], notes.append)
+        return Loaded({name: channels[name] for name in roles}, reading.read_label(self.label, notes.append), notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True)

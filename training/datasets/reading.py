@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import images, nifti, suv
-from veloxseg.errors import VeloxSegError
+from veloxseg import images, intensities, nifti, suv
+from veloxseg.errors import Hear, VeloxSegError, unheard
 
 # Ninety-five of a hundred voxels of any SUV image lie far below this; in Bq/ml they don't.
 HIGHEST_USUAL_SUV = 100.0
@@ -17,13 +18,15 @@ PERCENTILE = 95.0
 LARGEST_GAP = 0.01
 
 
-def read(path: Path, role: dict) -> sitk.Image:
+def read(path: Path, role: dict, hear: Hear = unheard) -> sitk.Image:
     """The image of a card's role; a PET series in DICOM becomes SUVbw, a PET file is taken to be SUV.
 
+    `hear` gets the notes of `images.read`.
     Raises the INPUT_* codes with role and file, PET_UNIT or SUV.
     """
     name = f"{role['name']} ({path})"
-    image = read_series(path, role) if path.is_dir() else images.read(path, name)
+    empty = partial(intensities.background, role["intensity"])
+    image = read_series(path, role) if path.is_dir() else images.read(path, name, empty, hear)
     if role["modality"] == "PT":
         usual = float(np.percentile(sitk.GetArrayViewFromImage(image), PERCENTILE))
         if usual > HIGHEST_USUAL_SUV:
@@ -31,13 +34,16 @@ def read(path: Path, role: dict) -> sitk.Image:
     return image
 
 
-def read_label(path: Path) -> sitk.Image:
+def read_label(path: Path, hear: Hear = unheard) -> sitk.Image:
     """A label file with its own pixel type. Raises the INPUT_* codes."""
-    return images.read_volume(path, f"label ({path})")
+    return images.read_volume(path, f"label ({path})", hear)
 
 
-def read_channels(path: Path, roles: Sequence[str]) -> dict[str, sitk.Image]:
-    """The channels of a 4D file by role, in the file's order. Raises IMAGE_CHANNELS, INPUT_UNREADABLE or INPUT_NAN."""
+def read_channels(path: Path, roles: Sequence[dict], hear: Hear = unheard) -> dict[str, sitk.Image]:
+    """The channels of a 4D file by the name of their role, in the file's order.
+
+    Raises IMAGE_CHANNELS, INPUT_UNREADABLE or INPUT_NAN.
+    """
     try:
         whole = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -46,11 +52,15 @@ def read_channels(path: Path, roles: Sequence[str]) -> dict[str, sitk.Image]:
         raise VeloxSegError("INPUT_UNREADABLE", role=f"4D ({path})", detail="the file ends before its last voxel")
     found = whole.GetSize()[3] if whole.GetDimension() == 4 else 1
     if found != len(roles):
-        raise VeloxSegError("IMAGE_CHANNELS", path=path, found=found, needed=f"{len(roles)} ({', '.join(roles)})")
+        names = ", ".join(role["name"] for role in roles)
+        raise VeloxSegError("IMAGE_CHANNELS", path=path, found=found, needed=f"{len(roles)} ({names})")
     size = [*whole.GetSize()[:3], 0]
-    channels = {role: sitk.Extract(whole, size, [0, 0, 0, number]) for number, role in enumerate(roles)}
-    for role, image in channels.items():
-        images.check_values(image, f"{role} ({path})")
+    channels = {}
+    for number, role in enumerate(roles):
+        image, name = sitk.Extract(whole, size, [0, 0, 0, number]), f"{role['name']} ({path})"
+        image = images.finite(image, name, partial(intensities.background, role["intensity"]), hear)
+        images.check_contrast(image, name)
+        channels[role["name"]] = image
     return channels
 
 
