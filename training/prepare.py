@@ -16,7 +16,6 @@ import csv
 import io
 import itertools
 import json
-import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,7 +37,7 @@ from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
 from lock import only_one
-from veloxseg import files
+from veloxseg import children, files
 from veloxseg.errors import VeloxSegError
 
 CASES, HOW, DATASET, REPORT = "cases", "prepare.json", "dataset.json", "report.csv"
@@ -123,8 +122,7 @@ def results(jobs: list[conversion.Job], workers: int) -> Iterator[conversion.Res
     if workers <= 1 or len(jobs) <= 1:
         yield from map(conversion.convert, jobs)
         return
-    # forked processes may hang in locks that SimpleITK's and torch's threads held
-    context = multiprocessing.get_context("spawn")
+    context = children.spawn_context()
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=one_thread) as pool:
         try:
             for future in as_completed([pool.submit(conversion.convert, job) for job in jobs]):

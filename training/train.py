@@ -42,7 +42,7 @@ from cases import Cases, CasesSettings
 from lock import only_one
 from photos import Photos, PhotosSettings
 from schedule import SCHEDULES
-from veloxseg import devices, files
+from veloxseg import children, devices, files
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig, fast
 from veloxseg.networks.nca import PRESETS, NCAConfig
@@ -250,6 +250,7 @@ def moving_average(averages: list[torch.Tensor], current: list[torch.Tensor], co
 
 def train(settings: Settings) -> None:
     """Trains to the last step. Raises BUSY, DIVERGED when the loss stops being a number, and what data and checkpoint raise."""
+    children.protect()
     with only_one(settings.run) if int(os.environ.get("RANK", 0)) == 0 else contextlib.nullcontext():
         _train(settings)
 

@@ -317,4 +317,3 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
     def test_interpreterIsFound(self):
         program = Path(Setup.pythonProgram())
         self.assertTrue(program.is_file() or shutil.which(str(program)))
-        self.assertEqual(Setup.runnerCommand()[1:], ["-m", "veloxseg.runner"])

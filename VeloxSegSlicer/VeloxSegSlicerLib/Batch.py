@@ -9,7 +9,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Licenses, Setup
+from . import Child, Licenses
 from .Errors import VeloxSegError
 from .Models import ModelCard
 from .Process import Process
@@ -100,7 +100,7 @@ class Batch:
         self._temporary = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
         settingsFile = self._temporary / SETTINGS_FILE
         settingsFile.write_text(json.dumps(plan.content(), indent=2), encoding="utf-8")
-        self._start([str(settingsFile), "--preview"], self._temporary)
+        self._start([str(settingsFile), "--preview"])
 
     def start(self, plan: Plan) -> None:
         """Compute the cases that are not finished.
@@ -116,7 +116,7 @@ class Batch:
         for name in (PAUSE_FILE, CANCEL_FILE):
             (output / name).unlink(missing_ok=True)
         self._output = output
-        self._start([str(settingsFile)], output)
+        self._start([str(settingsFile)])
 
     def pause(self) -> None:
         """End after the case that is being computed; starting again goes on from there."""
@@ -134,9 +134,9 @@ class Batch:
             self._run.abort()
         self._tidy()
 
-    def _start(self, arguments: list[str], folder: Path) -> None:
-        program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
-        process = Process([*program, "batch", *arguments, "--events"], folder, self._modulePath)
+    def _start(self, arguments: list[str]) -> None:
+        program = self.command or Child.command("veloxseg")
+        process = Process([*program, "batch", *arguments, "--events"], self._modulePath)
         self._run = Run(
             process, self.timeouts, self._onEvent, self._onLog, self._onEnd, self._askToStop, needsResult=False
         )

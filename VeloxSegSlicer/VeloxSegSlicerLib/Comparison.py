@@ -11,7 +11,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from . import Components, SegmentVoxels, Setup
+from . import Child, Components, SegmentVoxels
 from .Errors import VeloxSegError
 from .Job import FOLDER_PREFIX
 from .Process import Process
@@ -74,7 +74,7 @@ class Comparison:
         request = self._folder / "request.json"
         request.write_text(json.dumps({"pairs": names}), encoding="utf-8")
         self._run = Run(
-            Process([Setup.pythonProgram(), "-m", "veloxseg.comparison", str(request)], self._folder, self._modulePath),
+            Process([*Child.command("veloxseg.comparison"), str(request)], self._modulePath),
             Timeouts(start=START_TIMEOUT_MS),
             lambda event: None,
             self._onLog,

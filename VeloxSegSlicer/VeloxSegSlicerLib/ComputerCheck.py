@@ -9,7 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Computer, Effort, Setup
+from . import Child, Computer, Effort
 from .Errors import VeloxSegError
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
@@ -92,8 +92,8 @@ class ComputerCheck:
         """Begin; the end arrives at onFinished."""
         if self.isBusy:
             return
-        command = self.command or [Setup.pythonProgram(), "-m", CHECK_MODULE]
-        process = Process(command, Path(str(slicer.app.temporaryPath)), self._modulePath)
+        command = self.command or Child.command(CHECK_MODULE)
+        process = Process(command, self._modulePath)
         self._run = Run(process, Timeouts(), lambda event: None, self._onLog, self._onEnd)
         self._run.start()
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import slicer
 from slicer.i18n import tr as _
 
-from . import Setup
+from . import Child
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
 
@@ -50,9 +49,9 @@ class ModelTool:
 
         :param action: IMPORT a zip or folder, or VERIFY an installed package.
         """
-        program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
+        program = self.command or Child.command("veloxseg")
         arguments = ["models", action, str(package), "--folder", str(modelsFolder), "--events"]
-        process = Process([*program, *arguments], Path(str(slicer.app.temporaryPath)), self._modulePath)
+        process = Process([*program, *arguments], self._modulePath)
         self._run = Run(process, Timeouts(), self._onEvent, self._onLog, self._onEnd)
         self._run.start()
 

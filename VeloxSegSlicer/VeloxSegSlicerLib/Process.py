@@ -1,11 +1,11 @@
 """A child process that speaks in lines. It may serve several runs, one after the other."""
 
 import logging
-import os
 from pathlib import Path
 
 import qt
 
+from . import Child
 from .Protocol import LineBuffer
 
 END_TIMEOUT_MS = 3000
@@ -28,21 +28,21 @@ class Listener:
 
 
 class Process:
-    """A program with the engine package on its Python path.
+    """A program with the engine package on its Python path, in a folder of its own that goes with it.
 
     The owner keeps the object until the next process: it must not be freed from within its own signal.
     """
 
-    def __init__(self, command: list[str], folder: Path, modulePath: Path) -> None:
+    def __init__(self, command: list[str], modulePath: Path) -> None:
         """
-        :param command: program and arguments.
-        :param folder: working directory.
-        :param modulePath: folder that holds the engine package, put first on the child's Python path.
+        :param command: program and arguments, see `Child.command`; paths in them are absolute.
+        :param modulePath: folder that holds the engine package.
         """
         self.command = [str(part) for part in command]
         self.listener = Listener()
         self._stdout, self._stderr = LineBuffer(), LineBuffer()
-        self._process = self._newProcess(folder, modulePath)
+        self._folder = Child.privateFolder()
+        self._process = self._newProcess(modulePath)
 
     @property
     def isRunning(self) -> bool:
@@ -78,16 +78,12 @@ class Process:
         if self.isRunning:
             self.kill()
             self._process.waitForFinished(END_TIMEOUT_MS)
+        Child.remove(self._folder)
 
-    def _newProcess(self, folder: Path, modulePath: Path):
+    def _newProcess(self, modulePath: Path):
         process = qt.QProcess()
-        environment = qt.QProcessEnvironment.systemEnvironment()
-        paths = [str(modulePath), environment.value("PYTHONPATH", "")]
-        environment.insert("PYTHONPATH", os.pathsep.join(path for path in paths if path))
-        environment.insert("PYTHONUNBUFFERED", "1")
-        environment.insert("PYTHONUTF8", "1")
-        process.setProcessEnvironment(environment)
-        process.setWorkingDirectory(str(folder))
+        process.setProcessEnvironment(Child.environment(modulePath))
+        process.setWorkingDirectory(str(self._folder))
         process.connect("readyReadStandardOutput()", self._onStdout)
         process.connect("readyReadStandardError()", self._onStderr)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onProcessError)
@@ -102,6 +98,7 @@ class Process:
 
     def _onProcessError(self, processError) -> None:
         if processError == qt.QProcess.FailedToStart:
+            Child.remove(self._folder)
             self.listener.onStartFailed()
 
     def _onProcessFinished(self, exitCode: int, exitStatus) -> None:
@@ -109,6 +106,7 @@ class Process:
         self._onStderr()
         self.listener.onLines(self._stdout.flush())
         self.listener.onLogLines(self._stderr.flush())
+        Child.remove(self._folder)
         isNormal = exitStatus == qt.QProcess.NormalExit
         logging.info(
             "VeloxSeg: process ended with code %s, %s", exitCode, "normally" if isNormal else "by a crash"

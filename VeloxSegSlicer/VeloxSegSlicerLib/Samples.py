@@ -11,7 +11,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from . import Setup, Suv
+from . import Child, Suv
 from .Errors import VeloxSegError
 from .Job import SAMPLE_PREFIX
 from .Models import ModelCard
@@ -142,10 +142,10 @@ class SampleMaker:
             raise VeloxSegError("SAMPLE_NILEARN")
         self._phantom = phantom
         self._folder = Path(tempfile.mkdtemp(prefix=SAMPLE_PREFIX, dir=str(slicer.app.temporaryPath)))
-        program = self.command or [Setup.pythonProgram(), "-m", "veloxseg"]
+        program = self.command or Child.command("veloxseg")
         arguments = ["phantom", phantom.kind, "--seed", phantom.seed, "--count", 1, "--output", self._folder]
         self._run = Run(
-            Process([*program, *arguments], self._folder, self._modulePath),
+            Process([*program, *arguments], self._modulePath),
             Timeouts(start=PHANTOM_TIMEOUT_MS),
             lambda event: None,
             self._onLog,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Geometry, Licenses, Results, Setup, Verdicts
+from . import Child, Geometry, Licenses, Results, Verdicts
 from .Errors import VeloxSegError
 from .InputOptions import InputOptions
 from .Job import Job, checkDisk
@@ -17,6 +17,8 @@ from .Parameters import Quality
 from .Protocol import Progress
 from .Run import DONE, FAILED, Outcome, Run, Timeouts
 from .WarmEngine import WarmEngine
+
+RUNNER_MODULE = "veloxseg.runner"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Segmenter:
         self._startedAt = time.monotonic()
         self._listener, self._progress = listener, Progress()
         self._facts = _factsOf(card, images, settings)
-        command = self.command or Setup.runnerCommand()
+        command = self.command or Child.command(RUNNER_MODULE)
         self.engine.warmUp(command)
         job = Job(settings.keepFiles)
         try:

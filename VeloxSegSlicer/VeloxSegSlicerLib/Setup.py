@@ -28,7 +28,6 @@ CPU_BACKEND = "cpu"
 
 TORCH_REQUIREMENT = ">=2.2"
 HELPER_EXTENSION = "PyTorch"
-RUNNER_MODULE = "veloxseg.runner"
 # What the engine imports, by import name. Slicer brings numpy, scipy, SimpleITK and PIL, partly without metadata.
 ENGINE_PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "PIL", "safetensors", "jsonschema", "tyro", "tqdm")
 BUNDLED_PACKAGES = ("numpy", "scipy", "SimpleITK", "PIL")
@@ -82,21 +81,14 @@ def slicerProblem() -> VeloxSegError | None:
 
 
 def pythonProgram() -> str:
-    """The Python that runs the engine: PythonSlicer on the path or beside Slicer, else this interpreter."""
+    """The Python that runs the engine: PythonSlicer beside Slicer or on the path, else this interpreter."""
     beside = (
         Path(str(slicer.app.slicerHome))
         / "bin"
         / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
     )
-    found = shutil.which("PythonSlicer")
-    if found:
-        return found
-    return str(beside) if beside.is_file() else sys.executable
-
-
-def runnerCommand() -> list[str]:
-    """Program and arguments that start the runner; the request file is still to be added."""
-    return [pythonProgram(), "-m", RUNNER_MODULE]
+    # The path comes second: on Windows it begins with the working folder.
+    return str(beside) if beside.is_file() else shutil.which("PythonSlicer") or sys.executable
 
 
 def install(requirementsFile: Path, backend: str = BEST_BACKEND) -> None:

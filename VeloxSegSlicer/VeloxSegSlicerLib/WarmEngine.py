@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
-import slicer
 
 from .Errors import VeloxSegError
 from .Process import Process
@@ -48,8 +47,7 @@ class WarmEngine:
             self.end()
             # The last one may be just telling of its end, and must not be freed meanwhile.
             self._lastProcess = self._process
-            # Not in a job's folder, which goes away with the job.
-            self._process = Process(serving, Path(str(slicer.app.temporaryPath)), self._modulePath)
+            self._process = Process(serving, self._modulePath)
             self._process.start()
         self._idleTimer.start(self.idleMs)
 

@@ -7,7 +7,6 @@ writing. The images are those of a model's example, cut to one window.
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +16,19 @@ from statistics import median
 import numpy as np
 import torch
 
-from veloxseg import bench_speed, cards, devices, files, images, packages, photo_pipeline, pipeline, results, windows
+from veloxseg import (
+    bench_speed,
+    cards,
+    children,
+    devices,
+    files,
+    images,
+    packages,
+    photo_pipeline,
+    pipeline,
+    results,
+    windows,
+)
 from veloxseg.bench_speed import Comparison, Report
 from veloxseg.warm import Keeper
 
@@ -65,9 +76,9 @@ def _cold(request: Path, threads: int, rounds: int) -> tuple[list[Comparison], d
 
     def run(arguments: list[str]) -> None:
         begun = time.perf_counter()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        child = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                 stderr=subprocess.DEVNULL, env=environment, text=True)  # fmt: skip
+        child = subprocess.Popen(children.command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, env=children.environment(OMP_NUM_THREADS=str(threads)),
+                                 cwd=request.parent, text=True)  # fmt: skip
         events = [json.loads(line) for line in child.stdout if line.startswith("{")]
         child.wait()
         seconds = next(event["seconds"] for event in events if event["event"] == "result")

@@ -4,7 +4,6 @@ Random weights, which make no difference to the time. Every way runs in a proces
 own. Nothing is extrapolated: a line says how many members were drawn, and that is what was computed.
 """
 
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from veloxseg import bench_speed, diffusion, photo_pipeline, photos
+from veloxseg import bench_speed, children, diffusion, photo_pipeline, photos
 from veloxseg.bench_speed import Comparison, Report
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks.nca import NCA, PRESETS
@@ -64,7 +63,7 @@ def report(names: Sequence[str], sides: Sequence[int], members: int, threads: in
         raise VeloxSegError("REQUEST", reason=f"networks are {', '.join(CHOICES)}, sides {photos.SHORTEST} pixels or more, "
                                               "members at least 1")  # fmt: skip
     measured = []
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with children.spawn_context().Pool(1, maxtasksperchild=1) as pool:
         for side in sides:
             for name in names:
                 measured.append(pool.apply(measure, (name, side, members, threads, rounds)))

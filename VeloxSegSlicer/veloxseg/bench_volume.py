@@ -6,7 +6,6 @@ engine. Where a part of the field is empty, that part holds what padding holds.
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from statistics import median
 import torch
 from safetensors.torch import load_file
 
-from veloxseg import bench, bench_speed, cards, packages, pipeline, windows
+from veloxseg import bench, bench_speed, cards, children, packages, pipeline, windows
 from veloxseg.bench_speed import Comparison, Report
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSeg, fast, load_weights
@@ -109,7 +108,7 @@ def volume(threads: int, rounds: int, size: Sequence[int], body: float = 1.0, bu
 
 @contextmanager
 def _neighbors(count: int):
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    others = [subprocess.Popen(children.command("-c", "while True: pass"), env=children.environment()) for _ in range(count)]
     try:
         yield
     finally:
@@ -140,7 +139,9 @@ def memory(threads: int, rounds: int, size: Sequence[int]) -> Report:
 
 def _peaks_in_child(way: str, threads: int, size: Sequence[int]) -> list[float]:
     code = f"from veloxseg import bench_volume; bench_volume.print_peaks({way!r}, {threads}, {tuple(size)!r})"
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        children.command("-c", code), env=children.environment(), capture_output=True, text=True, check=True
+    )
     return json.loads(finished.stdout.splitlines()[-1])
 
 
