@@ -82,11 +82,17 @@ def write(folder: Path, image: Path, settings: dict) -> None:
     mask = Path(settings["source"]["path"]).parent / "mask.nrrd"
     if mask.is_file():
         shutil.copy(mask, folder / "segmentation.seg.nrrd")
+    card = json.loads((Path(settings["model"]) / "configs" / "velox.json").read_text(encoding="utf-8"))
     results = {
-        "model": {"weights_sha256": ""},
+        "schema_version": 1,
+        "model": {"weights_sha256": card["weights_sha256"]},
+        "device": "Fake device",
+        "seed": settings["seed"],
         "versions": {},
+        "created": "2026-01-31T12:00:00Z",
+        "notes": [],
         "seconds": {"total": 1.0},
-        "segments": [],
+        "segments": [{"value": label["value"], "name": label["name"], "voxels": 1} for label in card["labels"]],
         "highest_probability": {"value": 0.9, "position_lps": [0, 0, 0]},
     }
     (folder / "run.json").write_text(json.dumps({"schema_version": 1, "results": results}), encoding="utf-8")

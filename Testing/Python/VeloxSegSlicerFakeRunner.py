@@ -126,6 +126,7 @@ class Job:
         )
         role = next(role["name"] for role in self.card["roles"] if role["reference"])
         self.reference = Image.read(self.folder / self.request["inputs"][role])
+        self.damage = lambda report: None
 
     def mask(self) -> Image:
         voxels = self.reference.voxels.astype(float)
@@ -149,6 +150,7 @@ class Job:
             share = self.probability(1.0).voxels / 255.0
             self.reference.labels(np.rint(255 * 4 * share * (1 - share))).write(folder / "uncertainty.nrrd")
         report = self.report(mask, highest)
+        self.damage(report)
         (folder / "results.json").write_text(json.dumps(report), encoding="utf-8")
         files = {
             path.stem: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -304,6 +306,77 @@ def wrongChecksum(job: Job) -> None:
     )
 
 
+def damagedReport(job: Job) -> None:
+    """Everything is there, but a number of the report is none."""
+    job.damage = lambda report: report["highest_probability"].update(value=float("nan"))
+    job.write(job.mask())
+
+
+def otherCounts(job: Job) -> None:
+    """The report tells of another mask than the one beside it."""
+    job.damage = lambda report: report["segments"][0].update(voxels=7)
+    job.write(job.mask())
+
+
+def brokenResult(job: Job) -> None:
+    """The list of files is no list of files."""
+    job.write(job.mask())
+    send("result", files=["mask.nrrd"], seconds=None)
+
+
+def brokenEnd(job: Job) -> None:
+    """Everything is there, but the end cannot be read."""
+    job.write(job.mask())
+    send("end", exit_code="zero")
+    time.sleep(LONG)
+
+
+def nanEnd(job: Job) -> None:
+    job.write(job.mask())
+    send("end", exit_code=float("nan"))
+    time.sleep(LONG)
+
+
+def cutEnd(job: Job) -> None:
+    job.write(job.mask())
+    print('{"event": "end", "exit_co', flush=True)
+    time.sleep(LONG)
+
+
+def brokenEvents(job: Job) -> None:
+    """Messages with fields of wrong types, which say nothing about the result."""
+    for fields in (
+        {"event": "hello", "devices": 3},
+        {"event": "hello", "devices": [{"device": "cuda:0"}], "free_bytes": "much"},
+        {"event": "progress", "done": "one", "total": 10},
+        {"event": "progress", "done": None, "total": 10, "seconds_left": 3},
+        {"event": "progress", "done": 1, "total": 10, "seconds_left": float("nan")},
+        {"event": "progress", "done": 1, "total": 10, "seconds_left": float("inf")},
+        {"event": "progress", "done": 10**400, "total": 10},
+        {"event": "progress"},
+        {"event": "stage", "name": ["computing"], "text": None},
+        {"event": "stage", "name": "computing", "text": chr(0xD800)},
+        {"event": "note"},
+        {"event": "note", "code": {}, "text": 1},
+        {"event": ["stage"]},
+    ):
+        print(json.dumps(fields))
+    print("[" * 100_000)
+    print('{"event": ' + "[" * 100_000)
+    succeed(job)
+
+
+def longLines(job: Job) -> None:
+    """Lines of 20 MB in small pieces, on both streams."""
+    for stream in (sys.stdout, sys.stderr):
+        for _ in range(20 * 2**20 // 2**12):
+            stream.write("x" * 2**12)
+            stream.flush()
+        stream.write("\n")
+        stream.flush()
+    succeed(job)
+
+
 def empty(job: Job) -> None:
     job.write(job.reference.labels(np.zeros_like(job.reference.voxels)), highest=0.34)
 
@@ -335,6 +408,14 @@ SCENARIOS = {
         wrongGrid,
         wrongLabel,
         wrongChecksum,
+        damagedReport,
+        otherCounts,
+        brokenResult,
+        brokenEnd,
+        nanEnd,
+        cutEnd,
+        brokenEvents,
+        longLines,
         empty,
         deaf,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Child, Licenses
+from . import Child, Licenses, Shapes
 from .Errors import VeloxSegError
 from .Models import ModelCard
 from .Process import Process
@@ -21,6 +21,10 @@ SETTINGS_FILE = "settings.json"
 PAUSE_FILE, CANCEL_FILE = "pause", "cancel"
 SCHEMA_VERSION = 1
 FOLDER_PREFIX = "VeloxSegBatch-"
+_COUNTS = ("done", "failed", "skipped", "left")
+_RESULT = Shapes.record(
+    {"counts": Shapes.record(dict.fromkeys(_COUNTS, Shapes.whole(0)))}, {"seconds_per_case": Shapes.orNone(Shapes.number(0))}
+)
 
 
 @dataclass(frozen=True)
@@ -147,11 +151,13 @@ class Batch:
 
     def _onEnd(self, outcome: Outcome) -> None:
         # Failed cases give the process an exit code of its own, but the batch itself came to its end.
-        isFailed = outcome.error is not None and not outcome.result
+        result = {} if outcome.kind == CANCELLED else outcome.result
+        error = outcome.error if not outcome.result else None
         wasPreview = self._output is None
         self._tidy()
-        result = {} if outcome.kind == CANCELLED else outcome.result
-        self._onFinished(outcome.error if isFailed else None, result, wasPreview)
+        if result and _RESULT(result):
+            result, error = {}, VeloxSegError("ENGINE_PROTOCOL")
+        self._onFinished(error, result, wasPreview)
 
     def _tidy(self) -> None:
         if self._temporary is not None:

@@ -1,13 +1,12 @@
 """A finished case of a batch into the scene: its images, and its result like that of a run in the panel."""
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
 import slicer
 
-from . import Batch, Geometry, Results
+from . import Batch, Geometry, ReportCheck, Results, Shapes
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -31,9 +30,9 @@ def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loade
 
     :param images: role name -> volume node.
     :return: the result, and its segmentation node, which is None when nothing was found.
-    :raises VeloxSegError: RESULT_MISSING or RESULT_LABELS.
+    :raises VeloxSegError: RESULT_MISSING, RESULT_DAMAGED or RESULT_LABELS.
     """
-    report = _readReport(caseFolder)
+    report = _readReport(caseFolder, card)
     temporary = Path(tempfile.mkdtemp(prefix=Batch.FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
     try:
         grid = _asResultFolder(caseFolder, temporary)
@@ -44,11 +43,15 @@ def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loade
     return loaded, None if loaded.isEmpty else Results.place(loaded)
 
 
-def _readReport(caseFolder: Path) -> dict:
+def _readReport(caseFolder: Path, card: ModelCard) -> dict:
     try:
-        return json.loads((caseFolder / RUN_FILE).read_text(encoding="utf-8"))["results"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = Shapes.load((caseFolder / RUN_FILE).read_bytes())
+    except (OSError, ValueError) as error:
         raise VeloxSegError("RESULT_MISSING") from error
+    if Shapes.record({"results": Shapes.anything})(content):
+        raise VeloxSegError("RESULT_MISSING")
+    ReportCheck.check(content["results"], card)
+    return content["results"]
 
 
 def _loadImage(path: str, name: str):

@@ -11,7 +11,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Components, SegmentVoxels
+from . import Child, Components, SegmentVoxels, Shapes
 from .Errors import VeloxSegError
 from .Job import FOLDER_PREFIX
 from .Process import Process
@@ -19,6 +19,10 @@ from .Run import DONE, Outcome, Run, Timeouts
 
 RESULT_BIT, REFERENCE_BIT = 1, 2
 START_TIMEOUT_MS = 120000
+_NUMBER = Shapes.orNone(Shapes.number())
+NUMBERS = (
+    "dice", "volume_ml", "reference_ml", "difference_ml", "difference_percent", "hd95_mm", "mean_surface_mm", "missed", "extra",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Comparison:
         self._modulePath, self._onLog, self._onFinished = Path(modulePath), onLog, onFinished
         self._folder: Path | None = None
         self._run: Run | None = None
+        self._pairCount = 0
 
     @property
     def isBusy(self) -> bool:
@@ -71,6 +76,7 @@ class Comparison:
         except VeloxSegError:
             self._removeFolder()
             raise
+        self._pairCount = len(pairs)
         request = self._folder / "request.json"
         request.write_text(json.dumps({"pairs": names}), encoding="utf-8")
         self._run = Run(
@@ -92,9 +98,9 @@ class Comparison:
         numbers, error = None, outcome.error
         if outcome.kind == DONE:
             try:
-                numbers = json.loads((self._folder / "comparison.json").read_text(encoding="utf-8"))["pairs"]
-            except (OSError, ValueError, KeyError, TypeError):
-                error = VeloxSegError("RESULT_MISSING")
+                numbers = _read(self._folder / "comparison.json", self._pairCount)
+            except VeloxSegError as failure:
+                error = failure
         self._removeFolder()
         self._onFinished(numbers, error)
 
@@ -102,6 +108,18 @@ class Comparison:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _read(path: Path, pairCount: int) -> list[dict]:
+    shape = Shapes.record({"pairs": Shapes.listOf(Shapes.record(dict.fromkeys(NUMBERS, _NUMBER)), pairCount)})
+    try:
+        content = Shapes.load(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise VeloxSegError("RESULT_MISSING") from error
+    problem = shape(content)
+    if problem:
+        raise VeloxSegError("RESULT_DAMAGED", problem=problem.lstrip("."))
+    return content["pairs"]
 
 
 def _write(segmentationNode, referenceNode, pair: Pair, path: Path) -> None:

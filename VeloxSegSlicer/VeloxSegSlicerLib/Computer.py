@@ -1,12 +1,13 @@
 """What this computer has: free memory, free disk, graphics card. Nothing is imported for it and nothing installed."""
 
 import ctypes
-import logging
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from .Log import logger
 
 CARD_TIMEOUT_SECONDS = 5
 CARD_QUERY = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
@@ -30,7 +31,7 @@ def graphicsCard() -> GraphicsCard | None:
             [program, *CARD_QUERY[1:]], capture_output=True, text=True, timeout=CARD_TIMEOUT_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        logging.info("VeloxSeg: nvidia-smi gave no answer: %s", error)
+        logger.info("nvidia-smi gave no answer: %s", error)
         return None
     return cardFrom(answer.stdout)
 
@@ -64,7 +65,7 @@ def sizeOf(folder: Path) -> int:
         try:
             total += path.stat().st_size if path.is_file() else 0
         except OSError:
-            logging.debug("VeloxSeg: %s cannot be looked at", path)
+            logger.debug("%s cannot be looked at", path)
     return total
 
 

@@ -1,6 +1,5 @@
 """Check this computer: the engine computes one window in its own process; the panel says in plain words what came out."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Computer, Effort
+from . import Child, Computer, Effort, Shapes
 from .Errors import VeloxSegError
+from .Log import logger
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
 
@@ -18,6 +18,16 @@ DEVICE_SETTING = "VeloxSegSlicer/CheckDevice"
 CHECK_MODULE = "veloxseg.check"
 # The driver that each generation of CUDA asks for at least (release notes of CUDA).
 NEEDED_DRIVERS = {"11": "450", "12": "525", "13": "580"}
+_SHAPE = Shapes.record(
+    {
+        "device": Shapes.text,
+        "is_cpu": Shapes.flag,
+        "seconds": Shapes.number(0),
+        "cuda_build": Shapes.orNone(Shapes.text),
+        "obstacle": Shapes.orNone(Shapes.text),
+        "detail": Shapes.text,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -33,15 +43,13 @@ class Finding:
 
     @classmethod
     def of(cls, event: dict) -> "Finding":
-        """From the `result` event."""
-        return cls(
-            str(event.get("device", "")),
-            bool(event.get("is_cpu")),
-            float(event.get("seconds", 0)),
-            event.get("cuda_build"),
-            event.get("obstacle"),
-            str(event.get("detail", "")),
-        )
+        """From the `result` event.
+
+        :raises VeloxSegError: ENGINE_PROTOCOL.
+        """
+        if _SHAPE(event):
+            raise VeloxSegError("ENGINE_PROTOCOL")
+        return cls(*(event[name] for name in ("device", "is_cpu", "seconds", "cuda_build", "obstacle", "detail")))
 
 
 def sentence(finding: Finding) -> str:
@@ -106,9 +114,13 @@ class ComputerCheck:
         if outcome.kind != DONE:
             self._onFinished(None, outcome.error)
             return
-        finding = Finding.of(outcome.result)
+        try:
+            finding = Finding.of(outcome.result)
+        except VeloxSegError as error:
+            self._onFinished(None, error)
+            return
         settings = qt.QSettings()
         settings.setValue(Effort.CHECK_SECONDS_SETTING, finding.seconds)
         settings.setValue(DEVICE_SETTING, finding.device)
-        logging.info("VeloxSeg: check of this computer: %s", finding)
+        logger.info("check of this computer: %s", finding)
         self._onFinished(finding, None)

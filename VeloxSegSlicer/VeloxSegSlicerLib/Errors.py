@@ -124,6 +124,17 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             _("The computation ended without a result. Your images are unchanged."),
             (RETRY, COPY_REPORT),
         ),
+        "RESULT_DAMAGED": (
+            _("The result was not loaded, because its report is damaged ({problem}). Your images are unchanged."),
+            (RETRY, COPY_REPORT),
+        ),
+        "ENGINE_PROTOCOL": (
+            _(
+                "The AI engine answered with something that this panel does not understand. Your images are unchanged."
+                " Restart Slicer if it comes again."
+            ),
+            (RETRY, COPY_REPORT),
+        ),
         "RESULT_GRID": (_("The result does not match the image grid and was not loaded."), (COPY_REPORT,)),
         "RESULT_LABELS": (
             _("The result holds labels that the model card does not name and was not loaded."),

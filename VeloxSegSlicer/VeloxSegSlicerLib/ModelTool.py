@@ -5,13 +5,15 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from . import Child
+from . import Child, Shapes
+from .Errors import VeloxSegError
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
 
 # Names of the engine's checks in their turn.
 CHECKS = ("safe", "card", "weights", "test")
 IMPORT, VERIFY = "import", "verify"
+_RESULT = Shapes.record({"folder": Shapes.text})
 
 
 def checkText(check: str) -> str:
@@ -61,8 +63,13 @@ class ModelTool:
             self._run.abort()
 
     def _onEvent(self, event: dict) -> None:
-        if event["event"] == "check" and event.get("name") in CHECKS:
-            self._onCheck(event["name"], event.get("state") == "passed")
+        if event["event"] == "check" and event["name"] in CHECKS:
+            self._onCheck(event["name"], event["state"] == "passed")
 
     def _onEnd(self, outcome: Outcome) -> None:
-        self._onFinished(None if outcome.kind == DONE else outcome.error, outcome.result)
+        if outcome.kind != DONE:
+            self._onFinished(outcome.error, {})
+        elif _RESULT(outcome.result):
+            self._onFinished(VeloxSegError("ENGINE_PROTOCOL"), {})
+        else:
+            self._onFinished(None, outcome.result)

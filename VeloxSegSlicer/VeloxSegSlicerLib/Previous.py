@@ -7,14 +7,17 @@ from .Snapshots import Snapshot
 
 
 def keep(segmentationNode) -> None:
-    """Keep what is in a segmentation before something else takes its place; an older copy is given up."""
-    older = of(segmentationNode)
-    if older is not None:
-        slicer.mrmlScene.RemoveNode(older)
+    """Keep what is in a segmentation before something else takes its place. An older copy stays until it is given up."""
     copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", segmentationNode.GetName() + " (previous)")
     copy.SetHideFromEditors(True)
     Snapshot(segmentationNode).putInto(copy)
     segmentationNode.SetNodeReferenceID(Facts.PREVIOUS, copy.GetID())
+
+
+def giveUp(copy) -> None:
+    """An older copy, from `of`, is not needed any more; None for none."""
+    if copy is not None:
+        slicer.mrmlScene.RemoveNode(copy)
 
 
 def of(segmentationNode):

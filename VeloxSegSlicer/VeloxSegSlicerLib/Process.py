@@ -1,11 +1,11 @@
 """A child process that speaks in lines. It may serve several runs, one after the other."""
 
-import logging
 from pathlib import Path
 
 import qt
 
 from . import Child
+from .Log import logger
 from .Protocol import LineBuffer
 
 END_TIMEOUT_MS = 3000
@@ -102,13 +102,14 @@ class Process:
             self.listener.onStartFailed()
 
     def _onProcessFinished(self, exitCode: int, exitStatus) -> None:
-        self._onStdout()
-        self._onStderr()
-        self.listener.onLines(self._stdout.flush())
-        self.listener.onLogLines(self._stderr.flush())
-        Child.remove(self._folder)
         isNormal = exitStatus == qt.QProcess.NormalExit
-        logging.info(
-            "VeloxSeg: process ended with code %s, %s", exitCode, "normally" if isNormal else "by a crash"
-        )
-        self.listener.onEnd(exitCode, isNormal)
+        logger.info("process ended with code %s, %s", exitCode, "normally" if isNormal else "by a crash")
+        Child.remove(self._folder)
+        try:
+            self._onStdout()
+            self._onStderr()
+            self.listener.onLines(self._stdout.flush())
+            self.listener.onLogLines(self._stderr.flush())
+        finally:
+            # Whatever its last words were, the owner must hear of the end.
+            self.listener.onEnd(exitCode, isNormal)

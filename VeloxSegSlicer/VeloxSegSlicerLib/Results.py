@@ -8,7 +8,20 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from . import Composites, Dressing, Facts, Geometry, Lesions, Previous, Sensitivity, Suv, Uncertainty
+from . import (
+    Composites,
+    Dressing,
+    Facts,
+    Geometry,
+    Lesions,
+    Previous,
+    ReportCheck,
+    Rollback,
+    Sensitivity,
+    Shapes,
+    Suv,
+    Uncertainty,
+)
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -16,6 +29,8 @@ HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
 DEMO_MARK = " [demo]"
 EMISSION_MODALITY = "PT"
+REPORT_FILE = "results.json"
+_FILES = Shapes.mapOf(Shapes.record({"path": Shapes.text, "sha256": Shapes.text}))
 
 
 @dataclass(frozen=True)
@@ -73,20 +88,36 @@ class Loaded:
         return Geometry.worldGrid(self.mask).ijkToRas
 
 
-def readReport(folder: Path, files: dict) -> dict:
-    """Read results.json of a result folder and check the announced checksums.
+def readReport(folder: Path, files: object, card: ModelCard) -> dict:
+    """Read results.json of a result folder, check the announced checksums and the whole report.
 
-    :param files: the `files` of the result event: name -> {path, sha256}.
-    :raises VeloxSegError: RESULT_MISSING.
+    :param files: the `files` of the result event: name -> {path, sha256}, all of them in the folder.
+    :raises VeloxSegError: RESULT_MISSING or RESULT_DAMAGED.
     """
+    if _FILES(files):
+        raise VeloxSegError("RESULT_DAMAGED", problem="its list of files is not as agreed")
     try:
         for entry in files.values():
-            content = (folder / entry["path"]).read_bytes()
+            # Only the name counts: nothing outside of the folder belongs to a result.
+            content = (folder / Path(entry["path"]).name).read_bytes()
             if hashlib.sha256(content).hexdigest() != entry["sha256"]:
                 raise VeloxSegError("RESULT_MISSING")
-        return json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return checkedReport((folder / REPORT_FILE).read_bytes(), card)
+    except OSError as error:
         raise VeloxSegError("RESULT_MISSING") from error
+
+
+def checkedReport(text: bytes, card: ModelCard) -> dict:
+    """The content of a results.json.
+
+    :raises VeloxSegError: RESULT_DAMAGED.
+    """
+    try:
+        report = Shapes.load(text)
+    except ValueError as error:
+        raise VeloxSegError("RESULT_DAMAGED", problem="it is no JSON") from error
+    ReportCheck.check(report, card)
+    return report
 
 
 def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
@@ -109,10 +140,21 @@ def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
 def place(loaded: Loaded):
     """Put a result into the scene: a new segmentation, or the chosen one with its former content kept beside it.
 
+    All of it or, after an exception, nothing.
+
     :return: the vtkMRMLSegmentationNode.
     """
     facts = loaded.facts
-    segmentation = slicer.mrmlScene.GetNodeByID(facts.outputId) if facts.outputId else None
+    chosen = slicer.mrmlScene.GetNodeByID(facts.outputId) if facts.outputId else None
+    older = Previous.of(chosen) if chosen is not None else None
+    with Rollback.onFailure(chosen):
+        segmentation = _place(loaded, chosen)
+    Previous.giveUp(older)
+    return segmentation
+
+
+def _place(loaded: Loaded, segmentation):
+    facts = loaded.facts
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _newName(facts))
         segmentation.CreateDefaultDisplayNodes()

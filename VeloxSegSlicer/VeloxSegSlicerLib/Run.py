@@ -8,12 +8,16 @@ import qt
 
 from . import Process
 from .Errors import VeloxSegError
-from .Protocol import eventOf
+from .Protocol import eventOf, problemOf
 
 START_TIMEOUT_MS = 60000
 TERMINATE_AFTER_MS = 5000
 KILL_AFTER_MS = 3000
 EXIT_CANCELLED = 6
+# Events without which a result is as good.
+UNIMPORTANT = ("hello", "stage", "progress", "note", "case")
+# Characters of a line that are worth a place in the log.
+LONGEST_LOG_LINE = 4000
 
 DONE = "done"
 CANCELLED = "cancelled"
@@ -75,6 +79,7 @@ class Run(Process.Listener):
         self._outcome = Outcome(FAILED)
         self._engineError: VeloxSegError | None = None
         self._forcedError: VeloxSegError | None = None
+        self._protocolError: VeloxSegError | None = None
         self._isCancelled = self._isFinished = self._moduleNotFound = False
         self._timeouts = timeouts
         self._startTimer = _singleShot(timeouts.start, self._onStartTimeout)
@@ -120,18 +125,20 @@ class Run(Process.Listener):
         self._process.abort()
 
     def onLines(self, lines: list[str]) -> None:
+        defects = []
         for line in lines:
-            event = eventOf(line)
-            if event is None:
-                self.onLogLines([line])
-            elif not self._isFinished:
-                self._takeEvent(event)
+            try:
+                self._takeLine(line)
+            except Exception as defect:  # noqa: BLE001 - the end of the run may be in the next line, and must be heard
+                defects.append(defect)
+        if defects:
+            raise defects[0]
 
     def onLogLines(self, lines: list[str]) -> None:
         for line in lines:
             self._moduleNotFound = self._moduleNotFound or "No module named" in line
             if line.strip():
-                self._onLog(line)
+                self._onLog(line if len(line) <= LONGEST_LOG_LINE else f"{line[:LONGEST_LOG_LINE]} [...]")
 
     def onStartFailed(self) -> None:
         self._forcedError = VeloxSegError("START_FAILED")
@@ -140,16 +147,35 @@ class Run(Process.Listener):
     def onEnd(self, exitCode: int, isNormal: bool) -> None:
         self._finish(self._kindOfEnd(exitCode, isNormal), exitCode)
 
-    def _takeEvent(self, event: dict) -> None:
+    def _takeLine(self, line: str) -> None:
+        event = eventOf(line)
+        if event is None:
+            self.onLogLines([line])
+        elif not self._isFinished:
+            self._takeChecked(event)
+
+    def _takeChecked(self, event: dict) -> None:
+        """Nothing is done with an event that is not as agreed; without its end a run would never be over."""
         self._startTimer.stop()
+        problem = problemOf(event)
+        if not problem:
+            self._takeEvent(event)
+            return
+        self.onLogLines([problem])
+        if event["event"] not in UNIMPORTANT:
+            self._protocolError = VeloxSegError("ENGINE_PROTOCOL")
+        if event["event"] == "end":
+            self._finish(CANCELLED if self._isCancelled else FAILED)
+
+    def _takeEvent(self, event: dict) -> None:
         kind = event["event"]
         if kind == "end":
-            self.onEnd(int(event.get("exit_code", -1)), isNormal=True)
+            self.onEnd(event["exit_code"], isNormal=True)
             return
         if kind == "hello":
             self._outcome.hello = event
         elif kind == "stage":
-            self._outcome.stage = str(event.get("text", ""))
+            self._outcome.stage = event.get("text", "")
         elif kind == "note":
             self._outcome.notes.append(event)
         elif kind == "result":
@@ -159,7 +185,7 @@ class Run(Process.Listener):
         self._onEvent(event)
 
     def _takeError(self, event: dict) -> None:
-        facts = [str(event.get(key, "")) for key in ("code", "text", "detail")]
+        facts = [event.get(key, "") for key in ("code", "text", "detail")]
         if facts[0] == "UNEXPECTED":
             self._engineError = VeloxSegError("UNEXPECTED", stage=self._outcome.stage)
         else:
@@ -179,6 +205,7 @@ class Run(Process.Listener):
         if self._isCancelled or (isNormal and exitCode == EXIT_CANCELLED):
             return CANCELLED
         hasResult = bool(self._outcome.result) or not self._needsResult
+        hasResult = hasResult and self._protocolError is None
         return DONE if isNormal and exitCode == 0 and hasResult else FAILED
 
     def _finish(self, kind: str, exitCode: int = 0) -> None:
@@ -194,6 +221,8 @@ class Run(Process.Listener):
     def _errorOfEnd(self, exitCode: int) -> VeloxSegError:
         if self._forcedError or self._engineError:
             return self._forcedError or self._engineError
+        if self._protocolError:
+            return self._protocolError
         if exitCode == 0:
             return VeloxSegError("RESULT_MISSING")
         if self._moduleNotFound and not self._outcome.hello:

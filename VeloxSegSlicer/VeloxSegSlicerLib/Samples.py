@@ -1,7 +1,6 @@
 """Small examples that work offline: the MNI brain when nilearn is there, else phantoms of the engine."""
 
 import importlib.util
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from slicer.i18n import tr as _
 from . import Child, Suv
 from .Errors import VeloxSegError
 from .Job import SAMPLE_PREFIX
+from .Log import logger
 from .Models import ModelCard
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
@@ -223,7 +223,7 @@ class _Downloader:
     """What Sample Data calls on click. Equal for the same phantom, so that registering twice adds nothing."""
 
     def __init__(self, modulePath: Path, phantom: Phantom) -> None:
-        self._maker = SampleMaker(modulePath, logging.info, self._onFinished)
+        self._maker = SampleMaker(modulePath, logger.info, self._onFinished)
         self._phantom = phantom
 
     def __call__(self, source=None) -> None:

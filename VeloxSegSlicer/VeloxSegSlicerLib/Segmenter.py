@@ -1,17 +1,18 @@
 """The whole job without a window: check, export, run, import, clean up. One at a time."""
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
-from . import Child, Geometry, Licenses, Results, Verdicts
+from . import Child, Geometry, Licenses, ReportCheck, Results, Verdicts
 from .Errors import VeloxSegError
 from .InputOptions import InputOptions
 from .Job import Job, checkDisk
+from .Log import logger
 from .Models import ModelCard
 from .Parameters import Quality
 from .Protocol import Progress
@@ -187,16 +188,14 @@ class Segmenter:
         if kind == "hello":
             self._listener.onHello(event)
         elif kind == "stage":
-            self._progress.stage(str(event.get("name", "")))
-            self._listener.onStage(str(event.get("text", "")), self._progress)
+            self._progress.stage(event.get("name", ""))
+            self._listener.onStage(event.get("text", ""), self._progress)
         elif kind == "progress":
-            self._progress.windows(
-                int(event.get("done", 0)), int(event.get("total", 0)), event.get("seconds_left")
-            )
+            self._progress.windows(event["done"], event["total"], event.get("seconds_left"))
             self._listener.onProgress(self._progress)
         elif kind == "note":
-            self._listener.onLog(f"{event.get('code')}: {event.get('text')}")
-            self._listener.onNote(str(event.get("code", "")), str(event.get("text", "")))
+            self._listener.onLog(f"{event['code']}: {event['text']}")
+            self._listener.onNote(event["code"], event["text"])
 
     def _onFinished(self, outcome: Outcome) -> None:
         result = Result(
@@ -212,18 +211,24 @@ class Segmenter:
                 self._import(outcome, result)
         except VeloxSegError as error:
             result.kind, result.error = FAILED, error
+        except Exception:  # noqa: BLE001 - whatever it was, the person hears of it and the panel is free again
+            logger.exception("the result was not placed")
+            result.kind, result.error = FAILED, VeloxSegError("UNEXPECTED", stage=_("Loading the result"))
         finally:
             self._job.remove()
         result.seconds = time.monotonic() - self._startedAt
         if result.error:
-            logging.warning("VeloxSeg: %s: %s", result.error.code, result.error.text)
+            logger.warning("%s: %s", result.error.code, result.error.text)
         self._listener.onFinished(result)
 
     def _import(self, outcome: Outcome, result: Result) -> None:
-        result.report = Results.readReport(self._job.resultFolder, outcome.result.get("files", {}))
-        result.loaded = Results.load(self._job.resultFolder, result.report, self._facts)
-        if not result.loaded.isEmpty:
-            result.segmentation = Results.place(result.loaded)
+        folder, card = self._job.resultFolder, self._facts.card
+        report = Results.readReport(folder, outcome.result.get("files"), card)
+        loaded = Results.load(folder, report, self._facts)
+        ReportCheck.checkSizes(report, slicer.util.arrayFromVolume(loaded.mask))
+        if not loaded.isEmpty:
+            result.segmentation = Results.place(loaded)
+        result.report, result.loaded = report, loaded
 
 
 def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFacts:

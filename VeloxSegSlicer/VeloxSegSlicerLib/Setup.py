@@ -3,7 +3,6 @@
 import importlib
 import importlib.metadata
 import importlib.util
-import logging
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import slicer
 
 from .Errors import VeloxSegError
+from .Log import logger
 
 READY = "ready"
 MISSING = "missing"
@@ -101,7 +101,7 @@ def install(requirementsFile: Path, backend: str = BEST_BACKEND) -> None:
         _installTorch(backend)
         _installOthers(requirementsFile)
     except subprocess.CalledProcessError as error:
-        logging.exception("VeloxSeg: the install failed")
+        logger.exception("the install failed")
         raise VeloxSegError("INSTALL_FAILED") from error
     finally:
         importlib.invalidate_caches()
@@ -147,7 +147,7 @@ def _installTorch(backend: str) -> None:
         )
     except RuntimeError as error:
         # The helper raises this when the person declines.
-        logging.info("VeloxSeg: torch was not installed: %s", error)
+        logger.info("torch was not installed: %s", error)
 
 
 def _installOthers(requirementsFile: Path) -> None:
@@ -159,7 +159,7 @@ def _installOthers(requirementsFile: Path) -> None:
             requirements, requester="VeloxSeg", prompt_install=False, prompt_restart=False
         )
     except RuntimeError as error:
-        logging.info("VeloxSeg: packages were not installed: %s", error)
+        logger.info("packages were not installed: %s", error)
 
 
 def _torchLogic():

@@ -1,12 +1,12 @@
 """PET numbers of segments inside Slicer's own Segment Statistics module, where that module is present."""
 
 import importlib
-import logging
 
 import slicer
 from slicer.i18n import tr as _
 
 from . import Components, Geometry, SegmentVoxels, Suv
+from .Log import logger
 
 MODULE = "SegmentStatistics"
 CLASS_NAME = "VeloxSegPetStatisticsPlugin"
@@ -32,7 +32,7 @@ def register() -> bool:
     # A reload brings a new class of the same name.
     logic.registeredPlugins[:] = [known for known in logic.registeredPlugins if known.__name__ != CLASS_NAME]
     logic.registerPlugin(pluginClass(base)())
-    logging.debug("VeloxSeg: PET numbers were added to Segment Statistics")
+    logger.debug("PET numbers were added to Segment Statistics")
     return True
 
 

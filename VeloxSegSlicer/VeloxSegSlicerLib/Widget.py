@@ -33,6 +33,7 @@ from .GeometryView import GeometryView
 from .InputActions import InputActions
 from .InputOptions import InputOptions
 from .Installer import Installer
+from .Log import logger
 from .ModelManager import ModelManager
 from .Models import Catalogue, ModelCard
 from .Parameters import Decisions, Quality, RoleChoices, VeloxSegParameters
@@ -396,6 +397,16 @@ class Panel(Listener):
         self.ui.logTextEdit.appendPlainText(line)
 
     def onFinished(self, result: Result) -> None:
+        try:
+            self._tellEnd(result)
+        except Exception:  # noqa: BLE001 - whatever it was, the person hears of it and the panel is free again
+            logger.exception("the end of a run was not shown")
+            self._fail(VeloxSegError("UNEXPECTED", stage=_("Showing the result")))
+        self.update()
+        if not self._isEntered:
+            slicer.util.showStatusMessage(self._outcome.text, STATUS_MS)
+
+    def _tellEnd(self, result: Result) -> None:
         if result.kind == DONE:
             self._rememberTime(result)
             self._outcome = self.results.take(result)
@@ -404,12 +415,9 @@ class Panel(Listener):
             self._outcome = Notice.Message(Notice.INFO, _("Cancelled. Nothing was changed."))
         else:
             self._fail(result.error)
-        self.update()
-        if not self._isEntered:
-            slicer.util.showStatusMessage(self._outcome.text, STATUS_MS)
 
     def _rememberTime(self, result: Result) -> None:
-        if not result.isReferenceGone:
+        if not result.isReferenceGone and self._parameters is not None:
             settings = self._settings()
             Times.remember(result.card, result.images, settings.quality, settings.device, result.seconds)
 
@@ -423,7 +431,8 @@ class Panel(Listener):
     def _useResult(self, segmentationNode) -> None:
         """Show a result from now on; what was said before it came is over."""
         self._outcome = None
-        self._parameters.result = segmentationNode
+        if self._parameters is not None:
+            self._parameters.result = segmentationNode
 
     def _fail(self, error: VeloxSegError) -> None:
         self._outcome, self._isOutcomeFirst = self.messageOf(error), False
