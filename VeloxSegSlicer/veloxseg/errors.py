@@ -17,7 +17,59 @@ EXIT_CANCELLED = 6
 EXIT_UNEXPECTED = 7
 EXIT_PARTLY = 8
 
+ODD: dict[str, tuple[str, str]] = {
+    "PET_UNIT": (
+        "The unit of this {role} is not stored. Largest value {largest}: too high for SUV.",
+        "Convert it to SUV by body weight.",
+    ),
+    "PET_SCALE": (
+        "The mean of the body is {mean} in this {role}, but about 1 in SUV by body weight.",
+        "Convert it, for example from kBq/ml.",
+    ),
+    "PET_LOW": (
+        "The mean of the body is only {mean} in this {role}, but about 1 in SUV by body weight.",
+        "Check dose, weight and unit.",
+    ),
+    "CT_UNIT": (
+        "The values of this {role} reach from {lowest} to {largest}: no Hounsfield units, which have -1000 in air and -100 in fat.",
+        "Export it again in HU.",
+    ),
+    "CT_OFFSET": (
+        "The values of this {role}, from {lowest} to {largest}, are about 1024 higher than Hounsfield units.",
+        "Subtract 1024.",
+    ),
+    "VALUES_OF_CT": (
+        "The values of this {role} reach from {lowest} to {largest}, as those of a CT.",
+        "Choose another image for {role}.",
+    ),
+    "ROLES_SWAPPED": ("{role} has the values of a CT and {other} has not: they are swapped.", "Exchange the two."),
+    "GRID_SPACING": (
+        "Voxels of {role} have an edge of {spacing} mm, as no scanner makes them.",
+        "Correct the spacing or its unit.",
+    ),
+    "GRID_EXTENT": (
+        "The longest side of {role} is {extent} mm, which is no part of a patient.",
+        "Correct the spacing or its unit.",
+    ),
+    "GRID_SLICES": (
+        "{role} has only {slices} slice(s) along one axis, too few for a model of volumes.",
+        "Choose the whole series.",
+    ),
+    "MODEL_DOMAIN": (
+        "Voxel spacing {spacing} mm is much coarser than the grid of {trained} mm that this model was trained on.",
+        "Choose a series with thinner slices.",
+    ),
+    "COVERAGE": (
+        "{role} covers {percent} % of {reference}; nothing reliable is found outside of it.",
+        "Choose images of the same region.",
+    ),
+    "SAME_VOXELS": ("{role} and {other} have the same voxels.", "Choose another image for {role}."),
+}
+"""What may be odd about images: what is found and what helps. The panel asks with the first sentence and buttons; the engine notes
+or refuses with both (`plausibility`)."""
+
 TABLE: dict[str, tuple[int, str]] = {
+    **{code: (EXIT_INPUT, " ".join(sentences)) for code, sentences in ODD.items()},
     "REQUEST": (EXIT_REQUEST, "The request cannot be used because {reason}; correct it and start again."),
     "MODEL_MISSING": (
         EXIT_MODEL,
@@ -146,11 +198,6 @@ TABLE: dict[str, tuple[int, str]] = {
         "The label {path} has the size of the {role} image but lies up to {distance:.1f} mm elsewhere; "
         "export it again with the geometry of that image.",
     ),
-    "PET_UNIT": (
-        EXIT_INPUT,
-        "The PET image {path} has ordinary values of {value:.0f} and cannot be SUV; "
-        "convert it to SUV by body weight or give its DICOM folder.",
-    ),
     "SUV": (
         EXIT_INPUT,
         "The PET series {source} cannot be converted to SUV because {reason}; convert it with the scanner's software first.",
@@ -191,6 +238,11 @@ TABLE: dict[str, tuple[int, str]] = {
 }
 
 NOTES: dict[str, str] = {
+    **{code: " ".join(sentences) for code, sentences in ODD.items()},
+    "NOTHING_FOUND": (
+        "Nothing was found above the threshold {threshold:.2f}. The highest score was {score:.2f} at {position}. Possible reasons:"
+        " nothing is there, images are swapped, or values are not in the expected unit."
+    ),
     "RETRY_ONE_WINDOW": "The memory of {device} is short; going on with one window at a time.",
     "RETRY_HALF": "The memory of {device} is short; going on in half precision.",
     "RETRY_CPU": "The memory of {device} is too small for this image; going on with the CPU.",

@@ -197,6 +197,9 @@ def segment(
             inside = (probability if shared else photos.to_photo(found.support, placement)) >= found.cut
             uncertainty = None if found.variance is None else _as_slice(photos.to_photo(found.variance, placement))
         with run.stage("measuring"):
+            highest = measures.highest_probability(_as_slice(probability), photo.grid)
+            if not inside.any():
+                pipeline.note_nothing(card, highest, run)
             return PhotoOutcome(
                 _as_slice(np.where(inside, card["labels"][0]["value"], 0).astype(np.uint8)),
                 _as_slice(probability),
@@ -207,7 +210,7 @@ def segment(
                 None if sampling is None else {name: getattr(sampling, name) for name in card["sampling"]},
                 found.agreement,
                 [_segment(card["labels"][0], inside, settings.mm_per_px)] if measure else [],
-                measures.highest_probability(_as_slice(probability), photo.grid),
+                highest,
             )
 
 

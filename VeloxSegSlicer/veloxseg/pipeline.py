@@ -9,7 +9,7 @@ labels, background first. Arrays are (x, y, z), see `images`.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, errors, images, intensities, ladder, measures, mirrors, parallel, regions, windows
+from veloxseg import devices, errors, images, intensities, ladder, measures, mirrors, parallel, plausibility, regions, windows
 from veloxseg.errors import VeloxSegError
 
 LEAST_OVERLAP = 0.5
@@ -49,8 +49,8 @@ class Settings:
     """What a person may choose for one run; `overlap` None means the card's value.
 
     mirrors: compute the left-right mirror image, too, and take the mean (`mirrors`). region: nothing is looked for outside.
-    accept_overlap: little overlap of the images was seen and accepted. suv: whether the PET image holds SUV, so that lesions
-    are measured with them.
+    accept_overlap: little overlap of the images was seen and accepted. accept: codes of `plausibility` that were, so that they are
+    noted and not refused. suv: whether the PET image holds SUV, so that lesions are measured with them.
     """
 
     device: str = "auto"
@@ -59,6 +59,7 @@ class Settings:
     seed: int = 1234
     region: regions.Region | None = None
     accept_overlap: bool = False
+    accept: tuple[str, ...] = ()
     suv: bool = True
 
 
@@ -213,6 +214,31 @@ def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
             raise VeloxSegError("INPUT_OVERLAP", role=name, reference=reference, percent=100 * shared)
 
 
+def check_plausibility(card: dict, volumes: Mapping[str, sitk.Image], accept: Collection[str], run: Run) -> bool:
+    """Notes, or refuses as the card says, what is odd about the images; returns whether a PET holds SUV.
+
+    accept: codes that are noted in any case. Raises the codes of `plausibility`.
+    """
+    roles = [
+        plausibility.Role(role["name"], role["title"], role["modality"], role["unit"], role["reference"]) for role in card["roles"]
+    ]
+    looked = dict(zip(volumes, parallel.each(_look, volumes.values())))
+    found = plausibility.findings(roles, looked, card["spacing_mm"])
+    for finding in found:
+        wanted = plausibility.action(card, finding.code)
+        if wanted == plausibility.REFUSE and finding.code not in accept:
+            raise VeloxSegError(finding.code, **finding.facts)
+        if wanted != plausibility.IGNORE:
+            run.note(errors.note(finding.code, **finding.facts))
+    return plausibility.holds_suv(found)
+
+
+def _look(image: sitk.Image) -> plausibility.Image:
+    grid, to_world = images.grid_of(image), np.eye(4)
+    to_world[:3, :3], to_world[:3, 3] = grid.index_to_world, grid.origin
+    return plausibility.look(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), to_world)
+
+
 def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
     """Every role's image on the working grid with the card's intensities, stacked in channel order, without empty margins."""
     (run or Run()).check()
@@ -317,6 +343,7 @@ def segment(
     with typed_device_errors(device):
         with run.stage("reading"):
             volumes = read_inputs(card, paths, run, settings.accept_overlap)
+            holds_suv = check_plausibility(card, volumes, settings.accept, run) and settings.suv
             grid = images.grid_of(volumes[reference_role(card)])
             inside = None if settings.region is None else regions.inside(settings.region, grid)
             devices.check_main_memory(least_memory(card, grid))
@@ -336,8 +363,11 @@ def segment(
                 uncertainty = None if uncertainty is None else inside.keep(uncertainty)
         with run.stage("measuring"):
             lesions = (
-                _lesions(card, mask, probability, grid, volumes, settings.suv) if measure and card["lesions"] else None
+                _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card["lesions"] else None
             )
+            highest = measures.highest_probability(probability, grid)
+            if not mask.any():
+                note_nothing(card, highest, run)
             passes = 2 if settings.mirrors else 1
             return Outcome(
                 mask,
@@ -350,9 +380,16 @@ def segment(
                 overlap,
                 settings,
                 measures.segments(mask, grid, card["labels"]),
-                measures.highest_probability(probability, grid),
+                highest,
                 lesions,
             )
+
+
+def note_nothing(card: dict, highest: dict, run: Run) -> None:
+    """Nothing found is a result too: say how close it was and what may be behind it. highest: of `measures`."""
+    position = plausibility.position_text(highest["position_lps"])
+    facts = {"threshold": card["threshold"], "score": highest["value"], "position": position}
+    run.note(errors.note("NOTHING_FOUND", **facts))
 
 
 def least_memory(card: dict, grid: images.Grid) -> int:

@@ -44,6 +44,7 @@ REQUEST_DEFAULTS = {
     "mm_per_px": None,
     "region": None,
     "accept_overlap": False,
+    "accept": [],
     "suv": True,
     "outputs": ["mask", "measures", "uncertainty"],
 }
@@ -206,7 +207,7 @@ def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> Non
     report = pipeline.Run(Reporter(events, owner, request_path.absolute().parent / CANCEL_FILE))
     plain = ("device", "overlap", "mirrors", "seed", "members", "mm_per_px", "accept_overlap", "suv")
     settings = photo_pipeline.Settings(
-        **{name: request[name] for name in plain}, region=regions.Region.of(request["region"])
+        **{name: request[name] for name in plain}, accept=tuple(request["accept"]), region=regions.Region.of(request["region"])
     )
     folder = request["output"]
     with results.complete_folder(folder) as partial:
