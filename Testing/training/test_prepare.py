@@ -412,7 +412,7 @@ class TestHostileCases:
     def test_becquerel_given_as_suv(self, tmp_path):
         write_autopet(tmp_path / "raw", SUV=pet() * 5000)
         path = tmp_path / "raw/A/one/SUV.nii.gz"
-        assert only_problem(autopet(tmp_path)).startswith(f"The PET image {path} has ordinary values of 5")
+        assert only_problem(autopet(tmp_path)).startswith(f"The unit of this PET ({path}) is not stored. Largest value ")
 
     def test_values_that_are_no_numbers(self, tmp_path):
         """One counts as empty, and the report says so; most of an image is refused."""

@@ -30,6 +30,7 @@ DEFAULTS = {
     "seed": 1234,
     "members": None,
     "mm_per_px": None,
+    "accept": [],
     "format": "seg.nrrd",
     "outputs": [],
 }
@@ -107,7 +108,7 @@ def read(path: Path) -> Batch:
         raise VeloxSegError("REQUEST", reason=f"{path.name} is wrong at {problem}")
     base = path.absolute().parent
     settings = {**DEFAULTS, **content}
-    settings["outputs"] = sorted(settings["outputs"])
+    settings["outputs"], settings["accept"] = sorted(settings["outputs"]), sorted(settings["accept"])
     settings["source"] = {**content["source"], "path": str(base / content["source"]["path"])}
     settings["output"] = str(base / content["output"])
     inside = base / content["model"]
@@ -289,7 +290,8 @@ def _compute(
 
     report = pipeline.Run(listener.pipeline())
     settings = photo_pipeline.Settings(
-        **{name: batch.settings[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")}
+        **{name: batch.settings[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")},
+        accept=tuple(batch.settings["accept"]),
     )
     # before reading, so that a file that changes meanwhile is noticed the next time
     inputs = {role: batch_files.fingerprint(path, role) for role, path in case.files.items()}

@@ -43,6 +43,8 @@ class Segment:
     """Side of one pixel in mm, for photos; without it sizes are in pixels alone."""
     probability: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also write probability.nrrd."""
+    accept: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Code of what is odd about the images and shall be noted instead of refused, e.g. --accept PET_UNIT (docs/formats.md)."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print results.json to stdout instead of the table."""
 
@@ -58,6 +60,7 @@ class Segment:
             "seed": self.seed,
             "members": self.members,
             "mm_per_px": self.mm_per_px,
+            "accept": list(self.accept),
         }
         check_request(request)
         content = segment(
@@ -229,7 +232,8 @@ def segment(request: dict, output: Path, outputs: list[str]) -> dict:
     device = devices.choose(request["device"])
     package = packages.read(cards.find(request["model"]))
     settings = photo_pipeline.Settings(
-        **{name: request[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")}
+        **{name: request[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")},
+        accept=tuple(request["accept"]),
     )
     bar = ProgressBar()
     run = pipeline.Run(bar)

@@ -31,7 +31,7 @@ ODD: dict[str, tuple[str, str]] = {
         "Check dose, weight and unit.",
     ),
     "CT_UNIT": (
-        "The values of this {role} reach from {lowest} to {largest}: no Hounsfield units, which have -1000 in air and -100 in fat.",
+        "The values of this {role} reach from {lowest} to {largest}: no Hounsfield units (air -1000, fat -100).",
         "Export it again in HU.",
     ),
     "CT_OFFSET": (
@@ -65,8 +65,8 @@ ODD: dict[str, tuple[str, str]] = {
     ),
     "SAME_VOXELS": ("{role} and {other} have the same voxels.", "Choose another image for {role}."),
 }
-"""What may be odd about images: what is found and what helps. The panel asks with the first sentence and buttons; the engine notes
-or refuses with both (`plausibility`)."""
+"""What may be odd about images (`plausibility`): what is found and what helps. The panel asks with the first sentence and
+buttons; the engine notes or refuses with both."""
 
 TABLE: dict[str, tuple[int, str]] = {
     **{code: (EXIT_INPUT, " ".join(sentences)) for code, sentences in ODD.items()},
@@ -240,8 +240,8 @@ TABLE: dict[str, tuple[int, str]] = {
 NOTES: dict[str, str] = {
     **{code: " ".join(sentences) for code, sentences in ODD.items()},
     "NOTHING_FOUND": (
-        "Nothing was found above the threshold {threshold:.2f}. The highest score was {score:.2f} at {position}. Possible reasons:"
-        " nothing is there, images are swapped, or values are not in the expected unit."
+        "Nothing was found above the threshold {threshold:.2f}. The highest score was {score:.2f} at {position}."
+        " Possible reasons: nothing is there, images are swapped, or values are not in the expected unit."
     ),
     "RETRY_ONE_WINDOW": "The memory of {device} is short; going on with one window at a time.",
     "RETRY_HALF": "The memory of {device} is short; going on in half precision.",

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from veloxseg import cards, devices, files, images, measures, photo_pipeline, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import EXIT_INPUT, VeloxSegError
 from veloxseg.networks import VeloxSeg, fast, load_weights
 from veloxseg.networks.nca import NCA
 
@@ -166,7 +166,7 @@ def dry_run(package: ModelPackage) -> float:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _corrupt(package, f"{EXPECTED} is not usable", str(error)) from error
     except VeloxSegError as error:
-        if error.code.startswith(("INPUT", "PHOTO")):
+        if error.exit_code == EXIT_INPUT:
             raise _corrupt(package, "its example cannot be read", error.text) from error
         raise
     if not images.same_grid(grid, outcome.grid):

@@ -49,8 +49,8 @@ class Settings:
     """What a person may choose for one run; `overlap` None means the card's value.
 
     mirrors: compute the left-right mirror image, too, and take the mean (`mirrors`). region: nothing is looked for outside.
-    accept_overlap: little overlap of the images was seen and accepted. accept: codes of `plausibility` that were, so that they are
-    noted and not refused. suv: whether the PET image holds SUV, so that lesions are measured with them.
+    accept_overlap: little overlap of the images was seen and accepted. accept: codes of `plausibility` that were, so that they
+    are noted and not refused. suv: whether the PET image holds SUV, so that lesions are measured with them.
     """
 
     device: str = "auto"
@@ -214,14 +214,14 @@ def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
             raise VeloxSegError("INPUT_OVERLAP", role=name, reference=reference, percent=100 * shared)
 
 
-def check_plausibility(card: dict, volumes: Mapping[str, sitk.Image], accept: Collection[str], run: Run) -> bool:
+def check_plausibility(
+    card: dict, volumes: Mapping[str, sitk.Image], accept: Collection[str], hear: errors.Hear
+) -> bool:
     """Notes, or refuses as the card says, what is odd about the images; returns whether a PET holds SUV.
 
-    accept: codes that are noted in any case. Raises the codes of `plausibility`.
+    accept: codes that are noted and not refused. Raises the codes of `plausibility`.
     """
-    roles = [
-        plausibility.Role(role["name"], role["title"], role["modality"], role["unit"], role["reference"]) for role in card["roles"]
-    ]
+    roles = [plausibility.Role.of(role) for role in card["roles"]]
     looked = dict(zip(volumes, parallel.each(_look, volumes.values())))
     found = plausibility.findings(roles, looked, card["spacing_mm"])
     for finding in found:
@@ -229,7 +229,7 @@ def check_plausibility(card: dict, volumes: Mapping[str, sitk.Image], accept: Co
         if wanted == plausibility.REFUSE and finding.code not in accept:
             raise VeloxSegError(finding.code, **finding.facts)
         if wanted != plausibility.IGNORE:
-            run.note(errors.note(finding.code, **finding.facts))
+            hear(errors.note(finding.code, **finding.facts))
     return plausibility.holds_suv(found)
 
 
@@ -343,7 +343,7 @@ def segment(
     with typed_device_errors(device):
         with run.stage("reading"):
             volumes = read_inputs(card, paths, run, settings.accept_overlap)
-            holds_suv = check_plausibility(card, volumes, settings.accept, run) and settings.suv
+            holds_suv = check_plausibility(card, volumes, settings.accept, run.note) and settings.suv
             grid = images.grid_of(volumes[reference_role(card)])
             inside = None if settings.region is None else regions.inside(settings.region, grid)
             devices.check_main_memory(least_memory(card, grid))

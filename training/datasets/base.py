@@ -61,7 +61,7 @@ class Case:
     label: Path
 
     def load(self, card: dict) -> Loaded | LoadedPhoto:
-        """Raises the INPUT_* codes, PET_UNIT or SUV."""
+        """Raises the INPUT_* codes or SUV."""
         notes: list[Note] = []
         volumes = {role["name"]: reading.read(self.sources[role["name"]], role, notes.append) for role in card["roles"]}
         return Loaded(volumes, reading.read_label(self.label, notes.append), notes=notes)

@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from datasets.base import LABEL, Case, Loaded, LoadedPhoto
-from veloxseg import devices, files, images, intensities, pipeline, registration
+from veloxseg import devices, files, images, intensities, pipeline, plausibility, registration
 from veloxseg.errors import VeloxSegError
 
 FACTS = "case.json"
@@ -104,6 +104,8 @@ def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
     if job.register:
         volumes, label, moved = _registered(volumes, label, owner, card)
     _check_places(volumes, label, card, case)
+    notes = [*loaded.notes]
+    pipeline.check_plausibility(_with_files(card, case), volumes, (), notes.append)
 
     grid = images.working_grid(images.grid_of(volumes[pipeline.reference_role(card)]), card["spacing_mm"])
     arrays = {role["name"]: _on_grid(volumes[role["name"]], role, grid) for role in card["roles"]}
@@ -112,7 +114,7 @@ def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
     low = np.array([[side.start for side in box]], dtype=np.float64)
     cut = images.Grid(tuple(s.stop - s.start for s in box), grid.spacing, tuple(grid.world(low)[0].tolist()), grid.direction)
     facts = {
-        "notes": [note.text for note in loaded.notes],
+        "notes": [note.text for note in notes],
         "moved": moved,
         "size": list(cut.size),
         "label_ml": {
@@ -189,6 +191,16 @@ def _registered(
         if name == owner:
             label = registration.moved(label, rigid)
     return result, label, report
+
+
+def _with_files(card: dict, case: Case) -> dict:
+    """The card with the file of each role in its title, for what is said about the case."""
+    roles = [
+        {**role, "title": f"{role['title']} ({case.sources[role['name']]})"} if role["name"] in case.sources else role
+        for role in card["roles"]
+    ]
+    # its grid is the one that is being prepared
+    return {**card, "roles": roles, "plausibility": {"MODEL_DOMAIN": plausibility.IGNORE, **card.get("plausibility", {})}}
 
 
 def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: dict, case: Case) -> None:

@@ -12,9 +12,6 @@ import SimpleITK as sitk
 from veloxseg import images, intensities, nifti, suv
 from veloxseg.errors import Hear, VeloxSegError, unheard
 
-# Ninety-five of a hundred voxels of any SUV image lie far below this; in Bq/ml they don't.
-HIGHEST_USUAL_SUV = 100.0
-PERCENTILE = 95.0
 LARGEST_GAP = 0.01
 
 
@@ -22,16 +19,11 @@ def read(path: Path, role: dict, hear: Hear = unheard) -> sitk.Image:
     """The image of a card's role; a PET series in DICOM becomes SUVbw, a PET file is taken to be SUV.
 
     `hear` gets the notes of `images.read`.
-    Raises the INPUT_* codes with role and file, PET_UNIT or SUV.
+    Raises the INPUT_* codes with role and file, or SUV.
     """
     name = f"{role['name']} ({path})"
     empty = partial(intensities.background, role["intensity"])
-    image = read_series(path, role) if path.is_dir() else images.read(path, name, empty, hear)
-    if role["modality"] == "PT":
-        usual = float(np.percentile(sitk.GetArrayViewFromImage(image), PERCENTILE))
-        if usual > HIGHEST_USUAL_SUV:
-            raise VeloxSegError("PET_UNIT", path=path, value=usual)
-    return image
+    return read_series(path, role) if path.is_dir() else images.read(path, name, empty, hear)
 
 
 def read_label(path: Path, hear: Hear = unheard) -> sitk.Image:
