@@ -81,7 +81,7 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         ):
             words = step()
             self.assertFalse(self.ui.startBatchButton.enabled)
-            self.assertIn(words, self.ui.startBatchButton.toolTip)
+            self.assertIn(words, fixtures.toolTipOf(self.ui.startBatchButton))
 
     def test_tenCasesOneBroken(self):
         names = [f"case{number}" for number in range(9)]

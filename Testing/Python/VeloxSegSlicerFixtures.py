@@ -317,6 +317,13 @@ def segment(widget, scenario: str = "succeed") -> None:
     assert waitFor(lambda: not widget.logic.segmenter.isBusy)
 
 
+def toolTipOf(widget) -> str:
+    """What a person reads in a tooltip: Slicer turns plain text into a paragraph of rich text."""
+    document = qt.QTextDocument()
+    document.setHtml(widget.toolTip)
+    return document.toPlainText()
+
+
 def jobFolders() -> list[Path]:
     """Job and sample folders on disk."""
     return sorted(Path(str(slicer.app.temporaryPath)).glob("VeloxSeg*"))

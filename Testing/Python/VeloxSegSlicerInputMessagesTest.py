@@ -107,7 +107,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
     def test_nothingChosenYetIsSaidInTheRowOnly(self):
         self.choose("petct-lesions")
         self.assertTrue(self.ui.noticeFrame.isHidden())
-        self.assertEqual(self.ui.segmentButton.toolTip, "The CT image is missing. This model cannot run without it.")
+        self.assertEqual(fixtures.toolTipOf(self.ui.segmentButton), "The CT image is missing. This model cannot run without it.")
 
     def test_oneImageInTwoRows(self):
         volume = fixtures.sphereVolume("PET SUVbw")

@@ -145,7 +145,7 @@ class VeloxSegSlicerRunControlsTest(QualityCase):
     def test_uncertaintyNeedsSeveralRuns(self):
         box = self.ui.uncertaintyCheckBox
         self.assertFalse(box.enabled or box.checked)
-        self.assertIn("Thorough", box.toolTip)
+        self.assertIn("Thorough", fixtures.toolTipOf(box))
         self.ui.thoroughButton.click()
         self.assertTrue(box.enabled and box.checked)
         box.click()
@@ -177,8 +177,8 @@ class VeloxSegSlicerRunControlsTest(QualityCase):
         self.assertTrue(self.ui.timeLabel.isHidden())
         self.run_()
         self.assertRegex(self.ui.timeLabel.text, r"^Takes about \d+ s on this computer\.$")
-        self.assertIn(self.ui.timeLabel.text, self.ui.balancedButton.toolTip)
-        self.assertNotIn("on this computer", self.ui.fastButton.toolTip)
+        self.assertIn(self.ui.timeLabel.text, fixtures.toolTipOf(self.ui.balancedButton))
+        self.assertNotIn("on this computer", fixtures.toolTipOf(self.ui.fastButton))
         self.ui.fastButton.click()
         self.assertTrue(self.ui.timeLabel.isHidden())
 
@@ -204,7 +204,7 @@ class VeloxSegSlicerRunControlsTest(QualityCase):
     def test_whyTheCpu(self):
         self.panel.deviceChoice.learn({"device": "CPU (2 threads)", "why_cpu": "The driver is old.", "devices": []})
         self.assertIn("no supported graphics card found", self.ui.deviceFactLabel.text)
-        self.assertEqual(self.ui.deviceFactLabel.toolTip, "The driver is old.")
+        self.assertEqual(fixtures.toolTipOf(self.ui.deviceFactLabel), "The driver is old.")
 
     def test_shortMemoryIsToldDuringTheRun(self):
         self.widget.logic.segmenter.command = fixtures.fakeCommand("shortMemory")

@@ -87,7 +87,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
     def test_emptyRowNamesWhatIsMissing(self):
         self.chooseTask("petct-lesions")
         self.assertFalse(self.ui.segmentButton.enabled)
-        self.assertIn("CT image is missing", self.ui.segmentButton.toolTip)
+        self.assertIn("CT image is missing", fixtures.toolTipOf(self.ui.segmentButton))
         self.assertIn("CT image is missing", self.ui.stageLabel.text)
 
     def test_demoBanner(self):
@@ -199,7 +199,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         ct, _pet = self.addPetct()
         slicer.mrmlScene.RemoveNode(ct)
         self.assertTrue(fixtures.waitFor(lambda: not self.ui.segmentButton.enabled, 5))
-        self.assertIn("CT series is missing", self.ui.segmentButton.toolTip)
+        self.assertIn("CT series is missing", fixtures.toolTipOf(self.ui.segmentButton))
 
     def test_choicesAreSavedWithTheScene(self):
         ct, _pet = self.addPetct()

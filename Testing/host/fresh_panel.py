@@ -22,7 +22,7 @@ def main(picture: str) -> None:
     slicerhost.grabWidget(outer, picture)
     facts = {
         "seconds": seconds,
-        "narrowest": outer.minimumSizeHint().width(),
+        "narrowest": slicerhost.narrowestPanel(outer),
         "ratio": outer.devicePixelRatio(),
     }
     slicerhost.unloadModules()

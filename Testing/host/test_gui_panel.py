@@ -196,12 +196,6 @@ def test_modelCardOpens(petct):
     dialog.close()
 
 
-def test_narrowPanel(petct):
-    """Usable in a narrow column: nothing asks for more width."""
-    segment(petct)
-    assert petct._uiWidget.minimumSizeHint().width() <= 360
-
-
 def test_rowsHaveLabelsIconsAndNames(petct):
     for role in ("CT", "PET"):
         selector = petct.panel.selector(role)

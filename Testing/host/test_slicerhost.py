@@ -721,7 +721,7 @@ class TestPythonQt:
     def test_timer(self, waitFor):
         heard = []
         timer = qt.QTimer()
-        timer.singleShot = True
+        timer.setSingleShot(True)
         timer.interval = 1
         timer.connect("timeout()", lambda: heard.append("timer"))
         timer.start()

@@ -46,7 +46,7 @@ class BatchChoices:
 
     def show(self, card: ModelCard | None) -> None:
         """Another model: a field for the files of each of its images."""
-        layout = self._ui.patternsLayout
+        layout = self._ui.patternsFrame.layout()
         while layout.count():
             widget = layout.takeAt(0).widget()
             widget.hide()
@@ -83,8 +83,7 @@ class BatchChoices:
         ui.uncertaintyCheckBox.enabled = isEnabled and hasSeveralRuns
         for widget in (ui.sourcePathEdit, ui.sourcePathLabel):
             widget.setVisible(not self.isScene)
-        for index in range(ui.patternsLayout.count()):
-            ui.patternsLayout.itemAt(index).widget().setVisible(self._hasPatterns)
+        ui.patternsFrame.setVisible(self._hasPatterns)
 
     def problem(self, card: ModelCard | None) -> str:
         """The first choice that is missing for a start, "" when none is."""

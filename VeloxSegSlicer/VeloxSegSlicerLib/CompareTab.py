@@ -37,7 +37,7 @@ class CompareTab:
         :param modulePath: folder that holds the engine package.
         :param onLog: called with each line for the log.
         """
-        self._part = Parts.load(ui, ui.compareTabLayout, "CompareTab")
+        self._part = Parts.load(ui, ui.compareTab, "CompareTab")
         self._part.setMRMLScene(slicer.mrmlScene)
         self._ui = ui
         self._node = None

@@ -10,7 +10,7 @@ class DetailsTab:
 
     def __init__(self, ui) -> None:
         """:param ui: the child widgets of the panel."""
-        Parts.load(ui, ui.detailsTabLayout, "DetailsTab")
+        Parts.load(ui, ui.detailsTab, "DetailsTab")
         self._ui = ui
         self._node = None
         ui.copyDetailsButton.connect("clicked()", self._onCopy)

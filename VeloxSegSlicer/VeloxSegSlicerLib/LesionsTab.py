@@ -38,7 +38,7 @@ class LesionsTab:
         :param ui: the child widgets of the panel.
         :param layers: the slice layers to restore.
         """
-        Parts.load(ui, ui.lesionsTabLayout, "LesionsTab")
+        Parts.load(ui, ui.lesionsTab, "LesionsTab")
         self._ui = ui
         self._layers = layers
         self._node = None

@@ -35,7 +35,7 @@ class ModelManager:
         self._entries: list[_Entry] = []
         self._failures: dict[Path, VeloxSegError] = {}
         self._checked: Path | None = None
-        self._checks = _CheckList(self.ui.checksLayout)
+        self._checks = _CheckList(self.ui.checksFrame.layout())
         self._connectControls()
 
     def show(self, card: ModelCard | None = None) -> None:

@@ -7,16 +7,16 @@ import slicer
 FOLDER = Path(__file__).parents[1] / "Resources" / "UI"
 
 
-def load(ui, layout, name: str):
-    """Load a part into a layout of the panel; its widgets join those of the panel under their own names.
+def load(ui, container, name: str):
+    """Load a part into a widget of the panel; its widgets join those of the panel under their own names.
 
     :param ui: the child widgets of the panel.
-    :param layout: where the part goes.
+    :param container: a widget with a layout, which the part goes into. Slicer does not find an empty layout by name.
     :param name: file name without ".ui".
     :return: the part's top widget.
     """
     part = slicer.util.loadUI(str(FOLDER / f"{name}.ui"))
-    layout.addWidget(part)
+    container.layout().addWidget(part)
     for childName, child in vars(slicer.util.childWidgetVariables(part)).items():
         setattr(ui, childName, child)
     return part

@@ -120,6 +120,8 @@ def _newSelector(role: Role):
     selector.addEnabled = False
     selector.removeEnabled = False
     selector.noneDisplay = _("Choose an image")
+    # A long name of an image must not widen the panel.
+    selector.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
     selector.toolTip = role.description
     selector.accessibleName = role.title
     selector.setMRMLScene(slicer.mrmlScene)

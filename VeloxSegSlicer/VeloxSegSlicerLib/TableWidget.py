@@ -148,7 +148,7 @@ class TableWidget:
         table.resizeRowsToContents()
         heights = [table.rowHeight(row) for row in range(min(table.rowCount, MOST_VISIBLE_ROWS))]
         height = sum(heights) + table.horizontalHeader().height + 2 * table.frameWidth
-        height += table.horizontalScrollBar().sizeHint().height()
+        height += table.horizontalScrollBar().sizeHint.height()
         table.setMinimumHeight(height)
         table.setMaximumHeight(height)
 

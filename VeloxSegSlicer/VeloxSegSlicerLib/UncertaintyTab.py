@@ -16,7 +16,7 @@ class UncertaintyTab:
         :param ui: the child widgets of the panel.
         :param layers: the slice layers, for the overlay.
         """
-        Parts.load(ui, ui.uncertaintyTabLayout, "UncertaintyTab")
+        Parts.load(ui, ui.uncertaintyTab, "UncertaintyTab")
         self._ui = ui
         self._layers = layers
         self._node = None

@@ -81,7 +81,7 @@ class Panel(Listener):
         self._wasReady: bool | None = None
         self._observed: list[tuple] = []
         self._notice = Notice.NoticeLine(ui)
-        self._rows = RoleRows(ui.rolesLayout, self._onImageChosen)
+        self._rows = RoleRows(ui.rolesFrame.layout(), self._onImageChosen)
         self.results = ResultView(ui, self.layers, segmenter.modulePath, self.onLog, self._useResult)
         self._geometry = GeometryView(ui)
         self.inputActions = InputActions(self)

@@ -19,6 +19,7 @@ __all__ = [
     "start",
     "loadModule",
     "showModule",
+    "narrowestPanel",
     "unloadModules",
     "waitFor",
     "grabWidget",
@@ -43,6 +44,13 @@ def showModule(name):
     from . import modules
 
     return modules.showModule(name)
+
+
+def narrowestPanel(panel):
+    """The smallest width (pixels) of Slicer's module panel with this panel in it."""
+    from . import modules
+
+    return modules.narrowestPanel(panel)
 
 
 def unloadModules():

@@ -5,6 +5,7 @@ import types
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from . import pythonqt
 from .standins import standIn, stored
 
 ctk = types.ModuleType("ctk", "stand-ins of the Common Toolkit widgets")
@@ -19,6 +20,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     contentsCollapsed = QtCore.Signal(bool)
 
     _HEADER_HEIGHT = 24
+    _ARROW_WIDTH = 24
 
     text = stored("text", str, "", changed="_repaint")
     collapsed = stored("collapsed", bool, False, changed="_showContents")
@@ -38,6 +40,10 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         super().__init__(*[argument for argument in arguments if not isinstance(argument, str)])
         self.setContentsMargins(0, self._HEADER_HEIGHT, 0, 0)
         self._hiddenByModule = {}
+        # The size hint is a minimum: what an open section wants to have, its panel must have.
+        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Preferred)
+        pythonqt.overrideGetter(self, "sizeHint", lambda button: button._sizeOf(QtWidgets.QLayout.totalSizeHint))
+        pythonqt.overrideGetter(self, "minimumSizeHint", lambda button: button._sizeOf(QtWidgets.QLayout.totalMinimumSize))
         if texts:
             self.text = texts[0]
 
@@ -86,13 +92,15 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         if event.position().y() <= self._HEADER_HEIGHT:
             self.click()
 
-    def minimumSizeHint(self):
-        hint = super().minimumSizeHint()
-        return QtCore.QSize(hint.width(), self._HEADER_HEIGHT if self.collapsed else hint.height())
+    def _buttonSize(self):
+        width = self.fontMetrics().size(QtCore.Qt.TextShowMnemonic, self.text).width() + self._ARROW_WIDTH
+        return QtCore.QSize(width, self._HEADER_HEIGHT)
 
-    def sizeHint(self):
-        hint = super().sizeHint()
-        return QtCore.QSize(hint.width(), self._HEADER_HEIGHT if self.collapsed else hint.height())
+    def _sizeOf(self, contents):
+        """The size of the button and, when it is open, of what the layout says about the contents."""
+        if self.collapsed or self.layout() is None:
+            return self._buttonSize()
+        return contents(self.layout()).expandedTo(self._buttonSize())
 
     def paintEvent(self, event):
         painter = QtGui.QPainter(self)
@@ -110,7 +118,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         )
         self.style().drawPrimitive(direction, arrow, painter)
         painter.drawText(
-            option.rect.adjusted(24, 0, 0, 0), QtCore.Qt.AlignVCenter | QtCore.Qt.TextShowMnemonic, self.text
+            option.rect.adjusted(self._ARROW_WIDTH, 0, 0, 0), QtCore.Qt.AlignVCenter | QtCore.Qt.TextShowMnemonic, self.text
         )
         painter.end()
 

@@ -218,6 +218,12 @@ def showModule(name):
     return new
 
 
+def narrowestPanel(panel):
+    """Slicer's module panel cannot be made narrower than this: what the module's panel needs, and a scroll bar."""
+    scrollBar = QtWidgets.QScrollBar()
+    return panel.minimumSizeHint.width() + scrollBar.sizeHint.width()
+
+
 def unloadModules():
     """What Slicer does on quitting: every module widget hears that its module goes."""
     manager = slicer.app.moduleManager()

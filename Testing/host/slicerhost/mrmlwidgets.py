@@ -52,6 +52,10 @@ class qSlicerWidget(SceneHolder, QtWidgets.QWidget):
 
 @standIn(slicer)
 class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
+    uiEnums = {
+        "sizeAdjustPolicy": {policy.name: policy.value for policy in QtWidgets.QComboBox.SizeAdjustPolicy},
+    }
+
     currentNodeChanged = QtCore.Signal((object,), (bool,))
     currentNodeIDChanged = QtCore.Signal(str)
     nodeActivated = QtCore.Signal(object)
@@ -80,6 +84,11 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
     renameEnabled = stored("renameEnabled", bool, False)
     selectNodeUponCreation = stored("selectNodeUponCreation", bool, True)
     interactionNodeSingletonTag = stored("interactionNodeSingletonTag", str, "")
+    sizeAdjustPolicy = QtCore.Property(
+        int,
+        lambda self: self._combo.sizeAdjustPolicy.value,
+        lambda self, policy: self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy(policy)),
+    )
     currentNodeID = QtCore.Property(
         str, lambda self: self._currentID or "", lambda self, nodeID: self.setCurrentNodeID(nodeID)
     )
@@ -89,7 +98,6 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._combo = QtWidgets.QComboBox()
-        self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         layout.addWidget(self._combo)
         self._ids = []  # node ID of each row; "" is the none row
         self._currentID = None

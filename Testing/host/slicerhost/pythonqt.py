@@ -1,16 +1,18 @@
 """PythonQt's surface over PySide6: builds the module that Slicer code imports as ``qt``.
 
 PythonQt (what Slicer embeds) and PySide6 show the same Qt in two ways. In PythonQt a Qt property is an attribute
-(the getter method of the same name is hidden, the setX() slots stay), ``name`` means objectName, connect() takes a
-signature string, a C++ object refuses attributes it does not have, and a child can be read as an attribute by its
-object name. The Qt classes are patched once, for the whole process, instead of subclassed: objects that Qt itself
-creates (a button made by the .ui loader, a child found by findChild) must show the same surface.
+(every method of the same name is hidden, the setX() slots stay), ``name`` means objectName, connect() takes a
+signature string, a C++ object refuses attributes it does not have, a child can be read as an attribute by its object
+name, and an object that can be empty, invalid or null is false then. The Qt classes are patched once, for the whole
+process, instead of subclassed: objects that Qt itself creates (a button made by the .ui loader, a child found by
+findChild) must show the same surface.
 """
 
 import functools
 import inspect
 import sys
 import types
+import weakref
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
@@ -19,8 +21,12 @@ QObject = QtCore.QObject
 _plainGetattribute = QObject.__getattribute__
 _plainSetattr = shiboken6.Object.__setattr__
 
-# Getters that are virtual in C++: PythonQt keeps them as methods.
-_VIRTUAL_GETTERS = {"sizeHint", "minimumSizeHint", "spacing"}
+# Properties that PythonQt leaves out, because a function of the same name is wanted: (class, property).
+_LEFT_OUT = {("QTimer", "singleShot")}
+# What decides the truth value of an object; the first that its class has.
+_EMPTINESS = ("isEmpty", "isValid", "isNull")
+# What PythonQt takes for "false" where a property is a bool, without a word.
+_FALSE_FOR_BOOL = (None, "", [])
 
 # Classes that stand for C++ classes; their objects refuse unknown attributes.
 _cppClasses = set()
@@ -35,24 +41,40 @@ def markAsCppClass(cls):
 # Properties ---------------------------------------------------------------------------------------
 
 
+# (id of the object, name) of the properties that are being read
+_beingRead: set = set()
+
+
 class QtPropertyAttribute:
     """A Qt property as PythonQt shows it: an attribute that can be read and, if Qt allows it, assigned."""
 
-    def __init__(self, name, writable, classAttribute):
-        self.name = name
-        self.writable = writable
-        self.classAttribute = classAttribute  # QTimer.singleShot is also a static function
+    def __init__(self, prop):
+        self.name = prop.name()
+        self.writable = prop.isWritable()
+        self.isBool = prop.typeName() == "bool"
 
     def __get__(self, obj, owner=None):
         if obj is None:
-            return self.classAttribute
-        value = QObject.property(obj, self.name)
+            return self
+        key = (id(obj), self.name)
+        if key in _beingRead:
+            # Not Python but shiboken asks, in a virtual getter: is there an override in Python? See overrideGetter().
+            return None
+        _beingRead.add(key)
+        try:
+            value = QObject.property(obj, self.name)
+        finally:
+            _beingRead.discard(key)
         return tuple(value) if isinstance(value, list) else value  # PythonQt gives string lists as tuples
 
     def __set__(self, obj, value):
         owner = type(obj).__name__
         if not self.writable:
             raise AttributeError(f"Property '{self.name}' of {owner} object is not writable")
+        if self.isBool and value in _FALSE_FOR_BOOL:
+            value = False
+        if self.name == "toolTip" and isinstance(obj, QtWidgets.QWidget):
+            value = wrappedToolTip(value)
         if not QObject.setProperty(obj, self.name, value):
             raise AttributeError(
                 f"Property '{self.name}' of {owner} object does not accept {value!r}"
@@ -61,18 +83,34 @@ class QtPropertyAttribute:
 
 
 def _showPropertiesAsAttributes(cls):
+    """A property hides every method of its name, also where a class overrides a virtual getter (QLabel.sizeHint)."""
     meta = cls.staticMetaObject
     if meta.className().split("::")[-1] != cls.__name__:
         return  # a class without its own meta object repeats its parent's properties
-    for index in range(meta.propertyOffset(), meta.propertyCount()):
+    for index in range(meta.propertyCount()):
         prop = meta.property(index)
-        if prop.name() in _VIRTUAL_GETTERS or (cls is QtWidgets.QProgressBar and prop.name() == "text"):
-            continue
-        setattr(
-            cls,
-            prop.name(),
-            QtPropertyAttribute(prop.name(), prop.isWritable(), getattr(cls, prop.name(), None)),
-        )
+        isDeclaredHere = index >= meta.propertyOffset() or prop.name() in vars(cls)
+        if isDeclaredHere and (cls.__name__, prop.name()) not in _LEFT_OUT:
+            setattr(cls, prop.name(), QtPropertyAttribute(prop))
+
+
+def _hasTruthValue(cls):
+    """Objects of this class are false when they are empty, not valid or null."""
+    getter = next((getattr(cls, name) for name in _EMPTINESS if callable(getattr(cls, name, None))), None)
+    if getter is None:
+        return
+    isAffirmative = getter.__name__ == "isValid"
+    cls.__bool__ = lambda self: bool(getter(self)) is isAffirmative
+
+
+def wrappedToolTip(text):
+    """Slicer lets long tooltips break into lines: it puts plain text into a paragraph of rich text."""
+    isPlain = isinstance(text, str) and text and not QtGui.Qt.mightBeRichText(text)
+    return QtGui.Qt.convertFromPlainText(text, QtCore.Qt.WhiteSpaceNormal) if isPlain else text
+
+
+def _setToolTip(self, text):
+    self.toolTip = text
 
 
 # Signals ------------------------------------------------------------------------------------------
@@ -230,6 +268,12 @@ class BoundSignal:
     __call__ = emit
 
 
+def overrideGetter(obj, name, function):
+    """Lets C++ call function(obj) for a virtual getter that is also a property (sizeHint), without hiding the property."""
+    owner = weakref.ref(obj)
+    obj.__dict__[name] = lambda: function(owner())
+
+
 # Attribute access ---------------------------------------------------------------------------------
 
 
@@ -259,6 +303,8 @@ def _getAttribute(plainGetter, self, name):
     declared = _declaration(type(self), name)
     if isinstance(declared, QtCore.Property):
         return declared.fget(self)  # not through Qt, which would turn tuples into lists
+    if isinstance(declared, QtPropertyAttribute):
+        return declared.__get__(self)
     try:
         value = plainGetter(self, name)
     except AttributeError:
@@ -287,6 +333,8 @@ def _setAttribute(self, name, value):
     isInternal = name.startswith("_") or isinstance(value, QtCore.SignalInstance)  # PySide6 caches signals
     if isProperty or isInternal or type(self) not in _cppClasses:
         _plainSetattr(self, name, value)
+    elif callable(declared):
+        raise AttributeError(f"Slot '{name}' can not be overwritten on {type(self).__name__} object")
     elif QObject.property(self, name) is not None:
         QObject.setProperty(self, name, value)
     else:
@@ -332,6 +380,10 @@ def install():
                 setattr(qt, name, getattr(module, name))
     qt.Signal, qt.Slot, qt.Property = QtCore.Signal, QtCore.Slot, QtCore.Property
 
+    for value in list(vars(qt).values()):
+        if inspect.isclass(value):
+            _hasTruthValue(value)
+    QtWidgets.QWidget.setToolTip = _setToolTip
     classes = [value for value in vars(qt).values() if inspect.isclass(value) and issubclass(value, QObject)]
     getters = {}
     for cls in classes:

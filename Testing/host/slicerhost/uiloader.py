@@ -32,6 +32,9 @@ class QUiLoader(QtUiTools.QUiLoader):
                 raise RuntimeError(
                     f"{byName[widgetName].className()} {widgetName} has no property {propertyName}"
                 )
+        for widget in byName.values():
+            if widget.isWidgetType() and widget.toolTip:
+                widget.toolTip = widget.toolTip
         for widgetName, propertyName, value in enumerations:
             setattr(byName[widgetName], propertyName, value)
         for sender, signal, receiver, slot in connections:
