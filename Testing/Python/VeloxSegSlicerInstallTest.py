@@ -16,7 +16,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Computer, ComputerCheck, DiskUse, Effort, Installer, PendingStep, Setup
+from VeloxSegSlicerLib import Computer, ComputerCheck, DiskUse, Effort, Installer, PendingStep, Setup, Temporary
 
 CARD = Computer.GraphicsCard("NVIDIA RTX 4070", "560.35")
 READY = Setup.EngineState(Setup.READY, torchVersion="2.5")
@@ -284,6 +284,30 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         self.assertEqual((old.exists(), young.exists()), (False, True))
         self.assertIn("left by finished jobs 0 MB", self.ui.diskLabel.text)
         self.assertFalse(self.ui.clearButton.enabled)
+
+    def test_clearKnowsEveryTemporaryName(self):
+        place, long_ago = Path(str(slicer.app.temporaryPath)), time.time() - 2 * DiskUse.LEFTOVER_AGE_SECONDS
+        names = ("VeloxSeg-a1", "VeloxSegSample-b2", "VeloxSegBatch-c3", "veloxseg-process-d4")
+        old = [place / name for name in names]
+        for folder in old:
+            (folder / "deep").mkdir(parents=True)
+            (folder / "deep" / "1-CT.nrrd").write_bytes(b"0" * 1000)
+        log = Path(tempfile.gettempdir()) / "veloxseg-e5.log"
+        log.write_text("Traceback", encoding="utf-8")
+        foreign = place / "VeloxSegWork"
+        foreign.mkdir()
+        busy = Temporary.newFolder(Temporary.BATCH)
+        for folder in (*old, foreign, busy):
+            self.addCleanup(shutil.rmtree, folder, True)
+            for path in (*folder.rglob("*"), folder):
+                os.utime(path, (long_ago, long_ago))
+        os.utime(log, (long_ago, long_ago))
+        self.assertGreater(DiskUse.measure([]).temporary, 4000)
+        DiskUse.clear()
+        self.assertEqual([path.name for path in (*old, log) if path.exists()], [])
+        self.assertTrue(foreign.exists() and busy.exists())
+        Temporary.remove(busy)
+        self.assertFalse(busy.exists())
 
     def test_questionOnAMac(self):
         self.patch(sys, "platform", "darwin")

@@ -1,6 +1,7 @@
 """Setup: torch is looked for without importing it, damage is recognized; the error table; the report."""
 
 import importlib.metadata
+import platform
 import shutil
 import sys
 import tempfile
@@ -134,6 +135,25 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
         text = Report.text(
             Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", "reading", log
         )
+        result = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Kowalczyk follow-up")
+        log += "\n".join(
+            [
+                "",
+                "cannot open 'C:\\My Files\\Anna Secret\\scan 1.nii.gz': no such file",
+                "writing Secret/series 3/out.nrrd failed",
+                f"started by {Path.home().name} on {platform.node()}",
+                "loading Kowalczyk follow-up as T1",
+                "Window 3 of 40",
+            ]
+        )
+        text = Report.text(
+            Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", result.GetName(), log
+        )
+        for part in ("DOE", "someone", "1.2.840", "Users", "Anna", "Secret", "scan 1", "series 3", "Kowalczyk", "follow-up"):
+            self.assertNotIn(part, text)
+        self.assertNotIn(Path.home().name, text.split("Log:")[1])
+        self.assertNotIn(platform.node(), text)
+        self.assertIn("Window 3 of 40", text)
         for part in ("DOE", "someone", "1.2.840", "Users"):
             self.assertNotIn(part, text)
         for part in ("test-brain 1.2.0", "24 x 26 x 28", "torch 2.5", "CPU"):

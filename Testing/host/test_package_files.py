@@ -234,3 +234,14 @@ def test_noStyleSheetsNoFixedSizes():
 def test_sentencesOfTheUiFileAreAscii():
     for element in (string for ui in UIS for string in ui.iter("string")):
         assert (element.text or "").isascii()
+
+
+def test_temporaryFoldersAreMadeAtOnePlace():
+    """Else Clear would not know them."""
+    makers = [path.name for path in SLICER_FACING if re.search(r"\bmk[ds]temp\(|TemporaryDirectory|NamedTemp", path.read_text())]
+    assert makers == ["Temporary.py"]
+
+
+def test_logIsWrittenThroughTheRedaction():
+    writers = [path.name for path in SLICER_FACING if re.search(r"\blogging\.|\bprint\(", path.read_text())]
+    assert writers == ["Log.py"]

@@ -1,15 +1,11 @@
 """A batch without a window: the settings file, the engine's process for preview and run, pause and stop."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import slicer
-
-from . import Child, Licenses, Shapes
+from . import Child, Licenses, Shapes, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard
 from .Process import Process
@@ -20,7 +16,6 @@ SEG_NRRD, NIFTI = "seg.nrrd", "nii.gz"
 SETTINGS_FILE = "settings.json"
 PAUSE_FILE, CANCEL_FILE = "pause", "cancel"
 SCHEMA_VERSION = 1
-FOLDER_PREFIX = "VeloxSegBatch-"
 _COUNTS = ("done", "failed", "skipped", "left")
 _RESULT = Shapes.record(
     {"counts": Shapes.record(dict.fromkeys(_COUNTS, Shapes.whole(0)))}, {"seconds_per_case": Shapes.orNone(Shapes.number(0))}
@@ -101,7 +96,7 @@ class Batch:
     def preview(self, plan: Plan) -> None:
         """List the cases without writing anything to the output folder; an earlier preview is given up."""
         self.abandon()
-        self._temporary = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
+        self._temporary = Temporary.newFolder(Temporary.BATCH)
         settingsFile = self._temporary / SETTINGS_FILE
         settingsFile.write_text(json.dumps(plan.content(), indent=2), encoding="utf-8")
         self._start([str(settingsFile), "--preview"])
@@ -161,7 +156,7 @@ class Batch:
 
     def _tidy(self) -> None:
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            Temporary.remove(self._temporary)
         if self._output is not None:
             for name in (PAUSE_FILE, CANCEL_FILE):
                 (self._output / name).unlink(missing_ok=True)

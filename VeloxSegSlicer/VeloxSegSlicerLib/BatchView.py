@@ -1,7 +1,6 @@
 """The Batch section: choose cases, see them, compute them in one process, load what is done."""
 
-import shutil
-import tempfile
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Batch, BatchChoices, BatchTable, CaseLoader, Licenses, Sections, State, Studies
+from . import Batch, BatchChoices, BatchTable, CaseLoader, Licenses, Sections, State, Studies, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -183,6 +182,9 @@ class BatchView:
 
     def _showCase(self, event: dict) -> None:
         self._place = (event["number"], event["total"])
+        if self._exportFolder is not None:
+            # Another Slicer's Clear takes what nothing has changed for an hour.
+            os.utime(self._exportFolder)
         self._table.update(event["name"], event["state"], event["text"])
         self._showProgress(0.0 if event["state"] == "running" else 1.0)
         if event["state"] == "running":
@@ -218,7 +220,7 @@ class BatchView:
 
     def _beginExport(self) -> None:
         self._endExport()
-        self._exportFolder = Path(tempfile.mkdtemp(prefix=Batch.FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
+        self._exportFolder = Temporary.newFolder(Temporary.BATCH)
         ready = [study for study in self._studies if not study.problem]
         self._export = Studies.Export(ready, self._card, self._exportFolder)
         self._exportTimer.start()
@@ -244,7 +246,7 @@ class BatchView:
         self._exportTimer.stop()
         self._export = None
         if self._exportFolder is not None:
-            shutil.rmtree(self._exportFolder, ignore_errors=True)
+            Temporary.remove(self._exportFolder)
             self._exportFolder = None
 
     # Afterwards

@@ -1,12 +1,10 @@
 """A finished case of a batch into the scene: its images, and its result like that of a run in the panel."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import slicer
 
-from . import Batch, Geometry, ReportCheck, Results, Shapes
+from . import Geometry, ReportCheck, Results, Shapes, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -33,13 +31,13 @@ def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loade
     :raises VeloxSegError: RESULT_MISSING, RESULT_DAMAGED or RESULT_LABELS.
     """
     report = _readReport(caseFolder, card)
-    temporary = Path(tempfile.mkdtemp(prefix=Batch.FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
+    temporary = Temporary.newFolder(Temporary.BATCH)
     try:
         grid = _asResultFolder(caseFolder, temporary)
         inputs = tuple(Results.Input(role, node.GetID(), node.GetName()) for role, node in images.items())
         loaded = Results.load(temporary, report, Results.RunFacts(card, inputs, grid, "BATCH"))
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        Temporary.remove(temporary)
     return loaded, None if loaded.isEmpty else Results.place(loaded)
 
 

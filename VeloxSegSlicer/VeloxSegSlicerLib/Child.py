@@ -1,32 +1,17 @@
 """How a child process of Slicer is started, so that files in a folder of images are never taken for Python's modules."""
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import qt
-import slicer
 
 from . import Setup
-
-FOLDER_PREFIX = "veloxseg-process-"
 
 
 def command(module: str) -> list[str]:
     """Program and arguments that run a module of the engine; its own arguments are still to be added."""
     # -P: neither the working folder nor a script's folder is searched for modules.
     return [Setup.pythonProgram(), "-P", "-m", module]
-
-
-def privateFolder() -> Path:
-    """A new, empty working folder that only this user may enter; `remove` deletes it."""
-    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
-
-
-def remove(folder: Path) -> None:
-    """Delete a private folder; may be called twice."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment(modulePath: Path):

@@ -1,8 +1,6 @@
 """Compares a result with another segmentation in a process of its own, so that Slicer stays usable."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +9,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Components, SegmentVoxels, Shapes
+from . import Child, Components, SegmentVoxels, Shapes, Temporary
 from .Errors import VeloxSegError
-from .Job import FOLDER_PREFIX
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
 
@@ -68,7 +65,7 @@ class Comparison:
         :raises VeloxSegError: EXPORT_FAILED.
         """
         self.abandon()
-        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(slicer.app.temporaryPath)))
+        self._folder = Temporary.newFolder(Temporary.JOB)
         names = [f"pair{number}.nrrd" for number in range(1, len(pairs) + 1)]
         try:
             for name, pair in zip(names, pairs, strict=True):
@@ -106,7 +103,7 @@ class Comparison:
 
     def _removeFolder(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            Temporary.remove(self._folder)
             self._folder = None
 
 

@@ -59,13 +59,13 @@ def freeDisk(folder) -> int:
 
 
 def sizeOf(folder: Path) -> int:
-    """Bytes of all files of a folder; what disappears meanwhile counts nothing."""
+    """Bytes of a file, or of all files of a folder; what disappears meanwhile counts nothing."""
     total = 0
-    for path in Path(folder).rglob("*"):
+    for path in (Path(folder), *Path(folder).rglob("*")):
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            total += path.lstat().st_size if path.is_file() else 0
         except OSError:
-            logger.debug("%s cannot be looked at", path)
+            logger.debug("a file cannot be looked at")
     return total
 
 

@@ -1,7 +1,7 @@
 """What VeloxSeg takes up on this computer's disks, and clearing what finished jobs left."""
 
+import contextlib
 import csv
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Computer, Job, Setup
+from . import Computer, Job, Setup, Temporary
 
 # Another Slicer may be at work with younger ones.
 LEFTOVER_AGE_SECONDS = 3600
@@ -26,32 +26,36 @@ class DiskUse:
     temporary: int
 
 
-def measure(modelFolders: list[Path], activeFolder: Path | None) -> DiskUse:
-    """
-    :param modelFolders: installed packages.
-    :param activeFolder: the folder of a running job, which is no leftover.
-    """
+def measure(modelFolders: list[Path]) -> DiskUse:
+    """:param modelFolders: installed packages."""
     models = sum(Computer.sizeOf(folder) for folder in modelFolders)
-    temporary = sum(Computer.sizeOf(folder) for folder in leftovers(activeFolder))
+    temporary = sum(Computer.sizeOf(path) for path in leftovers())
     return DiskUse(_engineBytes(), models, temporary)
 
 
-def leftovers(activeFolder: Path | None) -> list[Path]:
-    """Job and sample folders that nothing has changed for an hour: kept for troubleshooting, or left by a crash."""
+def leftovers() -> list[Path]:
+    """Files and folders of jobs that nothing has changed for an hour: kept for troubleshooting, or left by a crash."""
     oldest = time.time() - LEFTOVER_AGE_SECONDS
     places = {Path(str(slicer.app.temporaryPath)), Job.temporaryFolder()}
-    found = [folder for place in places for prefix in Job.FOLDER_PREFIXES for folder in sorted(place.glob(f"{prefix}*"))]
-    return [folder for folder in found if folder.is_dir() and folder != activeFolder and _lastChange(folder) < oldest]
+    return [path for path in Temporary.unused(places) if _lastChange(path) < oldest]
 
 
-def clear(activeFolder: Path | None) -> None:
+def clear() -> None:
     """Delete the leftovers; what cannot be deleted stays."""
-    for folder in leftovers(activeFolder):
-        shutil.rmtree(folder, ignore_errors=True)
+    for path in leftovers():
+        if path.is_dir():
+            Temporary.remove(path)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
-def _lastChange(folder: Path) -> float:
-    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+def _lastChange(path: Path) -> float:
+    """What disappears meanwhile is as if it had changed just now."""
+    try:
+        return max(entry.lstat().st_mtime for entry in (path, *path.rglob("*")))
+    except OSError:
+        return time.time()
 
 
 def _engineBytes() -> int:

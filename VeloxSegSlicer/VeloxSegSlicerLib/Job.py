@@ -1,8 +1,6 @@
 """One job is one folder: the images as files, the request, later the result. It disappears with the job."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +8,11 @@ import qt
 import slicer
 import vtk
 
-from . import Computer, Content, Effort, Geometry, InputOptions, Sensitivity, Suv
+from . import Computer, Content, Effort, Geometry, InputOptions, Sensitivity, Suv, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard, Role
 
 REQUEST_SCHEMA_VERSION = 1
-FOLDER_PREFIX = "VeloxSeg-"
-SAMPLE_PREFIX = "VeloxSegSample-"
-FOLDER_PREFIXES = (FOLDER_PREFIX, SAMPLE_PREFIX)
 FOLDER_SETTING = "VeloxSegSlicer/TemporaryFolder"
 GIGABYTE = 1e9
 
@@ -47,7 +42,7 @@ class Job:
 
     def __init__(self, keepFiles: bool = False) -> None:
         """:param keepFiles: leave the folder on disk for troubleshooting."""
-        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=str(temporaryFolder())))
+        self.folder = Temporary.newFolder(Temporary.JOB, temporaryFolder())
         self.keepFiles = keepFiles
 
     @property
@@ -113,8 +108,10 @@ class Job:
 
     def remove(self) -> None:
         """Delete the folder, except when it is kept for troubleshooting. May be called twice."""
-        if not self.keepFiles:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.keepFiles:
+            Temporary.leave(self.folder)
+        else:
+            Temporary.remove(self.folder)
 
     def _writeImage(self, volumeNode, path: Path, roleTitle: str) -> None:
         # A storage node of its own: slicer.util.saveNode would leave one on the person's image.

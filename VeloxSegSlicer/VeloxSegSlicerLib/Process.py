@@ -4,7 +4,7 @@ from pathlib import Path
 
 import qt
 
-from . import Child
+from . import Child, Temporary
 from .Log import logger
 from .Protocol import LineBuffer
 
@@ -41,7 +41,7 @@ class Process:
         self.command = [str(part) for part in command]
         self.listener = Listener()
         self._stdout, self._stderr = LineBuffer(), LineBuffer()
-        self._folder = Child.privateFolder()
+        self._folder = Temporary.newFolder(Temporary.CHILD)
         self._process = self._newProcess(modulePath)
 
     @property
@@ -78,7 +78,7 @@ class Process:
         if self.isRunning:
             self.kill()
             self._process.waitForFinished(END_TIMEOUT_MS)
-        Child.remove(self._folder)
+        Temporary.remove(self._folder)
 
     def _newProcess(self, modulePath: Path):
         process = qt.QProcess()
@@ -98,13 +98,13 @@ class Process:
 
     def _onProcessError(self, processError) -> None:
         if processError == qt.QProcess.FailedToStart:
-            Child.remove(self._folder)
+            Temporary.remove(self._folder)
             self.listener.onStartFailed()
 
     def _onProcessFinished(self, exitCode: int, exitStatus) -> None:
         isNormal = exitStatus == qt.QProcess.NormalExit
         logger.info("process ended with code %s, %s", exitCode, "normally" if isNormal else "by a crash")
-        Child.remove(self._folder)
+        Temporary.remove(self._folder)
         try:
             self._onStdout()
             self._onStderr()

@@ -1,18 +1,17 @@
 """The text behind Copy report: enough to help, nothing about the patient."""
 
 import platform
-import re
-from pathlib import Path
+from collections.abc import Iterator
 
 import slicer
+import vtk
+
+from veloxseg import redaction
 
 from . import Geometry, Setup
 from .Models import ModelCard
 
 LOG_LINES = 200
-# Absolute paths of all three systems, up to the next space or quote.
-PATHS = re.compile(r"""(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s"'<>|:]+[\\/])+[^\s"'<>|:]*""")
-UIDS = re.compile(r"\b[0-2](?:\.\d+){5,}\b")
 
 
 def text(
@@ -29,16 +28,21 @@ def text(
         f"Model {card.id} {card.version} {card.weightsSha256[:12]}" if card else "Model -",
     ]
     lines += [
-        f"Image {role}: {Geometry.worldGrid(node).description()}" for role, node in images.items() if node
+        f"Image {role}: {Geometry.worldGrid(node).description()}"
+        for role, node in images.items()
+        if node and node.GetImageData() is not None
     ]
     lines += [f"Stage: {stage or '-'}", "Log:", *log.splitlines()[-LOG_LINES:]]
-    hidden = [str(node.GetName()) for node in images.values() if node]
-    return _scrub("\n".join(lines), hidden)
+    return redaction.redacted("\n".join(lines), {*_namesInScene(), *(node.GetName() or "" for node in images.values() if node)})
 
 
-def _scrub(report: str, names: list[str]) -> str:
-    report = UIDS.sub("<identifier>", PATHS.sub("<path>", report))
-    for name in names:
-        if name:
-            report = report.replace(name, "<image>")
-    return report.replace(Path.home().name, "<user>") if len(Path.home().name) > 3 else report
+def _namesInScene() -> Iterator[str]:
+    """Of everything that a person sees: images, results, patients and studies."""
+    for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode"):
+        if not node.GetHideFromEditors():
+            yield node.GetName() or ""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    if hierarchy is not None:
+        items = vtk.vtkIdList()
+        hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+        yield from (hierarchy.GetItemName(items.GetId(index)) for index in range(items.GetNumberOfIds()))

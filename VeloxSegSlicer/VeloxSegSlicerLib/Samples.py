@@ -1,8 +1,6 @@
 """Small examples that work offline: the MNI brain when nilearn is there, else phantoms of the engine."""
 
 import importlib.util
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +8,8 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Suv
+from . import Child, Suv, Temporary
 from .Errors import VeloxSegError
-from .Job import SAMPLE_PREFIX
 from .Log import logger
 from .Models import ModelCard
 from .Process import Process
@@ -141,7 +138,7 @@ class SampleMaker:
         if phantom.needsMaps and importlib.util.find_spec("nilearn") is None:
             raise VeloxSegError("SAMPLE_NILEARN")
         self._phantom = phantom
-        self._folder = Path(tempfile.mkdtemp(prefix=SAMPLE_PREFIX, dir=str(slicer.app.temporaryPath)))
+        self._folder = Temporary.newFolder(Temporary.SAMPLE)
         program = self.command or Child.command("veloxseg")
         arguments = ["phantom", phantom.kind, "--seed", phantom.seed, "--count", 1, "--output", self._folder]
         self._run = Run(
@@ -184,7 +181,7 @@ class SampleMaker:
 
     def _removeFolder(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            Temporary.remove(self._folder)
 
     def _finish(self, nodes: list | None, error: VeloxSegError | None) -> None:
         if nodes:

@@ -1,6 +1,5 @@
 """The panel: connects the widgets of the .ui file to the logic, and shows one state at a time."""
 
-from pathlib import Path
 
 import qt
 import slicer
@@ -444,14 +443,11 @@ class Panel(Listener):
         """Counted only when it can be seen."""
         if not isCollapsed:
             folders = [card.folder for card in self.catalogue.cards]
-            Sections.showDiskUse(self.ui, DiskUse.measure(folders, self._activeFolder()))
+            Sections.showDiskUse(self.ui, DiskUse.measure(folders))
 
     def _onClear(self) -> None:
-        DiskUse.clear(self._activeFolder())
+        DiskUse.clear()
         self._showDiskUse()
-
-    def _activeFolder(self) -> Path | None:
-        return self.segmenter.jobFolder if self.segmenter.isBusy else None
 
     def useDevice(self, name: str) -> None:
         """Show the device that the engine found."""

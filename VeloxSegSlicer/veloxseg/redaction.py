@@ -61,8 +61,10 @@ def redacted(text: str, names: Iterable[str] = ()) -> str:
 
     names: of patients, images and whatever else the caller knows; their words are hidden, too.
     """
-    hidden = _patterns([*names, *_names_of_computer()])
-    return "\n".join(_line(line, hidden) for line in text.splitlines())
+    # Before anything else: a name may hold what ends a line.
+    for pattern in _patterns([*names, *_names_of_computer()]):
+        text = pattern.sub(HIDDEN, text)
+    return "\n".join(map(_line, text.splitlines()))
 
 
 def exception_text() -> str:
@@ -70,7 +72,7 @@ def exception_text() -> str:
     return redacted(traceback.format_exc())
 
 
-def _line(line: str, hidden: list[re.Pattern]) -> str:
+def _line(line: str) -> str:
     frame = _FRAME.match(line)
     if frame:
         indent, path, number, function = frame.groups()
@@ -79,7 +81,7 @@ def _line(line: str, hidden: list[re.Pattern]) -> str:
         kind = re.match(r"\w+", line)
         return f"{kind[0]}: {HIDDEN}" if kind and kind[0] in _KINDS else HIDDEN
     line = _QUOTED.sub(HIDDEN, line)
-    for pattern in (*_IDENTIFIERS, *hidden):
+    for pattern in _IDENTIFIERS:
         line = pattern.sub(HIDDEN, line)
     return line
 
