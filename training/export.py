@@ -22,6 +22,7 @@ import tyro
 from PIL import Image
 from torch import nn
 
+import checkpoints
 import heads
 import networks
 import train
@@ -63,10 +64,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
 
     card: static part of a card, to be used instead of the dataset's own.
     """
-    try:
-        best = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise VeloxSegError("CHECKPOINT", path=run / "best.pt", reason="it doesn't exist", remedy="train first") from error
+    best = checkpoints.read(run / "best.pt", "start train.py again, which makes it from last.pt")
     settings, data = best["settings"], json.loads((run / "data.json").read_text())
     content = data["card"]
     if card:

@@ -36,7 +36,7 @@ from datasets.listed import Listed
 from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
-from lock import only_one
+from lock import only_one, remove_partial
 from veloxseg import children, files
 from veloxseg.errors import VeloxSegError
 
@@ -72,7 +72,7 @@ def _prepare(options: Options, data: DataSet) -> list[conversion.Result]:
     check_output(options.output, how, data)
     with files.typed_output_errors(options.output):
         folder.mkdir(parents=True, exist_ok=True)
-        conversion.remove_partial(folder)
+        remove_partial(folder)
     write_if_changed(options.output / HOW, as_json(how))
     todo = [
         conversion.Job(case, data.card, data.label_values, options.register, folder)

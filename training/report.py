@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from scipy import ndimage
 
+import run_log
 import scores
 from cases import LABEL
 from veloxseg import images, pipeline
@@ -214,7 +215,7 @@ def headline(figure: Figure, run: Path, config: dict, data: dict, rows: pd.DataF
 def draw(run: Path) -> Path:
     """Draws the sheet of a run and returns its path."""
     config, data = (json.loads((run / name).read_text()) for name in ("config.json", "data.json"))
-    rows = pd.DataFrame([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()])
+    rows = pd.DataFrame(run_log.read(run))
     evaluation = run / "evaluation"
     found = json.loads((evaluation / "scores.json").read_text()) if (evaluation / "scores.json").exists() else []
     cases = scores.read_cases(evaluation / "cases.csv") if (evaluation / "cases.csv").exists() else None

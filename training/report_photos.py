@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 
 import report
+import run_log
 import scores
 from photos import MASK, PHOTO, read_mask
 from veloxseg import photos
@@ -25,7 +26,7 @@ SHARES = (1, 3, 12, 50)
 def draw(run: Path) -> Path:
     """Draws the sheet of an evaluated run and returns its path."""
     config, data = (json.loads((run / name).read_text()) for name in ("config.json", "data.json"))
-    rows = pd.DataFrame([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()])
+    rows = pd.DataFrame(run_log.read(run))
     found = json.loads((run / "evaluation" / "scores.json").read_text())
     table = scores.read_cases(run / "evaluation" / "cases.csv")
     heights = (1.0, 0.85, 2.0)

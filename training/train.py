@@ -5,8 +5,9 @@
     python training/train.py skin-nca --data.folder data/skin --data.size 128 --run runs/skin
     python training/train.py --smoke
 
-A run folder holds config.json (every setting), data.json (split, fitted intensities), metrics.jsonl, last.pt (resumes exactly)
-and best.pt (averaged weights of the best validation); at the end the evaluation, report.png and the model package follow.
+A run folder holds config.json (every setting), data.json (split, fitted intensities), metrics.jsonl, last.pt (resumes exactly),
+previous.pt (the one before, should last.pt be damaged) and best.pt (averaged weights of the best validation); at the end the
+evaluation, report.png and the model package follow.
 Starting again in the same folder resumes: patch number n depends on the seed and n only, dropout on the seed and the step.
 Several GPUs or machines: torchrun --nproc-per-node 4 -- training/train.py ...; the batch size counts per process.
 """
@@ -35,8 +36,10 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+import checkpoints
 import networks
 import objectives
+import run_log
 from brain_regions import BrainRegions, BrainRegionsSettings
 from cases import Cases, CasesSettings
 from lock import only_one
@@ -182,9 +185,9 @@ class Batches:
 
 @dataclass
 class State:
-    """What a checkpoint holds."""
+    """What a checkpoint holds. `best` is the validation of best.pt, negative before there was one."""
 
-    PARTS: ClassVar = ("network", "average", "optimizer", "scheduler", "scaler")
+    PARTS: ClassVar = ("network", "average", "optimizer", "scaler")
     objective: objectives.Objective
     average: AveragedModel
     optimizer: torch.optim.Optimizer
@@ -198,25 +201,36 @@ class State:
     def network(self) -> nn.Module:
         return self.objective.network
 
-    def save(self, path: Path, settings: Settings) -> None:
-        content = {name: getattr(self, name).state_dict() for name in self.PARTS}
-        content |= {"step": self.step, "best": self.best, "cpu_minutes": self.cpu_minutes, "settings": plain(settings)}
-        save(path, content)
+    def content(self, settings: Settings) -> dict:
+        parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        return parts | {"step": self.step, "best": self.best, "cpu_minutes": self.cpu_minutes, "settings": plain(settings)}
 
-    def load(self, path: Path, settings: Settings) -> None:
-        """Raises CHECKPOINT for a file that can't be read or belongs to another network or other data."""
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise VeloxSegError("CHECKPOINT", path=path, reason="it can't be read", detail=str(error),
-                                remedy="delete it to start again from the beginning") from error
+    def averaged(self, settings: Settings) -> dict:
+        """What best.pt holds."""
+        return {"network": self.average.module.state_dict(), "step": self.step, "validation": self.best,
+                "cpu_minutes": self.cpu_minutes, "settings": plain(settings)}
+
+    def restore(self, saved: dict, path: Path, settings: Settings) -> None:
+        """Goes on from the content of the checkpoint `path`. Raises CHECKPOINT when it belongs to another run."""
         for name, what in (("network", "another network"), (settings.part, "another network"), ("data", "other data")):
-            if saved["settings"][name] != plain(settings)[name]:
+            if saved["settings"].get(name) != plain(settings)[name]:
                 raise VeloxSegError("CHECKPOINT", path=path, reason=f"it belongs to {what} than the settings ask for",
                                     remedy="choose another --run folder, or the settings in its config.json")
-        for name in self.PARTS:
-            getattr(self, name).load_state_dict(saved[name])
+        if saved["step"] > settings.steps:
+            raise VeloxSegError("CHECKPOINT", path=path, reason=f"it is at step {saved['step']} of {settings.steps} already",
+                                remedy="ask for more --steps, or choose another --run folder")
+        try:
+            for name in self.PARTS:
+                if saved[name]:  # empty: no scaler where it was computed
+                    getattr(self, name).load_state_dict(saved[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise VeloxSegError("CHECKPOINT", path=path, reason="it is of another version of train.py", detail=str(error),
+                                remedy="choose another --run folder") from error
         self.step, self.best, self.cpu_minutes = saved["step"], saved["best"], saved["cpu_minutes"]
+        # the rate follows from settings and step, so that a lower one than before can be asked for
+        self.scheduler.last_epoch = self.step
+        for group, rate, factor in zip(self.optimizer.param_groups, self.scheduler.base_lrs, self.scheduler.lr_lambdas):
+            group["lr"] = rate * factor(self.step)
 
 
 def build(settings: Settings, device: torch.device) -> State:
@@ -262,10 +276,18 @@ def _train(settings: Settings) -> None:
     task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size * world)
     settings = replace(settings, **{settings.part: task.adapt(settings.architecture)})
     state = build(settings, device)
-    last, best = settings.run / "last.pt", settings.run / "best.pt"
-    if last.exists():
-        state.load(last, settings)
+    last, previous, best = (settings.run / name for name in ("last.pt", "previous.pt", "best.pt"))
+    saved, notice = checkpoints.read_newest(last, previous)
+    if saved:
+        state.restore(saved, last, settings)
     if rank == 0:
+        if notice:
+            print(notice, file=sys.stderr)
+        if state.best >= 0 and not checkpoints.is_whole(best):
+            print(f"{best} is damaged or missing; the averaged weights of step {state.step} take its place.", file=sys.stderr)
+            state.best = -1.0
+            checkpoints.save(best, state.averaged(settings))
+        run_log.cut(settings.run, state.step)
         files.write_json(settings.run / "config.json", plain(settings))
         files.write_json(settings.run / "data.json", task.describe())
 
@@ -273,7 +295,7 @@ def _train(settings: Settings) -> None:
     batches = Batches(state.step, settings.steps, settings.batch_size, rank, world)
     loader = DataLoader(Patches(task, settings.seed), batch_sampler=batches, num_workers=settings.workers,
                         pin_memory=device.type == "cuda", worker_init_fn=one_thread if settings.workers else None)
-    board = tensorboard(settings.run) if rank == 0 else None
+    board = tensorboard(settings.run, state.step) if rank == 0 else None
     progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5, disable=rank > 0)
     spent, started = state.cpu_minutes - time.process_time() / 60, time.perf_counter()
     waited, ready = 0.0, started
@@ -312,11 +334,10 @@ def _train(settings: Settings) -> None:
         if rank == 0:
             if row.get("validation", -2.0) >= state.best:
                 state.best = row["validation"]
-                save(best, {"network": state.average.module.state_dict(), "step": state.step, "validation": state.best,
-                            "cpu_minutes": state.cpu_minutes, "settings": plain(settings)})
-            log(settings.run / "metrics.jsonl", row, board)
+                checkpoints.save(best, state.averaged(settings))
+            log(settings.run, row, board)
             if state.step % settings.checkpoint_every == 0 or ended:
-                state.save(last, settings)
+                checkpoints.save(last, state.content(settings), previous)
         ready = time.perf_counter()
 
 
@@ -356,28 +377,22 @@ def one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def tensorboard(run: Path):
-    """A writer when TensorBoard is installed."""
+def tensorboard(run: Path, step: int):
+    """A writer that goes on after `step`, when TensorBoard is installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
 
-def log(path: Path, row: dict, board=None) -> None:
-    with files.typed_output_errors(path), path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+def log(run: Path, row: dict, board=None) -> None:
+    run_log.append(run, row)
     if board:
-        for name, value in row.items():
-            if isinstance(value, float):
-                board.add_scalar(name, value, row["step"])
-
-
-def save(path: Path, content: dict) -> None:
-    """All or nothing: an earlier file of the name stays until the new one is complete. Raises DISK_FULL."""
-    with files.replacing(path) as temporary:
-        torch.save(content, temporary)
+        with files.typed_output_errors(run):
+            for name, value in row.items():
+                if isinstance(value, float):
+                    board.add_scalar(name, value, row["step"])
 
 
 def plain(settings: Settings) -> dict:

@@ -152,6 +152,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "BATCH_CASE": (EXIT_INPUT, "{problem}"),
     "DATASET": (EXIT_INPUT, "{path} can't be used because {reason}; {remedy}."),
     "CHECKPOINT": (EXIT_MODEL, "The checkpoint {path} can't be continued because {reason}; {remedy}."),
+    "RUN": (EXIT_INPUT, "The run's file {path} can't be used because {reason}; {remedy}."),
     "BUSY": (EXIT_INPUT, "Another process works in {path}; wait for its end or choose another folder."),
     "DIVERGED": (
         EXIT_UNEXPECTED,

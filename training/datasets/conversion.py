@@ -16,11 +16,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from datasets.base import LABEL, Case, Loaded, LoadedPhoto
+from lock import PARTIAL
 from veloxseg import devices, files, images, intensities, pipeline, plausibility, registration
 from veloxseg.errors import VeloxSegError
 
 FACTS = "case.json"
-PARTIAL = ".partial-"
 MARGIN_VOXELS = 3
 # Estimating the level of the foreground from more voxels takes long and changes nothing.
 ENOUGH_VOXELS = 1 << 21
@@ -63,12 +63,6 @@ def convert(job: Job) -> Result:
 def is_finished(folder: Path, case: str) -> bool:
     """Whether the case is there, whole."""
     return (folder / case / FACTS).is_file()
-
-
-def remove_partial(folder: Path) -> None:
-    """Removes what an interrupted run left half-written."""
-    for path in folder.glob(PARTIAL + "*"):
-        shutil.rmtree(path)
 
 
 def _write(job: Job) -> None:

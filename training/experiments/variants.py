@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+import checkpoints
 import export
+import run_log
 import train
 from experiments import tables, unseen
 from photos import PhotosSettings
@@ -115,9 +116,8 @@ def _trained(variant: Variant, seed: int, scale: Scale, data: Path, runs: Path, 
 
 
 def _finished(run: Path, steps: int) -> bool:
-    log = run / "metrics.jsonl"
-    return (run / "best.pt").exists() and json.loads(log.read_text().splitlines()[-1])["step"] == steps
+    return checkpoints.is_whole(run / "best.pt") and run_log.read(run)[-1]["step"] == steps
 
 
 def _minutes(run: Path) -> float:
-    return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["cpu_minutes"]
+    return run_log.read(run)[-1]["cpu_minutes"]
