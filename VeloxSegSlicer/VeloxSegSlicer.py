@@ -73,9 +73,7 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(self._uiWidget)
         self._uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = VeloxSegSlicerLogic()
-        self.panel = Panel(
-            self.ui, self.logic.catalogue, self.logic.segmenter, self.resourcePath("requirements.txt")
-        )
+        self.panel = Panel(self.ui, self.logic.catalogue, self.logic.segmenter)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)

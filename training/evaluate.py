@@ -25,6 +25,7 @@ import tyro
 from tqdm import tqdm
 
 import scores
+import versions
 from cases import LABEL, read_description
 from export import load_run
 from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
@@ -196,6 +197,7 @@ def main(
 
 if __name__ == "__main__":
     try:
+        versions.check()
         tyro.cli(main)
     except VeloxSegError as error:
         sys.exit(error.text)

@@ -26,6 +26,7 @@ import checkpoints
 import heads
 import networks
 import train
+import versions
 from veloxseg import cards, devices, diffusion, images, package_writer, packages, phantoms, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig, load_weights
@@ -250,6 +251,7 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
 
 if __name__ == "__main__":
     try:
+        versions.check()
         tyro.cli(export)
     except VeloxSegError as error:
         sys.exit(error.text)

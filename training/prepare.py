@@ -26,6 +26,7 @@ import SimpleITK as sitk
 import tyro
 from tqdm import tqdm
 
+import versions
 from datasets import conversion
 from datasets.autopet import AutoPet
 from datasets.base import DataSet, Options
@@ -198,6 +199,7 @@ def write_if_changed(path: Path, text: str) -> None:
 def main() -> None:
     options = tyro.extras.subcommand_cli_from_dict(LAYOUTS, description=__doc__)
     try:
+        versions.check()
         failed = prepare(options)
     except* VeloxSegError as group:
         sys.exit("\n".join(error.text for error in group.exceptions))

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 import tyro
 
+import versions
 from experiments import sampling, variants, volumes
 from veloxseg.errors import VeloxSegError
 
@@ -110,6 +111,7 @@ def main() -> None:
     torch.set_num_threads(1)
     commands = {answer.__name__: answer for answer in (train, steps, ensemble, strata, naive, larger, coarse)}
     try:
+        versions.check()
         print(tyro.extras.subcommand_cli_from_dict(commands, description=__doc__))
     except VeloxSegError as error:
         sys.exit(error.text)

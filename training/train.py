@@ -40,6 +40,7 @@ import checkpoints
 import networks
 import objectives
 import run_log
+import versions
 from brain_regions import BrainRegions, BrainRegionsSettings
 from cases import Cases, CasesSettings
 from lock import only_one
@@ -406,6 +407,7 @@ def main() -> None:
     arguments = ["smoke" if argument == "--smoke" else argument for argument in sys.argv[1:]]
     settings = tyro.extras.overridable_config_cli(CONFIGS, args=arguments, description=__doc__)
     try:
+        versions.check()
         if arguments[0] in SMOKE:
             smoke_dataset(arguments[0], settings.data.folder)
         train(settings)

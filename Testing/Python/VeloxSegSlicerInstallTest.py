@@ -22,6 +22,7 @@ CARD = Computer.GraphicsCard("NVIDIA RTX 4070", "560.35")
 READY = Setup.EngineState(Setup.READY, torchVersion="2.5")
 MISSING = Setup.EngineState(Setup.MISSING, ("torch",))
 DAMAGED = Setup.EngineState(Setup.DAMAGED, damaged=("torch",))
+COMPANIONS = ["safetensors>=0.4", "jsonschema>=4.18", "tyro>=0.9", "tqdm>=4.60"]
 ON_CPU = {"device": "CPU (2 threads)", "is_cpu": True, "seconds": 0.4, "cuda_build": None, "obstacle": None, "detail": ""}
 ON_CARD = ON_CPU | {"device": "RTX 4070", "is_cpu": False, "seconds": 0.021, "cuda_build": "12.4"}
 
@@ -77,8 +78,7 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         """The helper extension is there; the engine's state before and after the install."""
         helper = FakeTorchHelper()
         packaging = types.ModuleType("slicer.packaging")
-        packaging.load_requirements = lambda path: [Path(path).name]
-        packaging.pip_ensure = lambda requirements, **settings: helper.calls.append((requirements, settings))
+        packaging.pip_ensure = lambda wanted, **settings: helper.calls.append(([str(one) for one in wanted], settings))
         patcher = mock.patch.dict(sys.modules, {"PyTorchUtils": helper, "slicer.packaging": packaging})
         patcher.start()
         self.addCleanup(patcher.stop)
@@ -114,7 +114,8 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         torch, others = helper.calls
         self.assertEqual(torch["askConfirmation"], False)
         self.assertIsNone(torch["forceComputationBackend"])
-        self.assertEqual(others[0], ["requirements.txt"])
+        self.assertEqual(torch["torchVersionRequirement"], ">=2.4")
+        self.assertEqual(others[0], COMPANIONS)
         self.assertEqual((others[1]["prompt_install"], others[1]["prompt_restart"]), (False, False))
         self.waitForCheck()
         self.assertEqual(self.ui.noticeLabel.text, "Ready. A test on the graphics card (RTX 4070) took 0.02 s.")
@@ -147,8 +148,15 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
 
     def test_noNetwork(self):
         helper = self.withHelper(after=MISSING)
-        helper.failure = subprocess.CalledProcessError(1, "pip")
+
+        def installTorch(**settings):
+            said = "ERROR: No matching distribution found for torch>=2.4 (from versions: none)\n"
+            Path(os.environ["PIP_LOG"]).write_text(f"Could not fetch URL: connection error\n{said}", encoding="utf-8")
+            raise subprocess.CalledProcessError(1, "pip")
+
+        helper.installTorch = installTorch
         self.question().installButton.click()
+        self.assertIn("No matching distribution found for torch>=2.4", self.ui.logTextEdit.plainText)
         text = "The download server could not be reached. Check the connection or proxy, or install from files."
         self.panel.update()
         self.assertEqual(self.ui.noticeLabel.text, text)
@@ -156,7 +164,8 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         self.ui.noticeSecondButton.click()
         shown = self.installer.textWindow.findChild(qt.QTextBrowser, "textBrowser").plainText
         self.installer.textWindow.close()
-        for part in ("pip download", "--no-index --find-links", '"torch>=2.2" jsonschema safetensors tqdm tyro'):
+        packages = " ".join(f'"{one}"' for one in ["torch>=2.4", *COMPANIONS])
+        for part in ("pip download", "--no-index --find-links", packages):
             self.assertIn(part, shown)
 
     def test_helperFirstThenAfterTheRestartByItself(self):
@@ -211,6 +220,43 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         self.assertEqual(restarted, [True])
         self.patch(os, "getpid", lambda: -1)
         self.assertEqual(PendingStep.due(), (PendingStep.INSTALL, "auto"))
+
+    def test_oldTorchIsReplacedOverARestart(self):
+        old = Setup.EngineState(Setup.OLD, old={"torch": "2.3.1"})
+        helper = self.withHelper(found=old, after=MISSING)
+        self.assertEqual(self.ui.noticeLabel.text, "The AI engine is too old: torch 2.3.1 (2.4 or newer).")
+        self.assertEqual((self.buttons(), self.ui.installButton.text), (["Update"], "Update..."))
+        self.assertIn("torch 2.3.1", self.ui.engineStepLabel.text)
+        self.assertFalse(self.ui.segmentButton.enabled)
+        self.ui.noticeFirstButton.click()
+        self.addCleanup(self.installer.dialog.close)
+        slicer.util.childWidgetVariables(self.installer.dialog).installButton.click()
+        self.assertEqual((helper.calls, self.buttons()), (["uninstall"], ["Restart now", "Later"]))
+        self.patch(os, "getpid", lambda: -1)
+        self.assertEqual(PendingStep.due(), (PendingStep.INSTALL, "auto"))
+
+    def test_oldHelperIsUpdatedAtOnce(self):
+        helper = self.withHelper(found=Setup.EngineState(Setup.OLD, old={"tyro": "0.8.14"}))
+        self.question().installButton.click()
+        self.assertEqual(helper.calls[1][0], COMPANIONS)
+        self.waitForCheck()
+        self.assertIn("Ready.", self.ui.noticeLabel.text)
+
+    def test_oldPackageOfSlicerNeedsARestart(self):
+        helper = self.withHelper(found=Setup.EngineState(Setup.OLD, old={"numpy": "1.26.4"}))
+        self.question().installButton.click()
+        self.assertEqual(helper.calls[1][0], [*COMPANIONS, "numpy>=2"])
+        self.assertEqual(self.buttons(), ["Restart now", "Later"])
+        self.assertFalse(self.installer.check.isBusy)
+
+    def test_engineThatFindsItselfOld(self):
+        """Another Python than Slicer's own may run the engine."""
+        text = 'Too old for this VeloxSeg: torch 2.3.1; update with: pip install --upgrade "torch>=2.4"'
+        event = json.dumps({"event": "error", "code": "ENGINE_OLD", "text": text, "detail": ""})
+        self.installer.check.command = [Setup.pythonProgram(), "-c", f"import sys; print({event!r}); sys.exit(2)"]
+        self.ui.checkButton.click()
+        self.waitForCheck()
+        self.assertEqual((self.ui.checkLabel.text, self.ui.noticeLabel.text, self.buttons()), (text, text, ["Update"]))
 
     def test_oldSlicer(self):
         self.patch(Setup, "OLDEST_SLICER", (99, 0, 0))

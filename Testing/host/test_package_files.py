@@ -16,7 +16,7 @@ UIS = [ElementTree.parse(path).getroot() for path in UI_FILES]
 # Not shipped: the list itself and what Python leaves behind when it runs.
 NOT_SHIPPED = re.compile(r"^CMakeLists\.txt$|(^|/)__pycache__/")
 ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "VeloxSegSlicerLib"}
-PLAIN_PARTS = {"redaction"}
+PLAIN_PARTS = {"redaction", "requirements"}
 """Of the engine, and used by the panel too: they need nothing but Python."""
 INTERACTIVE = {
     "QPushButton",

@@ -63,7 +63,7 @@ def _engineBytes() -> int:
 
     Python's own importlib.metadata takes half a second for the files of torch, in which the panel would stand still.
     """
-    own = set(Setup.ENGINE_PACKAGES) - set(Setup.BUNDLED_PACKAGES)
+    own = {Setup.TORCH, *(one.name for one in Setup.companions())}
     total = 0
     for record in {record for folder in sys.path for record in Path(folder).glob("*.dist-info/RECORD")}:
         name = record.parent.name.partition("-")[0].lower().replace("_", "-")

@@ -33,6 +33,7 @@ USE_FAST = "useFast"
 CONTINUE = "continue"
 CHOOSE_FOLDER = "chooseFolder"
 CHOOSE_CPU = "chooseCpu"
+UPDATE = "update"
 UPDATE_DRIVER = "updateDriver"
 OFFLINE = "offline"
 SHOW_LICENSE = "showLicense"
@@ -46,6 +47,7 @@ def actionLabel(action: str, facts: dict | None = None) -> str:
     label = {
         INSTALL: _("Install"),
         REPAIR: _("Repair"),
+        UPDATE: _("Update"),
         TRY_INSTALL: _("Try again"),
         USE_CPU: _("Run on CPU"),
         RETRY: _("Try again"),
@@ -88,6 +90,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             _("The AI engine is only partly installed, probably an interrupted install."),
             (REPAIR,),
         ),
+        "ENGINE_OLD": (_("The AI engine is too old: {packages}."), (UPDATE,)),
         "ENGINE_HELPER": (
             _(
                 'The PyTorch helper extension is needed once. Install "PyTorch" in the Extensions'
@@ -104,10 +107,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             _("The graphics driver ({found}) is older than this engine needs ({needed})."),
             (CHOOSE_CPU, UPDATE_DRIVER),
         ),
-        "INSTALL_FAILED": (
-            _("The download server could not be reached. Check the connection or proxy, or install from files."),
-            (TRY_INSTALL, OFFLINE, SHOW_LOG),
-        ),
+        **_installErrors(),
         "START_FAILED": (
             _("The AI engine could not be started. Its Python program was not found or may not run."),
             (RETRY, SHOW_LOG),
@@ -283,6 +283,52 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
+def _installErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Why an install failed, see PipFailure."""
+    actions = (TRY_INSTALL, OFFLINE, SHOW_LOG)
+    return {
+        "INSTALL_NETWORK": (
+            _("The download server could not be reached. Check the connection or proxy, or install from files."),
+            actions,
+        ),
+        "INSTALL_CERTIFICATE": (
+            _(
+                "The certificate of the download server was not accepted, as happens behind a proxy that reads along."
+                " Ask your IT department, or install from files."
+            ),
+            actions,
+        ),
+        "INSTALL_DOWNLOAD": (_("A downloaded file is damaged. Try again, or install from files."), actions),
+        "INSTALL_NO_WHEEL": (
+            _(
+                "No release of {package} fits this Slicer (Python {python}, {system} {machine}). Use the newest Slicer or"
+                " another computer."
+            ),
+            (SHOW_LOG,),
+        ),
+        "INSTALL_DISK": (
+            _("The disk is full. The engine needs up to 6 GB beside Slicer and as much for temporary files; free some space."),
+            (TRY_INSTALL, SHOW_LOG),
+        ),
+        "INSTALL_PERMISSION": (
+            _(
+                "Nothing may be written into Slicer's own folder. Install Slicer into a folder of yours, or run it once as"
+                " its owner."
+            ),
+            (TRY_INSTALL, SHOW_LOG),
+        ),
+        "INSTALL_IN_USE": (_("Files of the engine are in use. Restart Slicer and try again."), (TRY_INSTALL, SHOW_LOG)),
+        "INSTALL_CONFLICT": (
+            _(
+                "Packages of the engine contradict others of this Slicer; the log names them. Remove the extension that"
+                " brought them, or use a fresh Slicer."
+            ),
+            (TRY_INSTALL, SHOW_LOG),
+        ),
+        "INSTALL_FAILED": (_("The engine was not installed. The log says why."), actions),
+    }
+
+
 # Told without a warning: nothing is wrong.
 REMARKS = ("GRID_DIFFERS", "GRID_MOVED", "PHOTO_ALPHA")
 
@@ -297,6 +343,7 @@ ENGINE_ACTIONS = {
     "MEMORY_GPU": (USE_CPU, SHOW_LOG),
     "DEVICE_LOST": (USE_CPU, SHOW_LOG),
     "DRIVER_OLD": (USE_CPU, UPDATE_DRIVER),
+    "ENGINE_OLD": (UPDATE,),
     "NUMERIC": (USE_CPU, COPY_REPORT),
 }
 

@@ -7,6 +7,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from veloxseg import requirements
+
 from . import Computer, ComputerCheck, Dialogs, Errors, Notice, PendingStep, Setup
 from .Errors import VeloxSegError
 
@@ -14,14 +16,12 @@ from .Errors import VeloxSegError
 class Installer:
     """Belongs to a panel. Each way begins with one question; after the answer nothing else is asked."""
 
-    def __init__(self, panel, requirementsFile: str, modulePath: Path) -> None:
+    def __init__(self, panel, modulePath: Path) -> None:
         """
         :param panel: the `Widget.Panel` that shows how it goes.
-        :param requirementsFile: what Install adds besides torch.
         :param modulePath: folder that holds the engine package.
         """
         self._panel = panel
-        self._requirementsFile = requirementsFile
         self.check = ComputerCheck.ComputerCheck(modulePath, panel.onLog, self._onChecked)
         self.verdict = ""
         self.dialog = None
@@ -65,7 +65,7 @@ class Installer:
 
     def showOfflineInstructions(self) -> None:
         """How to install without a network."""
-        self.textWindow = Dialogs.showText(_("Install without a network"), offlineInstructions(self._requirementsFile))
+        self.textWindow = Dialogs.showText(_("Install without a network"), offlineInstructions())
 
     def explainDriver(self) -> None:
         """How a driver is brought up to date."""
@@ -86,24 +86,29 @@ class Installer:
                 PendingStep.remember(PendingStep.INSTALL, backend)
                 Setup.installHelper()
                 self._offerRestart(_("The PyTorch helper extension is installed. Restart Slicer to go on."))
-            elif panel.engine.status == Setup.MISSING:
-                self._install(backend)
-            else:
+            elif panel.engine.mustRemoveTorch:
                 PendingStep.remember(PendingStep.INSTALL, backend)
                 Setup.repair()
                 self._offerRestart(_("The former engine was removed. Restart Slicer to install it again."))
+            else:
+                self._install(backend)
         except VeloxSegError as error:
             PendingStep.forget()
             self._tell(panel.messageOf(error))
         self._look()
 
     def _install(self, backend: str) -> None:
+        former = self._panel.engine
         self._panel.tell(None)
         try:
-            Setup.install(self._requirementsFile, backend)
+            Setup.install(former, backend)
         except VeloxSegError as error:
+            self._panel.onLog(error.detail)
             self._tell(self._panel.messageOf(error))
         self._look()
+        if self._panel.engine.status == Setup.READY and set(former.old) & set(Setup.BUNDLED_PACKAGES):
+            self._offerRestart(_("Packages that Slicer itself uses were updated. Restart Slicer now."))
+            return
         if self._panel.engine.status == Setup.READY:
             self.startCheck()
 
@@ -136,6 +141,7 @@ class Installer:
         return {
             Errors.INSTALL: self.ask,
             Errors.REPAIR: self.ask,
+            Errors.UPDATE: self.ask,
             Errors.TRY_INSTALL: self.ask,
             Errors.OFFLINE: self.showOfflineInstructions,
             Errors.UPDATE_DRIVER: self.explainDriver,
@@ -164,21 +170,17 @@ def question(card: Computer.GraphicsCard | None) -> str:
     return text
 
 
-def offlineInstructions(requirementsFile: str) -> str:
+def offlineInstructions() -> str:
     """Steps for a computer that cannot reach the download server."""
     text = _(
         "1. On a computer with a network, the same operating system and the same Slicer, open a terminal in Slicer's folder"
         " and type:\n\n"
-        '    bin/PythonSlicer -m pip download --dest engine "torch{torch}" {packages}\n\n'
+        '    bin/PythonSlicer -m pip download --dest engine {packages}\n\n'
         "2. Bring the new folder 'engine' to this computer.\n\n"
         "3. In Slicer's Python console (View menu) type, with the folder's place:\n\n"
-        "    slicer.util.pip_install('--no-index --find-links \"FOLDER\" torch {packages}')\n\n"
+        "    slicer.util.pip_install('--no-index --find-links \"FOLDER\" {packages}')\n\n"
         "4. Restart Slicer, open this module and press Check this computer.\n\n"
         "The helper extension is not needed then. Models are files; they are imported with Manage."
     )
-    return text.format(torch=Setup.TORCH_REQUIREMENT, packages=" ".join(_packages(requirementsFile)))
-
-
-def _packages(requirementsFile: str) -> list[str]:
-    lines = Path(requirementsFile).read_text(encoding="utf-8").splitlines()
-    return [line.partition(">")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    wanted = [one for one in requirements.engine() if one.name not in Setup.BUNDLED_PACKAGES]
+    return text.format(packages=" ".join(f'"{one}"' for one in wanted))

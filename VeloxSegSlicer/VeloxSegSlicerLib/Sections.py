@@ -29,9 +29,9 @@ def showSetup(ui, state: State.PanelState, engine: Setup.EngineState) -> None:
         Icons.showOn(iconLabel, step.state)
         wordLabel.text = step.word
         label.text = step.text
-    ui.installButton.setVisible(engine.status in (Setup.MISSING, Setup.DAMAGED))
-    isRepair = engine.status == Setup.DAMAGED
-    ui.installButton.text = _("Repair...") if isRepair else _("Install...")
+    labels = {Setup.MISSING: _("Install..."), Setup.DAMAGED: _("Repair..."), Setup.OLD: _("Update...")}
+    ui.installButton.setVisible(engine.status in labels)
+    ui.installButton.text = labels.get(engine.status, labels[Setup.MISSING])
 
 
 def showInstaller(ui, state: State.PanelState, engine: Setup.EngineState, installer) -> None:

@@ -5,20 +5,24 @@ import importlib.metadata
 import importlib.util
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
+from veloxseg import requirements
+
+from . import PipFailure
 from .Errors import VeloxSegError
 from .Log import logger
 
 READY = "ready"
 MISSING = "missing"
 DAMAGED = "damaged"
+OLD = "old"
 OLD_SLICER = "oldSlicer"
 
 # slicer.packaging came with 5.12; its crash off the main thread was mended in 5.12.1.
@@ -26,31 +30,47 @@ OLDEST_SLICER = (5, 12, 1)
 BEST_BACKEND = "auto"
 CPU_BACKEND = "cpu"
 
-TORCH_REQUIREMENT = ">=2.2"
 HELPER_EXTENSION = "PyTorch"
-# What the engine imports, by import name. Slicer brings numpy, scipy, SimpleITK and PIL, partly without metadata.
-ENGINE_PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "PIL", "safetensors", "jsonschema", "tyro", "tqdm")
-BUNDLED_PACKAGES = ("numpy", "scipy", "SimpleITK", "PIL")
+TORCH = "torch"
+# Slicer brings these, partly without metadata.
+BUNDLED_PACKAGES = ("numpy", "scipy", "SimpleITK", "pillow", "packaging")
+IMPORT_NAMES = {"pillow": "PIL"}
 # An interrupted install leaves the package folder without these files.
 SIGNIFICANT_FILES = {"torch": ("__init__.py", "version.py")}
 
 
 @dataclass(frozen=True)
 class EngineState:
-    """`status` (one of the above), the packages that are `missing` or `damaged`, and torch's version."""
+    """`status` (one of the above), the packages that are `missing`, `damaged` or too old, and torch's version."""
 
     status: str
     missing: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     torchVersion: str = ""
+    old: dict[str, str] = field(default_factory=dict)
+    """Name -> version of what is too old."""
 
     @property
     def error(self) -> VeloxSegError | None:
         """What to tell the person, None when ready."""
         if self.status == OLD_SLICER:
             return _oldSlicer()
+        if self.status == OLD:
+            return VeloxSegError("ENGINE_OLD", packages=self.oldPackages)
         codes = {MISSING: "ENGINE_MISSING", DAMAGED: "ENGINE_DAMAGED"}
         return VeloxSegError(codes[self.status]) if self.status in codes else None
+
+    @property
+    def oldPackages(self) -> str:
+        """What is too old, and the oldest release that would do: "torch 2.3.1 (2.4 or newer)"."""
+        oldest = {one.name: str(one.specifier).removeprefix(">=") for one in requirements.engine()}
+        text = _("{package} {version} ({oldest} or newer)")
+        return ", ".join(text.format(package=name, version=version, oldest=oldest[name]) for name, version in self.old.items())
+
+    @property
+    def mustRemoveTorch(self) -> bool:
+        """Whether an install must begin by taking away the torch that is there."""
+        return self.status == DAMAGED or self.status == READY or TORCH in self.old
 
 
 def probe(
@@ -63,15 +83,25 @@ def probe(
     """
     if slicerProblem() is not None:
         return EngineState(OLD_SLICER)
-    missing, damaged = [], []
-    for package in ENGINE_PACKAGES:
-        spec = findSpec(package)
+    missing, damaged, old = [], [], {}
+    for requirement in requirements.engine():
+        name = requirement.name
+        spec = findSpec(IMPORT_NAMES.get(name, name))
         if spec is None:
-            missing.append(package)
-        elif not _isWhole(package, spec) or not _hasMetadata(package, versionOf):
-            damaged.append(package)
-    status = DAMAGED if damaged else MISSING if missing else READY
-    return EngineState(status, tuple(missing), tuple(damaged), versionOf("torch") if status == READY else "")
+            missing.append(name)
+            continue
+        version = _version(name, versionOf)
+        if not _isWhole(name, spec) or not (version or name in BUNDLED_PACKAGES):
+            damaged.append(name)
+        elif version and not requirement.specifier.contains(version, prereleases=True):
+            old[name] = version
+    status = DAMAGED if damaged else MISSING if missing else OLD if old else READY
+    return EngineState(status, tuple(missing), tuple(damaged), _version(TORCH, versionOf) if status == READY else "", old)
+
+
+def companions() -> list:
+    """Those of the requirements that an install adds besides torch."""
+    return [one for one in requirements.engine() if one.name not in (TORCH, *BUNDLED_PACKAGES)]
 
 
 def slicerProblem() -> VeloxSegError | None:
@@ -91,20 +121,25 @@ def pythonProgram() -> str:
     return str(beside) if beside.is_file() else shutil.which("PythonSlicer") or sys.executable
 
 
-def install(requirementsFile: Path, backend: str = BEST_BACKEND) -> None:
+def install(engine: EngineState, backend: str = BEST_BACKEND) -> None:
     """Install torch and the other packages, with Slicer's own progress dialog; only after a click.
 
+    :param engine: what is there; of the packages that Slicer brought, only those that are too old now are replaced.
     :param backend: BEST_BACKEND for what fits the graphics card, or CPU_BACKEND.
-    :raises VeloxSegError: ENGINE_HELPER or INSTALL_FAILED. Declining a question of Slicer is no error.
+    :raises VeloxSegError: ENGINE_HELPER or a code of PipFailure. Declining a question of Slicer is no error.
     """
-    try:
-        _installTorch(backend)
-        _installOthers(requirementsFile)
-    except subprocess.CalledProcessError as error:
-        logger.exception("the install failed")
-        raise VeloxSegError("INSTALL_FAILED") from error
-    finally:
-        importlib.invalidate_caches()
+    with PipFailure.typedErrors():
+        try:
+            _installTorch(backend)
+            replaced = [one for one in requirements.engine() if one.name in BUNDLED_PACKAGES and one.name in engine.old]
+            _installOthers([*companions(), *replaced])
+        except RuntimeError as error:
+            # So do Slicer and the helper tell that the person declines.
+            if "declin" not in str(error):
+                raise
+            logger.info("nothing was installed: %s", error)
+        finally:
+            importlib.invalidate_caches()
 
 
 def repair() -> None:
@@ -138,28 +173,18 @@ def _oldSlicer() -> VeloxSegError:
 
 
 def _installTorch(backend: str) -> None:
-    logic = _torchLogic()
-    try:
-        logic.installTorch(
-            askConfirmation=False,
-            forceComputationBackend=None if backend == BEST_BACKEND else backend,
-            torchVersionRequirement=TORCH_REQUIREMENT,
-        )
-    except RuntimeError as error:
-        # The helper raises this when the person declines.
-        logger.info("torch was not installed: %s", error)
+    wanted = next(one for one in requirements.engine() if one.name == TORCH)
+    _torchLogic().installTorch(
+        askConfirmation=False,
+        forceComputationBackend=None if backend == BEST_BACKEND else backend,
+        torchVersionRequirement=str(wanted.specifier),
+    )
 
 
-def _installOthers(requirementsFile: Path) -> None:
+def _installOthers(wanted: list) -> None:
     import slicer.packaging
 
-    requirements = slicer.packaging.load_requirements(requirementsFile)
-    try:
-        slicer.packaging.pip_ensure(
-            requirements, requester="VeloxSeg", prompt_install=False, prompt_restart=False
-        )
-    except RuntimeError as error:
-        logger.info("packages were not installed: %s", error)
+    slicer.packaging.pip_ensure(wanted, requester="VeloxSeg", prompt_install=False, prompt_restart=False)
 
 
 def _torchLogic():
@@ -177,10 +202,9 @@ def _isWhole(package: str, spec) -> bool:
     return all((folder / name).is_file() for name in SIGNIFICANT_FILES.get(package, ()))
 
 
-def _hasMetadata(package: str, versionOf: Callable) -> bool:
-    if package in BUNDLED_PACKAGES:
-        return True
+def _version(package: str, versionOf: Callable) -> str:
+    """What the package's metadata say, "" without them."""
     try:
-        return bool(versionOf(package))
+        return versionOf(package) or ""
     except importlib.metadata.PackageNotFoundError:
-        return False
+        return ""

@@ -105,6 +105,8 @@ def _engineStep(engine: Setup.EngineState) -> Step:
         return Step(DONE, _("AI engine: installed (torch {version})").format(version=engine.torchVersion))
     if engine.status == Setup.OLD_SLICER:
         return Step(TODO, engine.error.text)
+    if engine.status == Setup.OLD:
+        return Step(TODO, _("AI engine: too old ({packages})").format(packages=engine.oldPackages))
     if engine.status == Setup.DAMAGED:
         return Step(
             TODO,

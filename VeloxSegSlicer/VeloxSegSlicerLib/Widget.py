@@ -54,12 +54,11 @@ STATUS_MS = 10000
 class Panel(Listener):
     """Bindings and states of the panel. It belongs to the module widget, which forwards Slicer's events."""
 
-    def __init__(self, ui, catalogue: Catalogue, segmenter: Segmenter, requirementsFile: str) -> None:
+    def __init__(self, ui, catalogue: Catalogue, segmenter: Segmenter) -> None:
         """
         :param ui: the child widgets of the .ui file.
         :param catalogue: the installed models.
         :param segmenter: runs the jobs.
-        :param requirementsFile: what Install adds besides torch.
         """
         self.ui = ui
         self.catalogue = catalogue
@@ -86,7 +85,7 @@ class Panel(Listener):
         self.inputActions = InputActions(self)
         self.deviceChoice = DeviceChoice(ui, self.update)
         self._runControls = RunControls(ui, self.update)
-        self.installer = Installer(self, requirementsFile, segmenter.modulePath)
+        self.installer = Installer(self, segmenter.modulePath)
         self.samples = Samples.SampleMaker(segmenter.modulePath, self.onLog, self._onSampleFinished)
         self.manager = ModelManager(catalogue, segmenter.modulePath, self.onLog, self._onModelsChanged)
         self.batch = BatchView(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from veloxseg import __version__
+from veloxseg import __version__, requirements
 from veloxseg.errors import VeloxSegError
 from veloxseg.runner import PROTOCOL, Events, private_stdout
 
@@ -92,6 +92,7 @@ def main() -> int:
     """Entry point; returns the exit code."""
     events = Events(private_stdout())
     try:
+        requirements.check_engine()
         import torch
 
         events.send(
@@ -101,9 +102,9 @@ def main() -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the panel must hear of every failure
         traceback.print_exc()
-        unexpected = VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
-        events.send("error", code=unexpected.code, text=unexpected.text, detail=unexpected.detail)
-        return unexpected.exit_code
+        known = error if isinstance(error, VeloxSegError) else VeloxSegError("UNEXPECTED", str(error), kind=type(error).__name__)
+        events.send("error", code=known.code, text=known.text, detail=known.detail)
+        return known.exit_code
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
+from veloxseg import requirements
 from veloxseg.cli_batch import Batch
 from veloxseg.cli_models import Models
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
@@ -285,6 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_OK
     try:
+        requirements.check_engine()
         return command.run() or EXIT_OK
     except VeloxSegError as error:
         print(f"veloxseg: {error.text}", file=sys.stderr)

@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from veloxseg import __version__, files, images, runner
+from veloxseg import __version__, files, images, requirements, runner
 from veloxseg.errors import EXIT_OK, VeloxSegError
 
 RESULT_BIT, REFERENCE_BIT = 1, 2
@@ -122,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     events = runner.Events(runner.private_stdout())
     events.send("hello", engine=__version__, protocol=runner.PROTOCOL)
     try:
+        requirements.check_engine()
         if len(arguments) != 1:
             raise VeloxSegError("REQUEST", reason="the path of one request.json is needed")
         compare_files(Path(arguments[0]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from veloxseg import requirements
 from veloxseg.errors import VeloxSegError
 
 MEMORY_PHRASES = (
@@ -38,8 +39,10 @@ def choose(wanted: str = "auto") -> Device:
     """`auto` takes the first of CUDA, Apple's MPS and the CPU; other names are `cpu`, `cuda`, `cuda:N`,
     `mps`.
 
-    Raises REQUEST when the wanted device does not exist here or the name is unknown, DRIVER_OLD when a driver keeps it away.
+    Raises REQUEST when the wanted device does not exist here or the name is unknown, DRIVER_OLD when a driver keeps it away,
+    ENGINE_OLD when torch or another package is too old.
     """
+    requirements.check_engine()
     if wanted == "auto":
         return _describe(_best())
     kind, _, number = wanted.partition(":")

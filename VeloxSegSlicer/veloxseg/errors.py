@@ -222,6 +222,10 @@ TABLE: dict[str, tuple[int, str]] = {
         EXIT_UNEXPECTED,
         "{device} stopped responding, often after sleep or a driver update; run on the CPU or restart the computer.",
     ),
+    "ENGINE_OLD": (
+        EXIT_REQUEST,
+        "Too old for this VeloxSeg: {found}; update with: pip install --upgrade {command}",
+    ),
     "DRIVER_OLD": (
         EXIT_REQUEST,
         "The graphics driver knows CUDA {found}, but this engine needs {needed}; update the driver or use the CPU.",

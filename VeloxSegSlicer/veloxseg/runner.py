@@ -11,6 +11,7 @@ A serving process keeps torch, and the network of the last job, so that the next
 after an unexpected failure, because what is left in memory then is not to be trusted.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -25,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from veloxseg import __version__
+from veloxseg import __version__, requirements
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError
 from veloxseg.warm import Keeper
 
@@ -187,6 +188,7 @@ def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
 
 def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> None:
     """Do one job and report it. Raises VeloxSegError and whatever is unexpected."""
+    requirements.check_engine()
     request = read_request(request_path)
     # torch takes seconds to import: bad requests are answered before it.
     from veloxseg import devices, packages, photo_pipeline, pipeline, regions, results
@@ -246,8 +248,10 @@ def guarded(request_path: Path, events: Events, owner: Owner, keeper: Keeper) ->
 
 def serve(stream: TextIO, owner: Owner) -> int:
     """Do jobs until the owner is gone or a job ends unexpectedly; returns the exit code."""
-    # Before the first job is known, so that it finds everything ready.
-    from veloxseg import packages, results  # noqa: F401
+    # Before the first job is known, so that it finds everything ready. What is too old, the first job tells.
+    with contextlib.suppress(VeloxSegError):
+        requirements.check_engine()
+        from veloxseg import packages, results  # noqa: F401
 
     keeper = Keeper()
     for request_path in owner.requests():
