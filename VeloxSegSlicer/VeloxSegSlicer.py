@@ -80,6 +80,8 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        # Before the selectors hear of it.
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved, priority=1.0)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -137,6 +139,12 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """New images may belong to a role that is still empty."""
         if node is not None and node.IsA("vtkMRMLVolumeNode"):
             self.panel.imageAdded()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
+        """What was chosen and is deleted must not be replaced by its neighbor."""
+        if node is not None and not caller.IsClosing():
+            self.panel.nodeWillBeRemoved(node)
 
     def initializeParameterNode(self) -> None:
         """Make sure that the parameter node exists and is shown."""

@@ -3,6 +3,9 @@
 import pytest
 import qt
 import slicer
+import VeloxSegSlicerFixtures as fixtures
+
+from VeloxSegSlicerLib import SegmentVoxels
 
 EMPTY_LAYOUT = """<ui version="4.0"><class>Top</class><widget class="QWidget" name="Top">
  <layout class="QVBoxLayout" name="outerLayout">
@@ -116,3 +119,130 @@ def test_plainTooltipsComeBackAsRichText():
         '<property name="toolTip"><string>text</string></property></widget></ui>'
     )
     assert loaded.toolTip == "<p>text</p>"
+
+
+# Node selectors
+
+
+def newSelector(noneEnabled: bool = True):
+    selector = slicer.qMRMLNodeComboBox()
+    selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    selector.noneEnabled = noneEnabled
+    selector.setMRMLScene(slicer.mrmlScene)
+    return selector
+
+
+def newVolumes(*names: str) -> list:
+    return [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in names]
+
+
+@pytest.mark.parametrize("noneEnabled", [True, False])
+@pytest.mark.parametrize("chosen, neighbor", [("B", "C"), ("C", "B")])
+def test_selectorGoesToTheNextNode(noneEnabled, chosen, neighbor):
+    """Its node was removed: the row below is chosen, or the last one, and announced like a choice by hand."""
+    selector = newSelector(noneEnabled)
+    newVolumes("A", "B", "C")
+    node = slicer.util.getNode(chosen)
+    selector.setCurrentNode(node)
+    heard = []
+
+    def hear(new) -> None:
+        if new is not None:
+            heard.append((new.GetName(), node.GetScene() is not None))
+
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", hear)
+    slicer.mrmlScene.RemoveNode(node)
+    assert selector.currentNode().GetName() == neighbor
+    assert heard == [(neighbor, True)]  # while the node is still in the scene
+
+
+def test_selectorOfTheOnlyNode():
+    selector = newSelector()
+    (only,) = newVolumes("A")
+    selector.setCurrentNode(only)
+    heard = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
+    selector.connect("currentNodeChanged(bool)", heard.append)
+    slicer.mrmlScene.RemoveNode(only)
+    assert selector.currentNode() is None and selector.currentNodeID == "" and heard == [None, False]
+
+
+@pytest.mark.parametrize("change", [lambda node: node.SetHideFromEditors(True), lambda node: node.RemoveAttribute("listed")])
+def test_selectorGoesToTheNextNodeWhenItsOwnIsNotListedAnyMore(change):
+    selector = newSelector()
+    selector.addAttribute("vtkMRMLScalarVolumeNode", "listed")
+    nodes = newVolumes("A", "B", "C")
+    for node in nodes:
+        node.SetAttribute("listed", "yes")
+    selector.setCurrentNode(nodes[0])
+    change(nodes[0])
+    assert selector.currentNode() is nodes[1]
+
+
+def test_selectorAnnouncesTheSameNodeAgain():
+    """When a row above goes, its own row has another number."""
+    selector = newSelector()
+    first, second = newVolumes("A", "B")
+    selector.setCurrentNode(second)
+    heard = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
+    slicer.mrmlScene.RemoveNode(first)
+    assert selector.currentNode() is second and heard == [second]
+
+
+@pytest.fixture
+def chosen(petct):
+    """A panel with a result that is also the output, a region and a reference for comparison; each kind has neighbors."""
+    for name in ("1: PET", "9: PET late", "0: CT"):
+        fixtures.sphereVolume(name, size=(24, 24, 20), spacing=(4, 4, 4))
+    fixtures.segment(petct)
+    fixtures.segment(petct)
+    fixtures.segment(petct)
+    results = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    petct.ui.outputSelector.setCurrentNode(results[1])
+    petct.ui.resultSelector.setCurrentNode(results[1])
+    petct.ui.referenceSelector.setCurrentNode(results[1])
+    regions = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name) for name in ("A", "B", "C")]
+    petct.ui.regionSelector.setCurrentNode(regions[1])
+    return petct
+
+
+def test_deletedOutputAndResultBecomeNone(chosen):
+    """The next run must not overwrite another segmentation."""
+    slicer.mrmlScene.RemoveNode(chosen.ui.outputSelector.currentNode())
+    for selector in (chosen.ui.outputSelector, chosen.ui.resultSelector, chosen.ui.referenceSelector):
+        assert selector.currentNode() is None, selector.name
+    assert chosen.panel.parameters.output is None and chosen.panel.parameters.result is None
+    others = [SegmentVoxels.fingerprint(node) for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")]
+    fixtures.segment(chosen)
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    assert [SegmentVoxels.fingerprint(node) for node in nodes[: len(others)]] == others and len(nodes) > len(others)
+
+
+def test_deletedRegionBecomesNone(chosen):
+    slicer.mrmlScene.RemoveNode(chosen.panel.parameters.region)
+    assert chosen.panel.parameters.region is None and chosen.ui.regionSelector.currentNode() is None
+    assert chosen.panel.inputOptions.region is None
+
+
+@pytest.mark.parametrize("role", ["CT", "PET"])
+def test_deletedImageBecomesNone(chosen, role):
+    slicer.mrmlScene.RemoveNode(chosen.panel.images[role])
+    assert chosen.panel.images[role] is None and chosen.panel.selector(role).currentNode() is None
+
+
+def test_imageAboveIsDeleted(chosen):
+    """The row of the chosen image moves up; nobody has chosen it by hand."""
+    volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
+    chosen.panel._choices.choose("PET", volumes[-1], byHand=False)
+    chosen.panel.update()
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("1: PET"))
+    assert chosen.panel.images["PET"] is volumes[-1]
+    assert not chosen.panel._choices.isByHand("PET")
+
+
+def test_deletedWhileAnotherModuleIsOpen(chosen):
+    slicer.modules.veloxsegslicer.widgetRepresentation().exit()
+    slicer.mrmlScene.RemoveNode(chosen.panel.parameters.output)
+    slicer.modules.veloxsegslicer.widgetRepresentation().enter()
+    assert chosen.panel.parameters.output is None

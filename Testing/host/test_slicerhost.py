@@ -303,17 +303,6 @@ class TestNodeComboBox:
         selector.showHidden = True
         assert selector.nodeFromIndex(0).GetName() == "Hidden"
 
-    def test_removedNodeBecomesNone(self, selector):
-        selector.setMRMLScene(slicer.mrmlScene)
-        volume = addVolume()
-        selector.setCurrentNode(volume)
-        heard = []
-        selector.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
-        selector.connect("currentNodeChanged(bool)", heard.append)
-        slicer.mrmlScene.RemoveNode(volume)
-        assert selector.currentNode() is None and selector.currentNodeID == ""
-        assert heard == [None, False]
-
     def test_attributesFilter(self, selector):
         selector.setMRMLScene(slicer.mrmlScene)
         volume = addVolume()
@@ -327,10 +316,8 @@ class TestNodeComboBox:
         selector.setMRMLScene(slicer.mrmlScene)
         volume = addVolume()
         selector.setCurrentNode(volume)
-        heard = []
-        selector.connect("currentNodeRenamed(QString)", heard.append)
         volume.SetName("Better")
-        assert heard == ["Better"]
+        assert selector.findChild(qt.QComboBox).currentText == "Better" and selector.currentNode() is volume
 
     def test_addNodeSelectsIt(self, selector):
         selector.setMRMLScene(slicer.mrmlScene)

@@ -47,6 +47,11 @@ class RoleRows:
             row.show(images.get(name), verdicts[name])
             row.selector.enabled = not isLocked
 
+    @property
+    def selectors(self) -> tuple:
+        """The node selectors of all roles."""
+        return tuple(row.selector for row in self._rows.values())
+
     def selector(self, roleName: str):
         """The node selector of a role."""
         return self._rows[roleName].selector
@@ -59,6 +64,7 @@ class RoleRows:
 class _Row:
     def __init__(self, layout, index: int, role: Role, label: str, onChosen: Callable) -> None:
         self._isShowing = False
+        self._node = None
         self._role = role
         self._onChosen = onChosen
         self.selector = _newSelector(role)
@@ -80,6 +86,7 @@ class _Row:
 
     def show(self, node, verdict: Verdict) -> None:
         self._isShowing = True
+        self._node = node
         self.selector.setCurrentNode(node)
         self._isShowing = False
         Icons.showOn(self._icon, verdict.kind)
@@ -89,7 +96,8 @@ class _Row:
         self._word.accessibleDescription = verdict.text
 
     def _onNodeChanged(self, node) -> None:
-        if not self._isShowing:
+        # Also announced when nothing was chosen, because a row above is gone.
+        if not self._isShowing and node is not self._node:
             self._onChosen(self._role.name, node)
 
 

@@ -157,6 +157,13 @@ class Panel(Listener):
         """A volume came into the scene; it has no voxels yet."""
         self._newImagesTimer.start()
 
+    def nodeWillBeRemoved(self, node) -> None:
+        """A selector whose node is removed goes to the next one, as if a person had chosen that: choose nothing first."""
+        ui = self.ui
+        for selector in (*self._rows.selectors, ui.regionSelector, ui.outputSelector, ui.resultSelector, ui.referenceSelector):
+            if selector.currentNode() is node:
+                selector.setCurrentNode(None)
+
     # What is chosen
 
     @property

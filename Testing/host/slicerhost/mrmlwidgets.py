@@ -90,7 +90,7 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         lambda self, policy: self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy(policy)),
     )
     currentNodeID = QtCore.Property(
-        str, lambda self: self._currentID or "", lambda self, nodeID: self.setCurrentNodeID(nodeID)
+        str, lambda self: self._currentID(), lambda self, nodeID: self.setCurrentNodeID(nodeID)
     )
 
     def __init__(self, parent=None):
@@ -99,14 +99,12 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self._combo = QtWidgets.QComboBox()
         layout.addWidget(self._combo)
-        self._ids = []  # node ID of each row; "" is the none row
-        self._currentID = None
         self._requestedID = None  # set before there is a scene
         self._requiredAttributes = []
         self._observedScene = None
         self._sceneTags = []
         self._nodeTags = []
-        self._combo.currentIndexChanged.connect(self._onIndexChanged)
+        self._combo.currentIndexChanged.connect(self._emitCurrentNodeChanged)
         self._combo.activated.connect(lambda: self.nodeActivated.emit(self.currentNode()))
         self.setEnabled(False)
 
@@ -147,8 +145,8 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         self.setEnabled(new is not None)
         if new is not None:
             self._sceneTags = [
-                new.AddObserver(new.NodeAddedEvent, self._onNodeAddedOrRemoved),
-                new.AddObserver(new.NodeRemovedEvent, self._onNodeAddedOrRemoved),
+                new.AddObserver(new.NodeAddedEvent, self._onNodeAdded),
+                new.AddObserver(new.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved),
                 new.AddObserver(new.EndBatchProcessEvent, self._onSceneChanged),
             ]
         self._refresh()
@@ -172,16 +170,29 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         return isAlive
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAddedOrRemoved(self, scene, event, node):
+    def _onNodeAdded(self, scene, event, node):
         # While a scene is read or closed the list waits for the end of it.
-        if self._isAlive() and not scene.IsBatchProcessing() and self._hasSuitableType(node):
-            self._refresh()
+        if self._isAlive() and not scene.IsImporting() and not scene.IsClosing() and self._hasSuitableType(node):
+            self._follow(node)
+            if self._accepts(node):
+                self._list(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, scene, event, node):
+        if self._isAlive() and not scene.IsClosing() and node.GetID() in self._ids():
+            self.nodeAboutToBeRemoved.emit(node)
+            self._unlist(node.GetID())
 
     def _onSceneChanged(self, scene, event):
         if self._isAlive():
             self._refresh()
 
+    def _ids(self):
+        """Node ID of each row, "" for the none row."""
+        return [self._combo.itemData(row) for row in range(self._combo.count)]
+
     def _refresh(self):
+        """Makes the whole list anew. What was current stays, or nothing is current."""
         scene = self.mrmlScene()
         candidates = []
         if scene is not None:
@@ -189,77 +200,90 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
             candidates = [node for node in allNodes if self._hasSuitableType(node)]
         for node, tag in self._nodeTags:
             node.RemoveObserver(tag)
-        # A hidden node may be shown and an attribute may be set later, so all candidates are followed.
-        self._nodeTags = [
-            (node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onNodeModified))
-            for node in candidates
-        ]
-        nodes = [node for node in candidates if self._accepts(node)]
-        self._ids = ([""] if self.noneEnabled else []) + [node.GetID() for node in nodes]
+        self._nodeTags = []
+        former, formerID = self.currentNode(), self._currentID()
         self._combo.blockSignals(True)
         self._combo.clear()
-        self._combo.addItems(
-            ([self.noneDisplay] if self.noneEnabled else []) + [node.GetName() for node in nodes]
-        )
-        # A node is never chosen for the user: what was current stays, or nothing is current.
-        kept = self._currentID if self._currentID in self._ids else ""
-        self._combo.setCurrentIndex(self._ids.index(kept) if kept in self._ids else -1)
+        if self.noneEnabled:
+            self._combo.addItem(self.noneDisplay, "")
+        for node in candidates:
+            self._follow(node)
+            if self._accepts(node):
+                self._list(node)
+        ids = self._ids()
+        kept = formerID if formerID in ids else ""
+        self._combo.setCurrentIndex(ids.index(kept) if kept in ids else -1)
         self._combo.blockSignals(False)
-        self._makeCurrent(kept)
+        if kept != formerID or former is not self.currentNode():
+            self._emitCurrentNodeChanged()
+
+    def _follow(self, node):
+        """A hidden node may be shown and an attribute may be set later, so all candidates are followed."""
+        self._nodeTags.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onNodeModified)))
+
+    def _list(self, node):
+        """Adds a row; a node is never chosen for the user."""
+        row = self._combo.currentIndex
+        wasBlocked = self._combo.blockSignals(True)
+        self._combo.addItem(node.GetName() or "", node.GetID())
+        self._combo.setCurrentIndex(row)
+        self._combo.blockSignals(wasBlocked)
+
+    def _unlist(self, nodeID):
+        """Removes a row. Where it was current, Qt's combo box goes to the next row, and that counts as a choice."""
+        self._combo.removeItem(self._ids().index(nodeID))
+        if self.noneEnabled and self._combo.currentIndex < 0:
+            self._combo.setCurrentIndex(0)
 
     def _onNodeModified(self, node, event):
         if not self._isAlive():
             return
-        isListed = node.GetID() in self._ids
-        if isListed != self._accepts(node):
+        ids = self._ids()
+        isListed = node.GetID() in ids
+        if isListed and not self._accepts(node):
+            self._unlist(node.GetID())
+        elif not isListed and node.GetScene() is self.mrmlScene() and self._accepts(node):
             self._refresh()
         elif isListed:
-            row = self._ids.index(node.GetID())
-            if self._combo.itemText(row) != node.GetName():
-                self._combo.setItemText(row, node.GetName())
-                if node.GetID() == self._currentID:
-                    self.currentNodeRenamed.emit(node.GetName())
+            self._combo.setItemText(ids.index(node.GetID()), node.GetName() or "")
 
     # The current node
 
-    def _onIndexChanged(self, row):
-        self._makeCurrent(self._ids[row] if 0 <= row < len(self._ids) else "")
-
-    def _makeCurrent(self, nodeID):
-        nodeID = nodeID or None
-        if nodeID == self._currentID:
-            return
-        self._currentID = nodeID
+    def _emitCurrentNodeChanged(self):
         node = self.currentNode()
         pythonqt.resolveSignal(self, "currentNodeChanged(vtkMRMLNode*)")[0].emit(node)
         pythonqt.resolveSignal(self, "currentNodeChanged(bool)")[0].emit(node is not None)
-        self.currentNodeIDChanged.emit(nodeID or "")
+        self.currentNodeIDChanged.emit(self._currentID())
+
+    def _currentID(self):
+        return self._combo.itemData(self._combo.currentIndex) or ""
 
     def currentNode(self):
         scene = self.mrmlScene()
-        return scene.GetNodeByID(self._currentID) if scene is not None and self._currentID else None
+        return scene.GetNodeByID(self._currentID()) if scene is not None and self._currentID() else None
 
     def setCurrentNode(self, node):
         self.setCurrentNodeID(node if isinstance(node, str) or node is None else node.GetID())
 
     def setCurrentNodeID(self, nodeID):
         nodeID = nodeID or ""
+        ids = self._ids()
         if self.mrmlScene() is None:
             self._requestedID = nodeID
-        elif nodeID in self._ids:
-            self._combo.setCurrentIndex(self._ids.index(nodeID))
+        elif nodeID in ids:
+            self._combo.setCurrentIndex(ids.index(nodeID))
         else:
-            self._combo.setCurrentIndex(self._ids.index("") if "" in self._ids else -1)
+            self._combo.setCurrentIndex(ids.index("") if "" in ids else -1)
 
     def setCurrentNodeIndex(self, index):
         self._combo.setCurrentIndex(index + (1 if self.noneEnabled else 0))
 
     def nodeFromIndex(self, index):
-        ids = [nodeID for nodeID in self._ids if nodeID]
+        ids = [nodeID for nodeID in self._ids() if nodeID]
         return self.mrmlScene().GetNodeByID(ids[index]) if 0 <= index < len(ids) else None
 
     def nodeCount(self):
-        return len([nodeID for nodeID in self._ids if nodeID])
+        return len([nodeID for nodeID in self._ids() if nodeID])
 
     # What the user can do from the list
 
@@ -277,7 +301,6 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
     def removeCurrentNode(self):
         node = self.currentNode()
         if node is not None:
-            self.nodeAboutToBeRemoved.emit(node)
             self.mrmlScene().RemoveNode(node)
 
 
