@@ -5,12 +5,11 @@ import os
 import platform
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from . import Temporary
 from .Errors import VeloxSegError
 from .Log import logger
 
@@ -37,13 +36,14 @@ def typedErrors() -> Iterator[None]:
     """
     said = ""
     try:
-        with tempfile.TemporaryDirectory(prefix="VeloxSegInstall-", ignore_cleanup_errors=True) as folder:
-            log = Path(folder) / "pip.log"
-            with _environment(LOG_VARIABLE, str(log)):
-                try:
-                    yield
-                finally:
-                    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        folder = Temporary.newFolder(Temporary.INSTALL)
+        log = folder / "pip.log"
+        with _environment(LOG_VARIABLE, str(log)):
+            try:
+                yield
+            finally:
+                said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+                Temporary.remove(folder)
     except (subprocess.SubprocessError, OSError, ImportError, RuntimeError) as error:
         logger.exception("the install failed")
         raise errorOf(f"{said}\nERROR: {error}") from error

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import slicer
 
-# Folders: of a job or comparison, of a sample, of a batch's images and settings, and the working folder of a child.
-JOB, SAMPLE, BATCH, CHILD = "VeloxSeg-", "VeloxSegSample-", "VeloxSegBatch-", "veloxseg-process-"
-FOLDERS = (JOB, SAMPLE, BATCH, CHILD)
+# Folders: of a job or comparison, a sample, a batch's images and settings, the working folder of a child, what pip writes.
+JOB, SAMPLE, BATCH, CHILD, INSTALL = "VeloxSeg-", "VeloxSegSample-", "VeloxSegBatch-", "veloxseg-process-", "VeloxSegInstall-"
+FOLDERS = (JOB, SAMPLE, BATCH, CHILD, INSTALL)
 # Files: what the command line keeps of an unexpected failure.
 LOGS = "veloxseg-*.log"
 
