@@ -174,6 +174,57 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         np.testing.assert_allclose(after.ijkToRas, before.ijkToRas)
         self.assertEqual(segmentation.GetSegment(segmentId).GetName(), "Lesion")
 
+    def surfaces(self, node) -> list[int]:
+        """Points of the closed surface of each segment that has voxels."""
+        name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+        segmentation = node.GetSegmentation()
+        kinds = [segmentation.GetSegment(segmentId).GetRepresentation(name) for segmentId in SegmentVoxels.segmentIds(node)]
+        self.assertEqual({kind.GetClassName() for kind in kinds}, {"vtkPolyData"})
+        return [kind.GetNumberOfPoints() for kind in kinds]
+
+    def test_separateSegmentsKeepTheirSurfaces(self):
+        node, lesions = self.lesions()
+        node.CreateClosedSurfaceRepresentation()
+        (whole,) = self.surfaces(node)
+        Separate.split(node, lesions)
+        self.assertEqual(len(self.surfaces(node)), 3)
+        self.assertGreater(min(self.surfaces(node)), 0)
+        Separate.join(node, Lesions.of(node))
+        (again,) = self.surfaces(node)
+        self.assertEqual(again, whole)
+
+    def test_aSegmentThatComesBackHasASurface(self):
+        """Every segment was removed, as a person may do; a lower threshold brings one back."""
+        node, lesions = self.lesions()
+        node.CreateClosedSurfaceRepresentation()
+        (whole,) = self.surfaces(node)
+        node.GetSegmentation().AddEmptySegment("mine", "Mine")
+        node.GetSegmentation().RemoveSegment(SegmentVoxels.segmentIds(node)[0])
+        Sensitivity.of(self.result.loaded).apply(node, self.petct.threshold)
+        self.assertEqual(self.surfaces(node), [0, whole])
+
+    def test_removedAndUndoneLesionsHaveSurfaces(self):
+        node, lesions = self.lesions()
+        node.CreateClosedSurfaceRepresentation()
+        (whole,) = self.surfaces(node)
+        Lesions.mark(node, 0, isIncluded=False)
+        history = History.History()
+        history.remember(node, withVoxels=True)
+        Removal.removeExcluded(node, Lesions.of(node))
+        self.assertLess(self.surfaces(node)[0], whole)
+        history.undo(node)
+        self.assertEqual(self.surfaces(node), [whole])
+
+    def test_replacedResultHasSurfaces(self):
+        node, lesions = self.lesions()
+        node.CreateClosedSurfaceRepresentation()
+        self.segment(self.petct, self.result.images, outputId=node.GetID())
+        node.CreateClosedSurfaceRepresentation()
+        self.assertGreater(min(self.surfaces(node)), 0)
+        Previous.swap(node)
+        node.CreateClosedSurfaceRepresentation()
+        self.assertGreater(min(self.surfaces(node)), 0)
+
     def test_sensitivity(self):
         node, lesions = self.lesions()
         sensitivity = Sensitivity.of(self.result.loaded)

@@ -31,6 +31,28 @@ def setVoxels(segmentationNode, segmentId: str, mask: np.ndarray, ijkToRas: np.n
     logic.SetBinaryLabelmapToSegment(orientedImage(mask, ijkToRas), segmentationNode, segmentId)
 
 
+def addSegment(segmentationNode) -> str:
+    """Add an empty segment; returns its id.
+
+    AddSegment() would put an empty label map in the place of each surface that is shown in 3D; AddEmptySegment() makes every
+    kind of representation that the others have.
+    """
+    return segmentationNode.GetSegmentation().AddEmptySegment()
+
+
+def addSegmentLike(segmentationNode, segmentId: str, name: str) -> str:
+    """Add an empty segment with the color, terminology and tags of another one; returns its id."""
+    segmentation = segmentationNode.GetSegmentation()
+    newId = addSegment(segmentationNode)
+    segment = segmentation.GetSegment(newId)
+    value = segment.GetLabelValue()
+    segment.DeepCopyMetadata(segmentation.GetSegment(segmentId))
+    # Both may share one label map.
+    segment.SetLabelValue(value)
+    segment.SetName(name)
+    return newId
+
+
 def orientedImage(mask: np.ndarray, ijkToRas: np.ndarray):
     """A vtkOrientedImageData of a bool array (k, j, i)."""
     image = slicer.vtkOrientedImageData()

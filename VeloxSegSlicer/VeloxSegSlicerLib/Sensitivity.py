@@ -47,10 +47,9 @@ class Sensitivity:
             for segmentId in SegmentVoxels.segmentIds(segmentationNode)
             if SegmentVoxels.labelOf(segmentationNode, segmentId) == label.value
         ]
-        segmentation = segmentationNode.GetSegmentation()
         for segmentId in mine[1:]:
-            segmentation.RemoveSegment(segmentId)
-        segmentId = mine[0] if mine else self._addSegment(segmentation)
+            segmentationNode.GetSegmentation().RemoveSegment(segmentId)
+        segmentId = mine[0] if mine else self._addSegment(segmentationNode)
         SegmentVoxels.setVoxels(segmentationNode, segmentId, self.mask(threshold), self._ijkToRas)
         Facts.setFact(segmentationNode, "CurrentThreshold", round(threshold, 4))
 
@@ -58,11 +57,10 @@ class Sensitivity:
         """Mean probability (0-1) inside some voxels."""
         return Components.meanOn(voxels, self._probability, self._ijkToRas) / 255
 
-    def _addSegment(self, segmentation) -> str:
-        segment = slicer.vtkSegment()
-        Dressing.dress(segment, self.card.labels[0], self.card)
-        segmentation.AddSegment(segment)
-        return segmentation.GetSegmentIdBySegment(segment)
+    def _addSegment(self, segmentationNode) -> str:
+        segmentId = SegmentVoxels.addSegment(segmentationNode)
+        Dressing.dress(segmentationNode.GetSegmentation().GetSegment(segmentId), self.card.labels[0], self.card)
+        return segmentId
 
 
 def of(loaded) -> Sensitivity | None:

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import slicer
 
 from . import Facts, Lesions, SegmentVoxels
 from .Components import Voxels, startOn, united
@@ -56,13 +55,8 @@ def without(voxels: Voxels, parts: list[Voxels]) -> np.ndarray:
 
 
 def _take(segmentationNode, piece: Lesions.Piece, name: str) -> None:
-    segmentation = segmentationNode.GetSegmentation()
     whole = SegmentVoxels.voxelsOf(segmentationNode, piece.segmentId)
-    segment = slicer.vtkSegment()
-    segment.DeepCopyMetadata(segmentation.GetSegment(piece.segmentId))
-    segment.SetName(name)
-    segmentation.AddSegment(segment)
-    newId = segmentation.GetSegmentIdBySegment(segment)
+    newId = SegmentVoxels.addSegmentLike(segmentationNode, piece.segmentId, name)
     SegmentVoxels.setVoxels(segmentationNode, piece.segmentId, without(whole, [piece.voxels]), whole.ijkToRas)
     SegmentVoxels.setVoxels(segmentationNode, newId, piece.voxels.mask, piece.voxels.ijkToRas)
 
