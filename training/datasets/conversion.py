@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,21 @@ class Result:
 
 
 def convert(job: Job) -> Result:
-    """Prepare and write one case. Expected failures are in the result, because their class does not cross processes."""
+    """Prepare and write one case. Failures are in the result, because their class does not cross processes."""
     try:
         _write(job)
     except VeloxSegError as error:
-        return Result(job.case.id, error.code, error.text)
-    except (MemoryError, RuntimeError) as error:
-        if not devices.is_memory_error(error):
-            raise
-        return Result(job.case.id, "MEMORY_CPU", VeloxSegError("MEMORY_CPU").text)
+        return _failed(job, error)
+    except Exception as error:  # noqa: BLE001 - the cases that follow must not suffer
+        if devices.is_memory_error(error):
+            return _failed(job, VeloxSegError("MEMORY_CPU"))
+        traceback.print_exc()
+        return _failed(job, VeloxSegError("UNEXPECTED", kind=type(error).__name__))
     return Result(job.case.id)
+
+
+def _failed(job: Job, error: VeloxSegError) -> Result:
+    return Result(job.case.id, error.code, error.text)
 
 
 def is_finished(folder: Path, case: str) -> bool:

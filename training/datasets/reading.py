@@ -13,6 +13,13 @@ from veloxseg import images, intensities, nifti, suv
 from veloxseg.errors import Hear, VeloxSegError, unheard
 
 LARGEST_GAP = 0.01
+ROUNDING = 1e-3
+POSITION = "ImagePositionPatient"
+GEOMETRY = {POSITION: 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""Element of every slice -> how many numbers it holds."""
+RESCALE = ("RescaleSlope", "RescaleIntercept")
+RESCALED = ("CT", "PT")
+"""Modalities whose unit comes from the rescaling."""
 
 
 def read(path: Path, role: dict, hear: Hear = unheard) -> sitk.Image:
@@ -59,7 +66,7 @@ def read_channels(path: Path, roles: Sequence[dict], hear: Hear = unheard) -> di
 def read_series(folder: Path, role: dict) -> sitk.Image:
     """The only DICOM series of a folder as float32, CT in HU, PET in SUVbw.
 
-    Raises INPUT_UNREADABLE, INPUT_ROLE for several series or missing slices, and SUV.
+    Raises INPUT_UNREADABLE, INPUT_GEOMETRY, INPUT_ROLE for several series or missing slices, and SUV.
     """
     name = f"{role['name']} ({folder})"
     reader = sitk.ImageSeriesReader()
@@ -68,7 +75,7 @@ def read_series(folder: Path, role: dict) -> sitk.Image:
         raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the folder holds {len(series)} DICOM series instead of one")
     files = reader.GetGDCMSeriesFileNames(str(folder), series[0])
     headers = [suv.header(Path(file)) for file in files]
-    _check_slices(headers, name)
+    _check_slices(headers, role, name)
     reader.SetFileNames(files)
     # slices of one PET series differ in their slopes; the first slice's pixel type may be too small for the others
     reader.SetOutputPixelType(sitk.sitkFloat32)
@@ -79,13 +86,41 @@ def read_series(folder: Path, role: dict) -> sitk.Image:
     return image * suv.factor(headers, folder) if role["modality"] == "PT" else image
 
 
-def _check_slices(headers: list, name: str) -> None:
-    """ITK closes the gap of a missing slice in silence."""
-    if len(headers) < 3:
+def _check_slices(headers: list, role: dict, name: str) -> None:
+    """What a header lacks, GDCM and ITK make up, and the gap of a missing slice they close, both in silence."""
+    modalities = {str(header.get("Modality", "")) for header in headers} - {"", role["modality"]}
+    if modalities:
+        raise VeloxSegError("INPUT_ROLE", role=name, reason=f"its modality is {modalities.pop()} instead of {role['modality']} "
+                                                            "(Modality)")  # fmt: skip
+    found = {keyword: [suv.numbers(header, keyword, count) for header in headers] for keyword, count in GEOMETRY.items()}
+    for keyword, values in found.items():
+        if None in values:
+            raise VeloxSegError("INPUT_GEOMETRY", role=name, reason=f"a slice has no {GEOMETRY[keyword]} numbers in {keyword}")
+        if keyword != POSITION and np.ptp(values, axis=0).max() > ROUNDING:
+            raise VeloxSegError("INPUT_GEOMETRY", role=name, reason=f"its slices differ in {keyword}")
+    if role["modality"] in RESCALED and not all(_is_number(header, keyword) for header in headers for keyword in RESCALE):
+        raise VeloxSegError("INPUT_ROLE", role=name, reason=f"a slice has no number in {' or '.join(RESCALE)}")
+    rows, columns = np.split(np.array(found["ImageOrientationPatient"][0]), 2)
+    products = rows @ rows, columns @ columns, rows @ columns
+    if min(found["PixelSpacing"][0]) <= 0 or not np.allclose(products, (1, 1, 0), atol=0.01):
+        raise VeloxSegError("INPUT_GEOMETRY", role=name, reason="PixelSpacing or ImageOrientationPatient is impossible")
+    _check_steps(np.diff(found[POSITION], axis=0), np.cross(rows, columns), name)
+
+
+def _check_steps(steps: np.ndarray, normal: np.ndarray, name: str) -> None:
+    """steps: (n, 3) in mm from slice to slice."""
+    if not len(steps):
         return
-    if not all("ImagePositionPatient" in h and "ImageOrientationPatient" in h for h in headers):
-        raise VeloxSegError("INPUT_GEOMETRY", role=name, reason="its slices do not say where they lie")
-    normal = np.cross(headers[0].ImageOrientationPatient[:3], headers[0].ImageOrientationPatient[3:])
-    steps = np.diff([float(np.dot(h.ImagePositionPatient, normal)) for h in headers])
-    if np.ptp(steps) > LARGEST_GAP * abs(float(np.median(steps))):
+    along = steps @ normal
+    usual = abs(float(np.median(along)))
+    if usual == 0 or np.ptp(along) > LARGEST_GAP * usual:
         raise VeloxSegError("INPUT_ROLE", role=name, reason="its slices are not evenly spaced, so that one is missing or doubled")
+    if np.abs(steps - np.outer(along, normal)).max() > LARGEST_GAP * usual:
+        raise VeloxSegError("INPUT_GEOMETRY", role=name, reason="its slices are not stacked straight, as with a tilted gantry")
+
+
+def _is_number(header: object, keyword: str) -> bool:
+    try:
+        return bool(np.isfinite(float(header.get(keyword))))
+    except suv.BROKEN_ELEMENT:
+        return False
