@@ -4,7 +4,6 @@ The network is loaded once, each case goes through `packages.segment`, a failed 
 that is finished with the same model, settings and images is skipped.
 """
 
-import json
 import math
 import shutil
 import traceback
@@ -14,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from veloxseg import batch_cases, batch_files, cards, files
+from veloxseg import batch_cases, batch_files, cards, files, names, strict_json
 from veloxseg.batch_cases import Case
-from veloxseg.errors import EXIT_MODEL, VeloxSegError
+from veloxseg.errors import EXIT_MODEL, VeloxSegError, expected
 from veloxseg.validation import first_problem
 
 # A preview must not wait for torch.
@@ -98,15 +97,18 @@ class Tally:
 
 
 def read(path: Path) -> Batch:
-    """Read a settings file; its paths are relative to it. Raises REQUEST, BATCH_SOURCE and the MODEL_* codes."""
+    """Read a settings file; its paths are relative to it. Raises REQUEST, PATH, BATCH_SOURCE and the MODEL_* codes."""
+    names.check(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = strict_json.read(path)
     except (OSError, ValueError) as error:
-        raise VeloxSegError("REQUEST", reason=f"{path.name} cannot be read as JSON", detail=str(error)) from error
+        raise strict_json.unreadable(path, error) from error
     problem = first_problem("batch", content)
     if problem:
-        raise VeloxSegError("REQUEST", reason=f"{path.name} is wrong at {problem}")
+        raise VeloxSegError("REQUEST", reason=f"{names.shown(path.name)} is wrong at {problem}")
     base = path.absolute().parent
+    for place in (content["source"]["path"], content["output"], content["model"]):
+        names.check(base / place)
     settings = {**DEFAULTS, **content}
     settings["outputs"], settings["accept"] = sorted(settings["outputs"]), sorted(settings["accept"])
     settings["source"] = {**content["source"], "path": str(base / content["source"]["path"])}
@@ -205,6 +207,7 @@ def run(batch: Batch, cases: Sequence[Case], listener: Listener | None = None) -
     package = keeper.package(packages.read(batch.folder))
     with files.typed_output_errors(batch.output):
         batch.output.mkdir(parents=True, exist_ok=True)
+    files.remove_leftovers(batch.output)
     files.write_json(batch.output / batch_files.SETTINGS, batch.settings)
     everything = batch_cases.discover(batch.settings["source"], batch.card)
     differences = [batch.difference(case) if case.state == batch_cases.READY else None for case in cases]
@@ -270,7 +273,7 @@ def _attempt(
         found = VeloxSegError(error.code, detail=error.detail, **_without_files(error.facts, case))
     except Exception as error:  # noqa: BLE001 - the cases that follow must not suffer
         traceback.print_exc()
-        found = VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
+        found = expected(error)
     if found.code != "OUTPUT_UNWRITABLE":
         batch_files.write_failure(folder, found)
     return found

@@ -4,7 +4,10 @@ Only names and headers are read here, so that thousands of cases are listed in s
 """
 
 import csv
+import io
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 
+from veloxseg import names
 from veloxseg.errors import VeloxSegError
 
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -20,8 +24,14 @@ READY, INCOMPLETE, UNREADABLE = "ready", "incomplete", "unreadable"
 CASE = "{case}"
 LONG_PATTERN = 4
 DELIMITERS = ",;\t"
-# What some file system does not take in a folder's name.
-UNUSABLE_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]|^[.\s]|[.\s]$|^$')
+# What some file system does not take in a folder's name, devices of Windows among it.
+UNUSABLE_NAME = re.compile(
+    r'[\\/:*?"<>|\x00-\x1f\x7f]|^[.\s]|[.\s]$|^$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\.|$)', re.IGNORECASE
+)
+MOST_NAME_BYTES = 150
+# The batch's own files beside the cases' folders.
+TAKEN_NAMES = ("pause", "cancel", "settings.json", "summary.csv", "lesions.csv", "failures.csv")
+MOST_WILDCARDS = 8
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,8 @@ def _cases_by_name(folder: Path, patterns: Mapping[str, str], endings: Sequence[
 def _expression(pattern: str, endings: Sequence[str]) -> re.Pattern:
     """Regular expression of a pattern: `{case}` is a name, `*` and `?` stand for characters but not for a slash, and `.*` at the
     end for any ending of an image."""
+    if pattern.count("*") > MOST_WILDCARDS:
+        raise VeloxSegError("REQUEST", reason=f"the pattern {pattern[:40]!r} has more than {MOST_WILDCARDS} *")
     meanings = {CASE: r"(?P<case>[^/]+?)", "*": "[^/]*", "?": "[^/]"}
     body, any_ending, _ = pattern.rpartition(".*") if pattern.endswith(".*") else (pattern, "", "")
     parts = []
@@ -175,13 +187,17 @@ def _listed_cases(path: Path, roles: Sequence[str]) -> list[Case]:
     except (OSError, UnicodeDecodeError) as error:
         raise _source_error(path, "it cannot be read as UTF-8 text", "save it as CSV UTF-8") from error
     first = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=max(DELIMITERS, key=first.count))
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise _source_error(path, f"line {reader.line_num} is no CSV ({error})", "save it as CSV UTF-8") from error
     columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
     lacking = [name for name in ("case", *roles) if name.lower() not in columns]
     if lacking:
         raise _source_error(path, f"it has no column {', '.join(lacking)}", f"give it the columns case, {', '.join(roles)}")
     cases = []
-    for row in reader:
+    for row in rows:
         found = {}
         for role in roles:
             entry = (row[columns[role.lower()]] or "").strip()
@@ -197,7 +213,9 @@ def _case(name: str, found: Mapping[str, Sequence[Path]]) -> Case:
 
 
 def _problem(name: str, found: Mapping[str, Sequence[Path]]) -> str:
-    if UNUSABLE_NAME.search(name):
+    if names.LONE_SURROGATE.search(name):
+        return "The name of the case has bytes that are not UTF-8; rename its files."
+    if UNUSABLE_NAME.search(name) or name.lower() in TAKEN_NAMES or len(name.encode()) > MOST_NAME_BYTES:
         return "The name of the case cannot be the name of a folder; change it."
     seen: dict[Path, str] = {}
     for role, paths in found.items():
@@ -205,6 +223,9 @@ def _problem(name: str, found: Mapping[str, Sequence[Path]]) -> str:
             return f"No file for {role}; add it or change the pattern."
         if len(paths) > 1:
             return f"{len(paths)} files could be {role}; change the pattern so that one is left."
+        unusable = names.problem(paths[0])
+        if unusable:
+            return f"The path of the {role} file cannot be used because {unusable}; rename it."
         if not paths[0].is_file():
             return f"The {role} file does not exist; correct the list."
         if seen.setdefault(paths[0], role) != role:
@@ -214,13 +235,16 @@ def _problem(name: str, found: Mapping[str, Sequence[Path]]) -> str:
 
 def _without_doubles(cases: list[Case]) -> list[Case]:
     """Case names become folders, and some file systems do not tell capitals from small letters."""
-    counts: dict[str, int] = {}
-    for case in cases:
-        counts[case.name.lower()] = counts.get(case.name.lower(), 0) + 1
+    counts = Counter(_same_folder(case.name) for case in cases)
     problem = "The name of the case appears twice; give each case a name of its own."
     return [
-        replace(case, state=INCOMPLETE, problem=problem) if counts[case.name.lower()] > 1 else case for case in cases
+        replace(case, state=INCOMPLETE, problem=problem) if counts[_same_folder(case.name)] > 1 else case for case in cases
     ]
+
+
+def _same_folder(name: str) -> str:
+    """Equal for names that some file system takes for one: capitals, and letters with their accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _source_error(path: Path, reason: str, remedy: str) -> VeloxSegError:

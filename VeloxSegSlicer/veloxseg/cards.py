@@ -1,14 +1,13 @@
 """Cards of model packages: where packages lie, and what their cards may say (docs/formats.md). Without torch, which takes seconds
 to import."""
 
-import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from veloxseg import __version__
+from veloxseg import __version__, names, strict_json
 from veloxseg.errors import VeloxSegError
 from veloxseg.validation import first_problem
 
@@ -43,7 +42,8 @@ def imported(folder: Path | None = None) -> list[Path]:
 
 def find(name_or_folder: str | Path, imported_folder: Path | None = None) -> Path:
     """Folder of a package given by path, or by `id` or `id-version` of an imported or shipped one; of several the newest
-    version, and an imported one before a shipped one. Raises MODEL_MISSING."""
+    version, and an imported one before a shipped one. Raises MODEL_MISSING, PATH."""
+    names.check(name_or_folder)
     if (Path(name_or_folder) / CARD).is_file():
         return Path(name_or_folder)
     found = [folder for folder in [*shipped(), *imported(imported_folder)] if str(name_or_folder) in _names(folder)]
@@ -212,8 +212,9 @@ def is_unsafe_name(name: str) -> bool:
 def read_json(folder: Path, name: str) -> object:
     """Content of a JSON file of a package. Raises MODEL_CORRUPT."""
     try:
-        return json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VeloxSegError(
-            "MODEL_CORRUPT", model=folder.name, reason=f"{name} cannot be read", detail=str(error)
-        ) from error
+        return strict_json.read(folder / name)
+    except OSError as error:
+        reason = f"{name} cannot be read"
+        raise VeloxSegError("MODEL_CORRUPT", model=names.shown(folder.name), reason=reason, detail=str(error)) from error
+    except ValueError as error:
+        raise VeloxSegError("MODEL_CORRUPT", model=names.shown(folder.name), reason=f"{name}: {error}") from error

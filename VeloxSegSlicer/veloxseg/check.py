@@ -14,8 +14,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from veloxseg import __version__, requirements
-from veloxseg.errors import VeloxSegError
-from veloxseg.runner import PROTOCOL, Events, private_stdout
+from veloxseg.errors import EXIT_OK, expected
+from veloxseg.runner import PROTOCOL, Events, send_error
+from veloxseg.streams import prepare, private_stdout
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,6 +91,7 @@ def _network() -> nn.Module:
 
 def main() -> int:
     """Entry point; returns the exit code."""
+    prepare()
     events = Events(private_stdout())
     try:
         requirements.check_engine()
@@ -99,12 +101,11 @@ def main() -> int:
             "hello", engine=__version__, python=platform.python_version(), torch=torch.__version__, device="", protocol=PROTOCOL
         )
         events.send("result", **asdict(examine()))
-        return 0
+        return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the panel must hear of every failure
         traceback.print_exc()
-        known = error if isinstance(error, VeloxSegError) else VeloxSegError("UNEXPECTED", str(error), kind=type(error).__name__)
-        events.send("error", code=known.code, text=known.text, detail=known.detail)
-        return known.exit_code
+        send_error(events, expected(error))
+        return expected(error).exit_code
 
 
 if __name__ == "__main__":

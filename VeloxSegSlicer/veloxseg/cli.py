@@ -4,6 +4,7 @@ Exit codes are those of docs/formats.md; every failure is one sentence on stderr
 """
 
 import json
+import signal
 import sys
 import tempfile
 import traceback
@@ -14,10 +15,10 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
-from veloxseg import requirements
+from veloxseg import requirements, runner, streams
 from veloxseg.cli_batch import Batch
 from veloxseg.cli_models import Models
-from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError
+from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
 
 
 @dataclass(frozen=True)
@@ -280,24 +281,44 @@ def _photo_lines(content: dict) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Entry point; returns the exit code. None: the arguments of the process, whose streams and signals are prepared, too."""
+    if arguments is None:
+        streams.prepare()
+        for number in runner.ending_signals():
+            signal.signal(number, _interrupt)
     try:
-        command = tyro.cli(Command, prog="veloxseg", description="VeloxSeg segmentation", args=arguments)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else EXIT_OK
-    try:
-        requirements.check_engine()
-        return command.run() or EXIT_OK
-    except VeloxSegError as error:
-        print(f"veloxseg: {error.text}", file=sys.stderr)
-        return error.exit_code
+        exit_code = _run(arguments)
+        sys.stdout.flush()
+        return exit_code
+    except BrokenPipeError:
+        # The reader has what it wanted, as `head` has.
+        streams.give_up_stdout()
+        return EXIT_OK
     except KeyboardInterrupt:
         print("veloxseg: cancelled; nothing was written", file=sys.stderr)
         return EXIT_CANCELLED
     except Exception as error:  # noqa: BLE001 - the last net of the command
-        unexpected = VeloxSegError("UNEXPECTED", kind=type(error).__name__)
-        print(f"veloxseg: {unexpected.text} The log is {keep_log()}.", file=sys.stderr)
-        return unexpected.exit_code
+        failure = expected(error)
+        if failure.code == "PRINTING":
+            streams.give_up_stdout()
+        log = f" The log is {keep_log()}." if failure.code == "UNEXPECTED" else ""
+        print(f"veloxseg: {failure.text}{log}", file=sys.stderr)
+        return failure.exit_code
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        command = tyro.cli(Command, prog="veloxseg", description="VeloxSeg segmentation", args=arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_OK
+    requirements.check_engine()
+    return command.run() or EXIT_OK
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """A request to end is that of Ctrl+C: what is unfinished is removed."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def keep_log() -> str:

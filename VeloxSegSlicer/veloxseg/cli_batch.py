@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import tyro
 from tqdm import tqdm
 
-from veloxseg import batch, cli_events, runner
+from veloxseg import batch, cli_events, names, runner
 from veloxseg.errors import EXIT_OK, EXIT_PARTLY, VeloxSegError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _tell_preview(content: dict, events: runner.Events | None) -> None:
         return
     for entry in content["cases"]:
         size = " x ".join(map(str, entry["size"] or ()))
-        print(f"{entry['name']:<24} {entry['state']:<11} {size:<18} {entry['text']}".rstrip())
+        print(names.printable(f"{entry['name']:<24} {entry['state']:<11} {size:<18} {entry['text']}").rstrip())
     print(", ".join(f"{count} {state}" for state, count in content["counts"].items()))
     print(f"At most {content['bytes'] / 1e6:,.0f} MB on disk, {content['free_bytes'] / 1e6:,.0f} MB free")
 
@@ -69,6 +69,7 @@ class _Bar(batch.Listener):
         self._bar = tqdm(total=total, unit="case", file=sys.stderr)
 
     def case(self, number: int, total: int, name: str, state: str, text: str, seconds_left: float | None) -> None:
+        name = names.shown(name)
         self._bar.set_postfix_str(name)
         if state != batch.RUNNING:
             self._bar.update()

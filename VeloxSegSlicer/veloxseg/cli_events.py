@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 
 from veloxseg import __version__, runner
-from veloxseg.errors import EXIT_CANCELLED, VeloxSegError
+from veloxseg.errors import EXIT_CANCELLED, expected
 
 
 @contextlib.contextmanager
@@ -20,15 +20,10 @@ def sent(wanted: bool) -> Iterator[runner.Events | None]:
     events.send("hello", engine=__version__, python=platform.python_version(), protocol=runner.PROTOCOL)
     try:
         yield events
-    except VeloxSegError as error:
-        if error.exit_code != EXIT_CANCELLED:
-            _send(events, error)
-        raise
     except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        _send(events, VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error)))
+        failure = expected(error)
+        if failure is not error:
+            traceback.print_exc(file=sys.stderr)
+        if failure.exit_code != EXIT_CANCELLED:
+            runner.send_error(events, failure)
         raise
-
-
-def _send(events: runner.Events, error: VeloxSegError) -> None:
-    events.send("error", code=error.code, text=error.text, detail=error.detail)

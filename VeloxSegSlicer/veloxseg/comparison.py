@@ -4,17 +4,17 @@
 speaks the runner's events. Masks are arrays of equal shape; what is not zero counts as inside.
 """
 
-import json
 import math
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from veloxseg import __version__, files, images, requirements, runner
-from veloxseg.errors import EXIT_OK, VeloxSegError
+from veloxseg import __version__, files, images, requirements, runner, streams, strict_json
+from veloxseg.errors import EXIT_OK, VeloxSegError, expected
 
 RESULT_BIT, REFERENCE_BIT = 1, 2
 ANSWER = "comparison.json"
@@ -101,7 +101,7 @@ def compare_files(request_path: Path) -> dict:
     Raises REQUEST for a request that cannot be read and INPUT_UNREADABLE for a missing or broken mask.
     """
     try:
-        pairs = json.loads(request_path.read_text(encoding="utf-8"))["pairs"]
+        pairs = strict_json.read(request_path)["pairs"]
         names = [str(pair) for pair in pairs]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VeloxSegError("REQUEST", reason=f"{request_path.name} cannot be read", detail=str(error)) from error
@@ -119,6 +119,7 @@ def _compare_pair(path: Path) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; tells `hello`, then `result` or `error`, and returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    streams.prepare()
     events = runner.Events(runner.private_stdout())
     events.send("hello", engine=__version__, protocol=runner.PROTOCOL)
     try:
@@ -126,9 +127,10 @@ def main(arguments: list[str] | None = None) -> int:
         if len(arguments) != 1:
             raise VeloxSegError("REQUEST", reason="the path of one request.json is needed")
         compare_files(Path(arguments[0]))
-    except VeloxSegError as error:
-        events.send("error", code=error.code, text=error.text, detail=error.detail)
-        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the panel must hear of every failure
+        traceback.print_exc()
+        runner.send_error(events, expected(error))
+        return expected(error).exit_code
     events.send("result", files={"comparison": {"path": ANSWER}})
     return EXIT_OK
 

@@ -5,6 +5,8 @@ table gives the process exit code and one sentence with the cause and the next s
 defect of the program and ends as `UNEXPECTED`. What is odd and no failure is a `Note` of the table `NOTES`.
 """
 
+import errno
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -230,6 +232,8 @@ TABLE: dict[str, tuple[int, str]] = {
         EXIT_REQUEST,
         "The graphics driver knows CUDA {found}, but this engine needs {needed}; update the driver or use the CPU.",
     ),
+    "PATH": (EXIT_INPUT, "The path {path} cannot be used because {reason}; rename it or choose another one."),
+    "PRINTING": (EXIT_INPUT, "The answer cannot be printed ({reason}); send it to another file and start again."),
     "CANCELLED": (EXIT_CANCELLED, "The computation was cancelled; nothing was written."),
     "NUMERIC": (
         EXIT_UNEXPECTED,
@@ -290,3 +294,26 @@ class VeloxSegError(Exception):
         self.detail = detail
         self.text = sentence.format(**facts)
         super().__init__(self.text)
+
+
+def expected(error: Exception) -> VeloxSegError:
+    """The failure that a person hears of: the error itself when it is one of the table, exhausted memory in all its forms, else
+    UNEXPECTED."""
+    if isinstance(error, VeloxSegError):
+        return error
+    if _is_short_memory(error):
+        return VeloxSegError("MEMORY_CPU", detail=str(error))
+    return VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
+
+
+def _is_short_memory(error: Exception) -> bool:
+    # Also what the system says when a library or a thread finds no room.
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if any(phrase in str(error).lower() for phrase in ("cannot allocate memory", "can't start new thread")):
+        return True
+    if "torch" not in sys.modules:
+        return False
+    from veloxseg import devices
+
+    return devices.is_memory_error(error)

@@ -5,15 +5,21 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from veloxseg import names, processes
 from veloxseg.errors import VeloxSegError
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 HASH_CHUNK = 1 << 20
+PARTIAL, REPLACED = "partial", "replaced"
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+LEFTOVER = re.compile(rf"\.({PARTIAL}|{REPLACED})-{HOST}-([0-9]+)-[0-9a-f]{{12}}-(.+)", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -50,9 +56,10 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder to fill; on success it takes the place of `target`, on failure the old one stays.
 
-    If the block removes the folder, `target` stays as it is. Raises DISK_FULL or OUTPUT_UNWRITABLE.
+    If the block removes the folder, `target` stays as it is. What a kill leaves between the two is for `remove_leftovers`.
+    Raises DISK_FULL or OUTPUT_UNWRITABLE.
     """
-    partial, old = partial_name(target), partial_name(target)
+    partial, old = partial_name(target), partial_name(target, REPLACED)
     try:
         with typed_output_errors(target):
             partial.mkdir(parents=True)
@@ -72,9 +79,32 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def partial_name(path: Path) -> Path:
-    """An unused hidden name beside `path` that keeps its extension."""
-    return path.with_name(f".partial-{uuid.uuid4().hex[:12]}-{path.name}")
+def partial_name(path: Path, kind: str = PARTIAL) -> Path:
+    """An unused hidden name beside `path` that keeps its extension and tells which process uses it."""
+    return path.with_name(f".{kind}-{HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Tidy a folder after processes of this computer that were killed: what they had begun to write goes, and what they had put
+    aside to replace it comes back if nothing took its place. What belongs to a living process, or to another computer, stays.
+    """
+    try:
+        found = [(path, match) for path in Path(folder).iterdir() if (match := LEFTOVER.fullmatch(path.name))]
+    except OSError:
+        # not there, or not ours to read: then nothing of ours is in it
+        return
+    for path, match in found:
+        kind, process, name = match.groups()
+        if processes.is_running(int(process)):
+            continue
+        if kind == REPLACED and not path.with_name(name).exists():
+            with contextlib.suppress(OSError):
+                path.rename(path.with_name(name))
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def flush(path: Path) -> None:
@@ -84,9 +114,9 @@ def flush(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with LF line ends, all or nothing."""
+    """Write UTF-8 text with LF line ends, all or nothing; bytes of names that are not UTF-8 are replaced in it."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(names.printable(text), encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, content: object) -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from veloxseg import cards, devices, files, images, measures, photo_pipeline, pipeline
+from veloxseg import cards, devices, files, images, measures, names, photo_pipeline, pipeline
 from veloxseg.errors import EXIT_INPUT, VeloxSegError
 from veloxseg.networks import VeloxSeg, fast, load_weights
 from veloxseg.networks.nca import NCA
@@ -100,8 +100,10 @@ def segment(
 ) -> pipeline.Outcome | photo_pipeline.PhotoOutcome:
     """One case through `pipeline.segment` or `photo_pipeline.segment`, whichever the card needs, with the same arguments.
 
-    Raises REQUEST for a setting that the model does not have, and what those two raise.
+    Raises REQUEST for a setting that the model does not have, PATH, and what those two raise.
     """
+    for path in paths.values():
+        names.check(path)
     photo_pipeline.check_settings(package.card, settings)
     way = photo_pipeline if photo_pipeline.takes_photo(package.card) else pipeline
     return way.segment(package, paths, settings, device, run, measure)

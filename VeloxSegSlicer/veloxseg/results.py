@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import __version__, files, images
+from veloxseg import __version__, files, images, names
 from veloxseg.errors import VeloxSegError
 from veloxseg.photo_pipeline import PhotoOutcome
 from veloxseg.pipeline import Outcome, Run, reference_role
@@ -28,16 +28,19 @@ def complete_folder(folder: Path) -> Iterator[Path]:
     """Give a hidden folder beside `folder` to fill; on success it takes that name, on failure nothing is
     left.
 
-    Missing parents are created (and removed again on failure). An empty folder may exist already. Raises
+    Missing parents are created (and removed again on failure). An empty folder may exist already. Raises PATH,
     OUTPUT_UNWRITABLE or DISK_FULL, at the beginning if possible.
     """
     folder = Path(folder).absolute()
+    names.check(folder)
+    with files.typed_output_errors(folder):
+        _refuse_content(folder)
+    files.remove_leftovers(folder.parent)
     partial = files.partial_name(folder)
     new_parents: list[Path] = []
     finished = False
     try:
         with files.typed_output_errors(folder):
-            _refuse_content(folder)
             new_parents = [parent for parent in folder.parents if not parent.exists()]
             folder.parent.mkdir(parents=True, exist_ok=True)
             partial.mkdir()

@@ -26,8 +26,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from veloxseg import __version__, requirements
-from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError
+from veloxseg import __version__, names, requirements, strict_json
+from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError, expected
+from veloxseg.streams import prepare, private_stdout
 from veloxseg.warm import Keeper
 
 PROTOCOL = 1
@@ -52,7 +53,8 @@ REQUEST_DEFAULTS = {
 
 
 class Events:
-    """Writes events to a private copy of stdout, so that no library can disturb the protocol."""
+    """Writes events to `streams.private_stdout`, so that no library can disturb the protocol. A reader that has gone away is not
+    an error there: the end of stdin tells the same story."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -61,14 +63,10 @@ class Events:
         self._computing_since = 0.0
 
     def send(self, event: str, **fields: object) -> None:
-        """One line. A reader that has gone away is not an error here: the end of stdin tells the same
-        story."""
+        """One line of UTF-8, whatever the names in it are made of."""
         line = json.dumps({"event": event, **fields}, ensure_ascii=False, default=str)
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except BrokenPipeError:
-            print("VeloxSeg: nobody reads the events any more", file=sys.stderr)
+        self._stream.write(names.printable(line) + "\n")
+        self._stream.flush()
 
     def again(self) -> "Events":
         """For another job on the same stream, whose progress begins anew."""
@@ -98,8 +96,8 @@ class Owner:
 
     def start(self) -> None:
         """Begin to listen to stdin and to the signals that ask a process to end."""
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: self._leave())
+        for number in ending_signals():
+            signal.signal(number, lambda *_: self._leave())
         threading.Thread(target=self._listen, daemon=True).start()
 
     def requests(self) -> Iterator[Path]:
@@ -138,6 +136,14 @@ class Owner:
             os._exit(EXIT_CANCELLED)
 
 
+def ending_signals() -> list[int]:
+    """The signals that ask this process to end; a hang-up that `nohup` keeps away stays away."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
 class Reporter:
     """The pipeline's listener (`pipeline.Listener`) that turns what it hears into events."""
 
@@ -157,33 +163,27 @@ class Reporter:
 
 
 def read_request(path: Path) -> dict:
-    """The request with defaults filled in and paths made absolute. Raises REQUEST."""
+    """The request with defaults filled in and paths made absolute. Raises REQUEST, PATH."""
     from veloxseg.validation import first_problem
 
+    names.check(path)
     try:
-        request = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles)
+        request = strict_json.read(path)
     except (OSError, ValueError) as error:
-        raise VeloxSegError(
-            "REQUEST", reason=f"{path.name} cannot be read as JSON", detail=str(error)
-        ) from error
+        raise strict_json.unreadable(path, error) from error
     problem = first_problem("request", request)
     if problem:
         raise VeloxSegError("REQUEST", reason=problem)
     request = {**REQUEST_DEFAULTS, **request}
     folder = path.absolute().parent
+    for file in (request["model"], request["output"], *request["inputs"].values()):
+        names.check(folder / file)
     return {
         **request,
         "model": folder / request["model"],
         "output": folder / request["output"],
         "inputs": {role: folder / file for role, file in request["inputs"].items()},
     }
-
-
-def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        raise ValueError("a name appears twice")
-    return content
 
 
 def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> None:
@@ -234,16 +234,12 @@ def guarded(request_path: Path, events: Events, owner: Owner, keeper: Keeper) ->
     try:
         run(request_path, events, owner, keeper)
         return EXIT_OK
-    except VeloxSegError as error:
-        if error.exit_code != EXIT_CANCELLED:
-            traceback.print_exc()
-            _send_error(events, error)
-        return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last net: the panel must hear of every failure
-        traceback.print_exc()
-        unexpected = VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
-        _send_error(events, unexpected)
-        return unexpected.exit_code
+        failure = expected(error)
+        if failure.exit_code != EXIT_CANCELLED:
+            traceback.print_exc()
+            send_error(events, failure)
+        return failure.exit_code
 
 
 def serve(stream: TextIO, owner: Owner) -> int:
@@ -264,16 +260,9 @@ def serve(stream: TextIO, owner: Owner) -> int:
     return EXIT_OK
 
 
-def _send_error(events: Events, error: VeloxSegError) -> None:
+def send_error(events: Events, error: VeloxSegError) -> None:
+    """The event of a failure."""
     events.send("error", code=error.code, text=error.text, detail=error.detail)
-
-
-def private_stdout() -> TextIO:
-    """A stream to the real stdout; everything else that is printed to stdout goes to stderr from now on."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
-    sys.stdout.flush()
-    os.dup2(2, 1)
-    return stream
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -282,10 +271,11 @@ def main(arguments: list[str] | None = None) -> int:
     # Read when torch loads. Threads that spin while they wait for each other cost a multiple of the time as soon as another
     # program needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prepare()
     stream = private_stdout()
     if len(arguments) != 1:
         error = VeloxSegError("REQUEST", reason=f"the path of one request.json or {SERVE} is needed")
-        _send_error(Events(stream), error)
+        send_error(Events(stream), error)
         return error.exit_code
     owner = Owner()
     owner.start()

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import jsonschema
 
+from veloxseg import names
+
+LONGEST_PART = 120
 FOLDER = Path(__file__).parent / "schemas"
 
 
@@ -22,4 +25,7 @@ def first_problem(name: str, content: object) -> str | None:
     if problem is None:
         return None
     field = ".".join(str(part) for part in problem.absolute_path) or "the file"
-    return f"{field}: {problem.message}"
+    message = names.one_line(problem.message)
+    if len(message) > 2 * LONGEST_PART:
+        message = f"{message[:LONGEST_PART]} ... {message[-LONGEST_PART:]}"
+    return f"{names.shown(field)}: {message}"
