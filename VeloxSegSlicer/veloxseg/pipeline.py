@@ -19,7 +19,20 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, errors, images, intensities, ladder, measures, mirrors, parallel, plausibility, regions, windows
+from veloxseg import (
+    devices,
+    empty_space,
+    errors,
+    images,
+    intensities,
+    ladder,
+    measures,
+    mirrors,
+    parallel,
+    plausibility,
+    regions,
+    windows,
+)
 from veloxseg.errors import VeloxSegError
 
 LEAST_OVERLAP = 0.5
@@ -361,6 +374,10 @@ def segment(
             if inside is not None:
                 mask, probability = inside.keep(mask), inside.keep(probability)
                 uncertainty = None if uncertainty is None else inside.keep(uncertainty)
+            empty = tuple(empty_space.marked_in_vain(card, volumes, probability).T)
+            for result in (mask, probability, uncertainty):
+                if result is not None:
+                    result[empty] = 0
         with run.stage("measuring"):
             lesions = (
                 _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card["lesions"] else None
