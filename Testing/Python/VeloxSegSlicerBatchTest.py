@@ -11,7 +11,8 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import BatchView, Geometry, Studies
+from VeloxSegSlicerLib import BatchView, CaseLoader, Geometry, Studies
+from VeloxSegSlicerLib.Errors import VeloxSegError
 from VeloxSegSlicerLib.Parameters import Quality
 from VeloxSegSlicerLib.Segmenter import Settings
 
@@ -62,6 +63,15 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
 
     def states(self):
         return {case["name"]: case["state"] for case in self.view._table.cases}
+
+    def test_caseThatCannotBeRead(self):
+        """Slicer raises for what it cannot read; the section says which image it is."""
+        path = self.folder / "T1.nrrd"
+        path.write_bytes(b"NRRD0004\n")
+        with self.assertRaises(VeloxSegError) as caught:
+            CaseLoader.loadImages("case 1", {"T1": str(path)})
+        self.assertEqual(caught.exception.code, "IMAGE_UNREADABLE")
+        self.assertIn("'case 1 T1'", caught.exception.text)
 
     def test_previewCountsAndEstimates(self):
         self.cases("a", "b", "empty")

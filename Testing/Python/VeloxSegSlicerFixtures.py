@@ -1,8 +1,10 @@
 """What the module's tests share: cards, images, a fake runner, waiting. Only Slicer's API is used."""
 
 import json
+import os
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import qt
@@ -324,9 +326,29 @@ def toolTipOf(widget) -> str:
     return document.toPlainText()
 
 
+def readyEngine(test) -> None:
+    """For the time of a test the engine counts as installed, also where Slicer's own Python has no torch."""
+    patch = mock.patch.object(Setup, "probe", return_value=Setup.EngineState(Setup.READY, torchVersion="0.0"))
+    patch.start()
+    test.addCleanup(patch.stop)
+
+
+def ownSliceView(test) -> None:
+    """For the time of a test there is a slice view: without a main window Slicer has none."""
+    scene = slicer.mrmlScene
+    if scene.GetNodeByID("vtkMRMLSliceNodeRed") is not None:
+        return
+    logic = slicer.vtkMRMLSliceLogic()
+    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+    logic.SetMRMLScene(scene)
+    nodes = [logic.AddSliceNode("Red"), logic.GetSliceCompositeNode()]
+    test.addCleanup(lambda: [scene.RemoveNode(node) for node in nodes])
+    test.addCleanup(logic.SetMRMLScene, None)
+
+
 def jobFolders() -> list[Path]:
-    """Job and sample folders on disk."""
-    return sorted(Path(str(slicer.app.temporaryPath)).glob("VeloxSeg*"))
+    """Job, sample and batch folders of this Slicer on disk; another one of the same user may be at work beside it."""
+    return sorted(Path(str(slicer.app.temporaryPath)).glob(f"VeloxSeg*-{os.getpid()}-*"))
 
 
 def checksum(volumeNode) -> tuple:

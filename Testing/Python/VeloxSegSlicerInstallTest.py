@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -354,6 +355,30 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         self.assertTrue(foreign.exists() and busy.exists())
         Temporary.remove(busy)
         self.assertFalse(busy.exists())
+
+    def test_foldersOfAnotherSlicerStay(self):
+        """Another Slicer of the same user works for hours on images that it has exported; Clear leaves them alone."""
+        if not sys.platform.startswith("linux"):
+            self.skipTest("another process's lock is written by hand here, as Qt does it on Linux")
+        place, long_ago = Path(str(slicer.app.temporaryPath)), time.time() - 2 * DiskUse.LEFTOVER_AGE_SECONDS
+        other = subprocess.Popen([Setup.pythonProgram(), "-c", "input()"], stdin=subprocess.PIPE)
+        self.addCleanup(other.stdin.close)
+        program = Path(os.path.realpath(f"/proc/{other.pid}/exe")).name
+        ended = subprocess.Popen([Setup.pythonProgram(), "-c", ""])
+        ended.wait()
+        folders = [place / f"VeloxSegBatch-{process.pid}-abc" for process in (other, ended)]
+        for folder, process in zip(folders, (other, ended), strict=True):
+            folder.mkdir()
+            self.addCleanup(shutil.rmtree, folder, True)
+            os.utime(folder, (long_ago, long_ago))
+            lines = (str(process.pid), program, socket.gethostname(), "", "")
+            (place / f"veloxseg-{process.pid}.lock").write_text("\n".join(lines), encoding="utf-8")
+        self.assertEqual(fixtures.jobFolders(), [])
+        DiskUse.clear()
+        self.assertEqual([folder.exists() for folder in folders], [True, False])
+        other.communicate(b"\n")
+        DiskUse.clear()
+        self.assertFalse(folders[0].exists())
 
     def test_questionOnAMac(self):
         self.patch(sys, "platform", "darwin")

@@ -220,6 +220,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         widget.panel._useModel(widget.panel.catalogue.card(cardId))
 
     def test_panelOffersTheLicense(self):
+        fixtures.readyEngine(self)
         widget = self.openPanel(fixtures.brainCard() | {"id": "strict", "license": RESTRICTIVE})
         self.choose(widget, "strict")
         fixtures.sphereVolume("T1")

@@ -241,6 +241,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertNotIn("suv", path.read_text(encoding="utf-8").splitlines()[0])
 
     def test_layersAndTheWayBack(self):
+        fixtures.ownSliceView(self)
         own = fixtures.sphereVolume("own")
         slicer.util.setSliceViewerLayers(background=own)
         images, result = self.segmentPetct()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -103,7 +104,32 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertEqual((grid.size, grid.orientation()), ((256, 256, 1), "LPS"))
         self.assertEqual(Inputs.assign(photo.roles, nodes, {}), {"Photo": nodes[0]})
 
+    def test_withoutSampleData(self):
+        """Some Slicers are built without the module; its absence is no error at each start."""
+        with mock.patch.dict(sys.modules, {"SampleData": None}):
+            Samples.register(self.maker._modulePath, self.folder)
+
+    def test_sampleThatCannotBeRead(self):
+        """Slicer raises for what it cannot read; the end is told, and the next sample can be loaded."""
+        with mock.patch.object(slicer.util, "loadVolume", side_effect=RuntimeError("Failed to load node from file")):
+            self.maker.start(self.petct)
+            nodes, error = self.finish()
+        self.assertEqual((nodes, error.code, self.maker.isBusy), (None, "SAMPLE_FAILED", False))
+
+    def test_slicersBrainWithoutNetwork(self):
+        if not Samples.hasSlicerBrain():
+            self.skipTest("this Slicer has no Sample Data module")
+        for answer in ({"return_value": []}, {"return_value": [None]}, {"side_effect": RuntimeError("cannot be read")}):
+            with (
+                mock.patch("SampleData.SampleDataLogic.downloadSamples", **answer),
+                self.assertRaises(VeloxSegError) as caught,
+            ):
+                Samples.loadSlicerBrain()
+            self.assertEqual(caught.exception.code, "SAMPLE_FAILED")
+
     def test_registeredOnceInSampleData(self):
+        if not Samples.hasSlicerBrain():
+            self.skipTest("this Slicer has no Sample Data module")
         import SampleData
 
         import VeloxSegSlicer

@@ -220,6 +220,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.assertEqual(self.rows(), ["Lesion 1", "Total"])
 
     def test_tableHidesSegmentsAndCentersViews(self):
+        fixtures.ownSliceView(self)
         fixtures.sphereVolume("T1", center=(10, 20, 30))
         self.panel.assign()
         self.run_("succeed")
@@ -236,6 +237,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.assertLess(abs(matrix[2, 3] - 30), 6)
 
     def test_leavingGoesOn(self):
+        fixtures.readyEngine(self)
         self.addPetct()
         self.widget.logic.segmenter.command = fixtures.fakeCommand("paced")
         self.ui.segmentButton.click()

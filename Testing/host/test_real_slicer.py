@@ -1,11 +1,19 @@
 """What was seen in a real Slicer, one test for each fact: the test host must behave like it, and the module must cope."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import SegmentVoxels
+import slicerhost
+from VeloxSegSlicerLib import Highlight, SegmentVoxels
+
+PYTHON_TESTS = Path(__file__).resolve().parents[1] / "Python"
 
 EMPTY_LAYOUT = """<ui version="4.0"><class>Top</class><widget class="QWidget" name="Top">
  <layout class="QVBoxLayout" name="outerLayout">
@@ -246,3 +254,76 @@ def test_deletedWhileAnotherModuleIsOpen(chosen):
     slicer.mrmlScene.RemoveNode(chosen.panel.parameters.output)
     slicer.modules.veloxsegslicer.widgetRepresentation().enter()
     assert chosen.panel.parameters.output is None
+
+
+# Slicer as ctest runs it
+
+
+PLAIN_TESTS = """
+VeloxSegSlicerWidgetTest or (VeloxSegSlicerSamplesTest and not photo) or test_photo or test_previousAndNext
+or test_layersAndTheWayBack or test_singleReferenceIsBackground or test_panelOffersTheLicense
+"""
+
+
+def test_withoutMainWindowTorchAndSampleData():
+    """Slicer's ctest gives no main window; there is no layout manager then, and there are no slice nodes."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", " ".join(PLAIN_TESTS.split())]
+    done = subprocess.run(
+        [*command, PYTHON_TESTS], capture_output=True, text=True, env=os.environ | {"SLICERHOST_BARE": "1"}, timeout=600
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
+    assert "without a main window" in done.stdout and "no Sample Data module" in done.stdout
+
+
+def test_bareSlicer():
+    code = (
+        "import slicerhost; slicerhost.start(); import slicer, importlib.util;"
+        "assert slicer.app.layoutManager() is None;"
+        "assert not slicer.util.getNodesByClass('vtkMRMLSliceNode');"
+        "assert importlib.util.find_spec('torch') is None;"
+        "assert not hasattr(slicer.modules, 'sampledata')"
+    )
+    folder = Path(__file__).resolve().parent
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=os.environ | {"SLICERHOST_BARE": "1"}, check=True)
+
+
+# Segmentations
+
+
+@pytest.mark.parametrize("isHiddenFirst", [False, True])
+def test_segmentOfAHiddenSegmentation(isHiddenFirst, noErrorInCallbacks):
+    """Slicer makes no item in the tree for a node that was hidden before it was added, and misses it for each segment."""
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetHideFromEditors(isHiddenFirst)
+    slicer.mrmlScene.AddNode(node)
+    node.SetHideFromEditors(True)
+    node.GetSegmentation().AddEmptySegment("a", "A")
+    assert len(noErrorInCallbacks) == int(isHiddenFirst)
+    noErrorInCallbacks.clear()
+
+
+def test_outlineOfALesionHasItsPlaceInTheTree(petct):
+    fixtures.segment(petct)
+    outline = slicer.mrmlScene.GetFirstNodeByName(Highlight.NAME)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    assert hierarchy.GetItemByDataNode(outline) and outline.GetHideFromEditors() and not outline.GetSaveWithScene()
+
+
+# 3D
+
+
+def test_show3DIsCenteredOnce(petct):
+    """Slicer's camera looks at the origin; a result far from it would not be seen."""
+    for name in ("3: CT Thorax", "5: PET SUVbw"):
+        node = slicer.util.getNode(name)
+        node.SetOrigin(*(value + shift for value, shift in zip(node.GetOrigin(), (900.0, -700.0, 1500.0))))
+    fixtures.segment(petct)
+    before = slicerhost.threeDViewPixels().astype(int)
+    petct.ui.show3DButton.click()
+    shown = slicerhost.threeDViewPixels().astype(int)
+    assert (abs(shown - before).sum(axis=-1) > 60).mean() > 0.01
+    camera = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCameraNode")
+    camera.SetPosition(0.0, 0.0, 5000.0)
+    petct.ui.show3DButton.click()
+    petct.ui.show3DButton.click()
+    assert camera.GetPosition() == (0.0, 0.0, 5000.0)

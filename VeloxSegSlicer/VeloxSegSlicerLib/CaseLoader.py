@@ -4,7 +4,7 @@ from pathlib import Path
 
 import slicer
 
-from . import Geometry, ReportCheck, Results, Shapes, Temporary
+from . import Geometry, ReportCheck, Results, Shapes, Temporary, VolumeFile
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -18,7 +18,7 @@ def loadImages(caseName: str, files: dict) -> dict:
 
     :param files: role name -> path.
     :return: role name -> volume node.
-    :raises VeloxSegError: IMAGE_MISSING.
+    :raises VeloxSegError: IMAGE_MISSING, IMAGE_UNREADABLE.
     """
     return {role: _loadImage(path, f"{caseName} {role}") for role, path in files.items()}
 
@@ -55,7 +55,10 @@ def _readReport(caseFolder: Path, card: ModelCard) -> dict:
 def _loadImage(path: str, name: str):
     if not Path(path).is_file():
         raise VeloxSegError("IMAGE_MISSING", image=name)
-    return slicer.util.loadVolume(path, {"name": name, "show": False, "singleFile": True})
+    node = VolumeFile.load(path, name, singleFile=True)
+    if node is None:
+        raise VeloxSegError("IMAGE_UNREADABLE", image=name)
+    return node
 
 
 def _asResultFolder(caseFolder: Path, folder: Path) -> Geometry.Grid:

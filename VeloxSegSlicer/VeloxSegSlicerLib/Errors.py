@@ -150,6 +150,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         ),
         "MODEL_NONE": (_("No model is installed for this task."), ()),
         "BATCH_OUTPUT": (_("Nothing can be written to {folder}. Choose another folder for the results."), ()),
+        "IMAGE_UNREADABLE": (_("The image '{image}' cannot be read. Its file may be cut off or in use; the log says more."), ()),
         "IMAGE_MISSING": (_("The image '{image}' is not there any more."), ()),
         "MODEL_LICENSE": (
             _("The license of {model} ({license}) restricts its use. Read and accept it before the first run."),

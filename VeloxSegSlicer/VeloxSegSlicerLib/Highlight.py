@@ -26,9 +26,10 @@ def show(voxels: Voxels | None) -> None:
 def _newNode():
     node = slicer.vtkMRMLSegmentationNode()
     node.SetName(NAME)
-    node.SetHideFromEditors(True)
     node.SetSaveWithScene(False)
     slicer.mrmlScene.AddNode(node)
+    # Only now: Slicer looks for the place of a new segment in the tree, and a node that was hidden before has none.
+    node.SetHideFromEditors(True)
     node.CreateDefaultDisplayNodes()
     node.GetSegmentation().AddEmptySegment(SEGMENT_ID, NAME, COLOR)
     display = node.GetDisplayNode()

@@ -49,6 +49,7 @@ class LesionsTab:
         self._history = History()
         self._pieces: tuple[tuple, list[Lesions.Piece]] = ((), [])
         self._isShowing = False
+        self._centered: set[str] = set()
         handlers = Handlers(self._onMark, self._onShown, self._onSelected, self._onOpened)
         self._table = TableWidget(ui.segmentsTable, handlers)
         self._settleTimer = qt.QTimer()
@@ -109,6 +110,7 @@ class LesionsTab:
         self._settleTimer.stop()
         self._kept.clear()
         self._history.clear()
+        self._centered.clear()
         self._pieces = ((), [])
         self._node = None
         self.refresh()
@@ -175,6 +177,7 @@ class LesionsTab:
         ui.copyTableButton.connect("clicked()", self._onCopy)
         ui.tableNodeButton.connect("clicked()", self._onTableNode)
         ui.saveCsvButton.connect("clicked()", self._onSaveCsv)
+        ui.show3DButton.connect("toggled(bool)", self._onShown3D)
         ui.editButton.connect("clicked()", lambda: CoreModules.edit(self._node))
         ui.exportDicomButton.connect("clicked()", lambda: CoreModules.exportDicom(self._node))
         ui.restoreViewsButton.connect("clicked()", self._onRestoreViews)
@@ -269,6 +272,12 @@ class LesionsTab:
 
     def _onShown(self, row: ResultTable.Row, isShown: bool) -> None:
         self._node.GetDisplayNode().SetSegmentVisibility(row.segmentId, isShown)
+
+    def _onShown3D(self, isShown: bool) -> None:
+        """The camera looks elsewhere at first: center each result once, and then leave the camera to the person."""
+        if isShown and not self._isShowing and self._node is not None and self._node.GetID() not in self._centered:
+            self._centered.add(self._node.GetID())
+            Views.center3D()
 
     def _onSelected(self, row: ResultTable.Row) -> None:
         if row.kind == ResultTable.LESION:

@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Suv, Temporary
+from . import Child, Suv, Temporary, VolumeFile
 from .Errors import VeloxSegError
 from .Log import logger
 from .Models import ModelCard
@@ -90,10 +90,14 @@ def loadSlicerBrain():
     """
     import SampleData
 
-    node = SampleData.SampleDataLogic().downloadSample(SLICER_BRAIN)
-    if node is None:
+    try:
+        nodes = SampleData.SampleDataLogic().downloadSamples(SLICER_BRAIN)
+    except RuntimeError as error:
+        raise VeloxSegError("SAMPLE_FAILED") from error
+    # Without a network the list is empty.
+    if not nodes or nodes[0] is None:
         raise VeloxSegError("SAMPLE_FAILED")
-    return node
+    return nodes[0]
 
 
 class SampleMaker:
@@ -190,8 +194,14 @@ class SampleMaker:
 
 
 def register(modulePath: Path, iconFolder: Path) -> None:
-    """Offer the phantoms in the Sample Data module; they are computed on click, nothing is downloaded."""
-    import SampleData
+    """Offer the phantoms in the Sample Data module; they are computed on click, nothing is downloaded.
+
+    Some Slicers are built without that module.
+    """
+    try:
+        import SampleData
+    except ImportError:
+        return
 
     SampleData.SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=_("VeloxSeg Segmentation"))
     names = (
@@ -224,8 +234,11 @@ class _Downloader:
         self._phantom = phantom
 
     def __call__(self, source=None) -> None:
-        if not self._maker.isBusy:
-            self._maker.startPhantom(self._phantom)
+        try:
+            if not self._maker.isBusy:
+                self._maker.startPhantom(self._phantom)
+        except VeloxSegError as error:
+            self._onFinished(None, error)
 
     def __repr__(self) -> str:
         return f"VeloxSeg phantom {self._phantom.kind}"
@@ -242,7 +255,10 @@ class _Downloader:
 
 
 def _load(path: Path, name: str):
-    return slicer.util.loadVolume(str(path), {"name": name, "show": False})
+    node = VolumeFile.load(path, name)
+    if node is None:
+        raise VeloxSegError("SAMPLE_FAILED")
+    return node
 
 
 def _showRange(volumeNode, limits: tuple[float, float]) -> None:

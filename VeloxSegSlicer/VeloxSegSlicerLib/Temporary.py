@@ -1,9 +1,13 @@
 """The one list of what this module and its engine leave in temporary folders, so that Clear knows all of it."""
 
+import atexit
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
+import qt
 import slicer
 
 # Folders: of a job or comparison, a sample, a batch's images and settings, the working folder of a child, what pip writes.
@@ -12,7 +16,13 @@ FOLDERS = (JOB, SAMPLE, BATCH, CHILD, INSTALL)
 # Files: what the command line keeps of an unexpected failure.
 LOGS = "veloxseg-*.log"
 
+# Number of the process that made a folder, after the prefix.
+OWNER = re.compile(rf"(?:{'|'.join(FOLDERS)})(\d+)-")
+
 _inUse: set[Path] = set()
+_claims: dict[Path, object] = {}
+# While Qt is still there.
+atexit.register(_claims.clear)
 
 
 def newFolder(prefix: str, place: Path | None = None) -> Path:
@@ -21,7 +31,9 @@ def newFolder(prefix: str, place: Path | None = None) -> Path:
     :param prefix: one of the list.
     :param place: where it is made, Slicer's own place for None.
     """
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=str(place or slicer.app.temporaryPath)))
+    place = Path(str(place or slicer.app.temporaryPath))
+    _claim(place)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=str(place)))
     _inUse.add(folder)
     return folder
 
@@ -38,7 +50,33 @@ def leave(folder: Path) -> None:
 
 
 def unused(places: set[Path]) -> list[Path]:
-    """Everything of the list that lies in some places and is not in use by this Slicer."""
+    """Everything of the list that lies in some places and is not in use, by this Slicer or by another one that runs."""
     folders = [path for place in places for prefix in FOLDERS for path in place.glob(f"{prefix}*") if path.is_dir()]
     logs = [path for path in Path(tempfile.gettempdir()).glob(LOGS) if path.is_file()]
-    return sorted(path for path in {*folders, *logs} if path not in _inUse and not path.is_symlink())
+    found = {path for path in (*folders, *logs) if path not in _inUse and not path.is_symlink()}
+    return sorted(path for path in found if not _isOfAnotherSlicer(path))
+
+
+def _lock(place: Path, process: int):
+    lock = qt.QLockFile(str(place / f"veloxseg-{process}.lock"))
+    # It ends with its process and not after a time.
+    lock.setStaleLockTime(0)
+    return lock
+
+
+def _claim(place: Path) -> None:
+    """Other Slicers of this user can see from now on that our folders in a place are in use."""
+    if place not in _claims:
+        _claims[place] = _lock(place, os.getpid())
+        _claims[place].tryLock(0)
+
+
+def _isOfAnotherSlicer(path: Path) -> bool:
+    """Whether the process that made a folder is another one and still runs."""
+    owner = OWNER.match(path.name)
+    if owner is None or int(owner[1]) == os.getpid():
+        return False
+    lock = _lock(path.parent, int(owner[1]))
+    isFree = lock.tryLock(0)
+    lock.unlock()
+    return not isFree

@@ -119,6 +119,13 @@ class Layers:
             display.SetAndObserveColorNodeID(heat.GetID())
 
 
+def center3D() -> None:
+    """Move the cameras of the 3D views so that everything in them is seen; there are none without a main window."""
+    manager = slicer.app.layoutManager()
+    if manager is not None:
+        manager.resetThreeDViews()
+
+
 def jumpTo(positionRas) -> None:
     """Center all slice views on a position in RAS mm."""
     slicer.vtkMRMLSliceNode.JumpAllSlices(

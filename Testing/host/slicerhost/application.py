@@ -172,7 +172,7 @@ def _registerCoreModules(app, scene):
     vtk.vtkObject.SetGlobalWarningDisplay(warnings)
 
 
-def install():
+def install(hasViews):
     temporary = tempfile.TemporaryDirectory(prefix="slicerhost-")
     for name in ("settings", "cache"):
         os.mkdir(os.path.join(temporary.name, name))
@@ -191,6 +191,6 @@ def install():
     app._ioManager = iomanager.qSlicerIOManager()
     app._extensionsManagerModel = qSlicerExtensionsManagerModel()
     _registerCoreModules(app, scene)
-    app._layoutManager = layout.qSlicerLayoutManager(scene, app._applicationLogic)
+    app._layoutManager = layout.qSlicerLayoutManager(scene, app._applicationLogic) if hasViews else None
     subjecthierarchy.install(scene)
     return app

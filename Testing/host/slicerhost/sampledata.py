@@ -11,6 +11,8 @@ import typing
 
 import slicer
 
+from . import modules
+
 
 @dataclasses.dataclass
 class SampleDataSource:
@@ -93,14 +95,15 @@ class SampleDataLogic:
 
     def downloadSamples(self, sampleName):
         source = self.sourceForSampleName(sampleName)
-        return self.downloadFromSource(source) if source else []
+        nodes = self.downloadFromSource(source) if source else []
+        return nodes if isinstance(nodes, list) else [nodes]
 
     def downloadSample(self, sampleName):
-        nodes = self.downloadSamples(sampleName)
-        return nodes[0] if isinstance(nodes, (list, tuple)) and nodes else nodes
+        return self.downloadSamples(sampleName)[0]
 
 
 def install():
+    slicer.app.moduleManager()._register(modules.qSlicerLoadableModule("SampleData", None))
     slicer.modules.sampleDataSources = {}
     slicer.modules.sampleDataSourceCategories = {}
     module = types.ModuleType("SampleData", __doc__)

@@ -5,6 +5,11 @@ import sys
 
 _started = False
 
+# What ctest runs tests in, and what some Slicers are: no main window and so no views, no torch in Slicer's own Python,
+# no Sample Data module. For tests, which set it in the environment of another process.
+BARE = "SLICERHOST_BARE"
+_ABSENT_WHEN_BARE = ("torch", "SampleData")
+
 
 def _prepareEnvironment():
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -40,7 +45,10 @@ def start():
     if _started:
         return
     _started = True
+    isBare = BARE in os.environ
     _prepareEnvironment()
+    if isBare:
+        sys.modules.update(dict.fromkeys(_ABSENT_WHEN_BARE))
 
     from . import pythonqt
 
@@ -63,11 +71,12 @@ def start():
     )
 
     slicer.selfTests = {}
-    application.install()
+    application.install(hasViews=not isBare)
 
     from . import i18n, parameternode, sampledata, scriptedmodule
 
     _publish(slicer, "i18n", i18n)
     _publish(slicer, "ScriptedLoadableModule", scriptedmodule)
     _publish(slicer, "parameterNodeWrapper", parameternode)
-    sampledata.install()
+    if not isBare:
+        sampledata.install()

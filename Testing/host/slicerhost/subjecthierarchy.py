@@ -1,7 +1,8 @@
 """Subject hierarchy items for data nodes.
 
 In Slicer they are made by Qt plug-ins, which the wheel lacks: an item appears when a displayable node is added (not
-while a scene is read or closed), goes with its node, and is completed after a scene was read.
+while a scene is read or closed), goes with its node, and is completed after a scene was read. A segment needs the item
+of its segmentation: Slicer logs an error where there is none, because the node was hidden before it was added.
 """
 
 import slicer
@@ -37,8 +38,14 @@ def install(scene):
             owner = next((owner for nodeClass, owner in _OWNERS if node.IsA(nodeClass)), "")
             hierarchy().SetItemOwnerPluginName(item, owner)
 
+    def onSegmentAdded(segmentation, event):
+        if not scene.IsImporting() and not hierarchy().GetItemByDataNode(segmentation):
+            raise RuntimeError(f"Failed to access subject hierarchy item for segmentation node {segmentation.GetName()}")
+
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAdded(caller, event, node):
+        if node.IsA("vtkMRMLSegmentationNode"):
+            node.AddObserver(slicer.vtkSegmentation.SegmentAdded, onSegmentAdded)
         if not (scene.IsImporting() or scene.IsClosing() or scene.IsRestoring()):
             addItem(node)
 
