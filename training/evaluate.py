@@ -111,7 +111,7 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     for case in tqdm(cases.ids, desc=f"{cases.which} cases"):
         rows += _evaluate_case(model, cases, case, output, device)
     table = pd.DataFrame(rows)
-    table.to_csv(output / "cases.csv", index=False, float_format="%.6g")
+    scores.write_cases(table, output / "cases.csv")
     found = scores.entries(table, cases.name, SEED, cases.synthetic, cases.card["lesions"])
     (output / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
     (output / "summary.txt").write_text(scores.summary(table, found) + "\n")

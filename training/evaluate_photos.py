@@ -44,7 +44,7 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     for case in tqdm(cases.ids, desc=f"{cases.which} cases"):
         rows += _evaluate_case(model, cases, case, output / "masks" / f"{case}.png", device)
     table = pd.DataFrame(rows)
-    table.to_csv(output / "cases.csv", index=False, float_format="%.6g")
+    scores.write_cases(table, output / "cases.csv")
     found = entries(table, cases.name, cases.synthetic)
     (output / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
     (output / "summary.txt").write_text(summary(table, found) + "\n")

@@ -12,8 +12,6 @@ last.
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 import sys
@@ -38,7 +36,7 @@ from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
 from lock import only_one, remove_partial
-from veloxseg import children, files
+from veloxseg import children, csv_text, files
 from veloxseg.errors import VeloxSegError
 
 CASES, HOW, DATASET, REPORT = "cases", "prepare.json", "dataset.json", "report.csv"
@@ -159,11 +157,7 @@ def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> 
     for last in ("notes", "problem"):
         if last in columns:
             columns.append(columns.pop(columns.index(last)))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text.table(rows, columns)
 
 
 def write_dataset(output: Path, data: DataSet) -> None:

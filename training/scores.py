@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from confidence import interval
+from veloxseg import csv_text
 
 NETWORK = "network"
 POOLED = "all labels as one"
@@ -28,13 +29,25 @@ SCORES = {
     "false_negative_ml": "False negative volume in ml",
     PUBLISHED: "Dice per slice as published, not volumetric",
 }
+NAMES = ("case", "method", "region")
 LESION_COLUMNS = ("lesion_f1", "false_positive_ml", "false_negative_ml")
 OVERLAP_COLUMNS = ("dice", "iou", "precision", "recall", "surface_dice", "hd95_mm")
 
 
+def write_cases(table: pd.DataFrame, path: Path) -> None:
+    """Write cases.csv; a name that begins like a formula is none for a spreadsheet."""
+    safe = table.rename(columns=csv_text.cell)
+    texts = safe.select_dtypes(exclude="number").columns
+    safe[texts] = safe[texts].map(csv_text.cell)
+    safe.to_csv(path, index=False, float_format="%.6g")
+
+
 def read_cases(path: Path) -> pd.DataFrame:
     """cases.csv with names as text, whatever they look like."""
-    return pd.read_csv(path, dtype={"case": str, "method": str, "region": str}, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+    names = [name for name in NAMES if name in table]
+    table[names] = table[names].map(csv_text.plain, na_action="ignore")
+    return table
 
 
 def score(name: str, data: str, values: list[float], seed: int, synthetic: bool, **more) -> dict:

@@ -1,7 +1,8 @@
 """CSV files of a result: units in the names of the columns, the provenance in every row."""
 
-import csv
 from pathlib import Path
+
+from veloxseg import csv_text
 
 from . import Facts, ResultTable
 
@@ -40,10 +41,7 @@ def write(entries: list[dict], path: Path) -> None:
     names = list(dict.fromkeys(key for entry in entries for key in entry))
     last = [name for name in names if name in PROVENANCE.values()]
     names = [name for name in names if name not in last] + last
-    with open(path, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=names, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(entries)
+    path.write_text(csv_text.table(entries, names), encoding="utf-8", newline="")
 
 
 def _row(table: ResultTable.ResultTable, row: ResultTable.Row) -> dict:
@@ -57,8 +55,9 @@ def _row(table: ResultTable.ResultTable, row: ResultTable.Row) -> dict:
         for column in table.columns
         if row.values.get(column.key) is not None
     }
-    if row.positionRas:
-        entry |= {f"position_{axis}_mm": f"{value:.4f}" for axis, value in zip("ras", row.positionRas, strict=True)}
+    prefixes = ("position",) if len(row.positionsRas) == 1 else ("position_left", "position_right")
+    for prefix, position in zip(prefixes, row.positionsRas, strict=False):
+        entry |= {f"{prefix}_{axis}_mm": f"{value:.4f}" for axis, value in zip("ras", position, strict=True)}
     if row.kind == ResultTable.TOTAL and table.kind == Facts.LESIONS:
         entry |= {"lesions": table.lesionCount, "largest_distance_mm": f"{table.farthestMm:.4f}"}
     return entry

@@ -1,12 +1,13 @@
 """Studies in the scene as cases of a batch: which images belong together, and their files."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
+
+from veloxseg import csv_text
 
 from . import Geometry, Inputs
 from .Errors import VeloxSegError
@@ -70,10 +71,9 @@ class Export:
         return True
 
     def _writeList(self) -> None:
-        with open(self.listFile, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["case", *(role.name for role in self._card.roles)])
-            writer.writerows(self._rows)
+        columns = ["case", *(role.name for role in self._card.roles)]
+        rows = [dict(zip(columns, row, strict=True)) for row in self._rows]
+        self.listFile.write_text(csv_text.table(rows, columns), encoding="utf-8", newline="")
 
 
 def _write(volumeNode, path: Path, role: Role) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 
-from veloxseg import names
+from veloxseg import csv_text, names
 from veloxseg.errors import VeloxSegError
 
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -200,9 +200,9 @@ def _listed_cases(path: Path, roles: Sequence[str]) -> list[Case]:
     for row in rows:
         found = {}
         for role in roles:
-            entry = (row[columns[role.lower()]] or "").strip()
+            entry = csv_text.plain((row[columns[role.lower()]] or "").strip())
             found[role] = [path.parent / entry] if entry else []
-        cases.append(_case((row[columns["case"]] or "").strip(), found))
+        cases.append(_case(csv_text.plain((row[columns["case"]] or "").strip()), found))
     return cases
 
 

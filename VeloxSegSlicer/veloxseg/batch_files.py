@@ -3,9 +3,7 @@
 Files name the case and never the files it came from, whose names may be those of patients.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import files, images
+from veloxseg import csv_text, files, images
 from veloxseg.batch_cases import READY, Case
 from veloxseg.errors import VeloxSegError
 
@@ -261,8 +259,4 @@ def write_table(path: Path, rows: Iterable[dict], columns: Sequence[str] = ()) -
     rows = list(rows)
     found = list(dict.fromkeys([*columns, *(key for row in rows for key in row)]))
     last = [key for key in found if key in PROVENANCE]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*(key for key in found if key not in last), *last], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    files.write_text(path, csv_text.table(rows, [*(key for key in found if key not in last), *last]))
