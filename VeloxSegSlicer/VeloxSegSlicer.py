@@ -16,7 +16,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from VeloxSegSlicerLib import PendingStep, Samples, StatisticsPlugin
+from VeloxSegSlicerLib import PendingStep, PlainText, Samples, StatisticsPlugin
 from VeloxSegSlicerLib.Models import Catalogue, importedModelsFolder
 from VeloxSegSlicerLib.Parameters import VeloxSegParameters
 from VeloxSegSlicerLib.Segmenter import Segmenter
@@ -68,7 +68,7 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         """Build the panel. Nothing is installed, downloaded or probed on the graphics card here."""
         ScriptedLoadableModuleWidget.setup(self)
-        self._uiWidget = slicer.util.loadUI(self.resourcePath("UI/VeloxSegSlicer.ui"))
+        self._uiWidget = PlainText.load(self.resourcePath("UI/VeloxSegSlicer.ui"))
         self.layout.addWidget(self._uiWidget)
         self.ui = slicer.util.childWidgetVariables(self._uiWidget)
         self._uiWidget.setMRMLScene(slicer.mrmlScene)

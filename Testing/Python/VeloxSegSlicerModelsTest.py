@@ -1,5 +1,7 @@
 """Model cards and catalogue: what is read, what is refused, and with which sentence."""
 
+import copy
+import json
 import shutil
 import tempfile
 import unittest
@@ -11,6 +13,8 @@ import VeloxSegSlicerFixtures as fixtures
 from VeloxSegSlicerLib import CardView
 from VeloxSegSlicerLib.Errors import VeloxSegError
 from VeloxSegSlicerLib.Models import Catalogue, readCard
+
+WRONG = (None, True, "text", "", -1, 10**400, float("nan"), [], [1], {}, {"a": 1}, chr(0xD800), "a~b^c|d", "9" * 5000)
 
 
 class VeloxSegSlicerModelsTest(unittest.TestCase):
@@ -80,6 +84,38 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
                     readCard(self.folder / name / "test-brain")
                 self.assertIn(part, caught.exception.text)
 
+    def test_everyFieldOfACardIsLookedAt(self):
+        """What is read can be shown; everything else is refused with one sentence."""
+        content = fixtures.photoCard() | {"spacing_mm": None, "sampling": fixtures.photoCard()["sampling"]}
+        content["scores"] = [{"name": "Dice", "data": "some", "n": 3, "value": 0.5, "interval_95": [0.4, 0.6],
+                              "baseline": {"name": "copied", "value": 0.3}, "synthetic": True}]  # fmt: skip
+        refused = 0
+        for path in paths(content):
+            for wrong in WRONG:
+                changed = changedAt(content, path, wrong)
+                shutil.rmtree(self.folder / "card", ignore_errors=True)
+                (self.folder / "card" / "configs").mkdir(parents=True)
+                (self.folder / "card" / "configs" / "velox.json").write_text(json.dumps(changed), encoding="utf-8")
+                try:
+                    card = readCard(self.folder / "card")
+                except VeloxSegError as error:
+                    self.assertEqual(error.code, "MODEL_CARD")
+                    self.assertLess(len(error.text), 300)
+                    refused += 1
+                    continue
+                CardView.html(card).encode()
+                CardView.comparison(card, card)
+        self.assertGreater(refused, 300)
+
+    def test_deepOrHugeCards(self):
+        for text in ("[" * 100_000, '{"schema_version": ' + "9" * 5000 + "}", "3", "null", '"text"'):
+            folder = Path(tempfile.mkdtemp(dir=self.folder))
+            (folder / "configs").mkdir()
+            (folder / "configs" / "velox.json").write_text(text, encoding="utf-8")
+            with self.assertRaises(VeloxSegError) as caught:
+                readCard(folder)
+            self.assertEqual(caught.exception.code, "MODEL_CARD")
+
     def test_emptyFolder(self):
         self.assertEqual(Catalogue(self.folder / "nothing").cards, [])
 
@@ -102,3 +138,21 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         self.assertIn("synthetic", html)
         self.assertIn("copied labels", html)
         self.assertIn("Demo weights", html)
+
+
+def paths(value, path=()):
+    """The path to every value of a JSON content."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        yield (*path, key)
+        yield from paths(entry, (*path, key))
+
+
+def changedAt(content, path, value):
+    """A copy with another value at a path."""
+    changed = copy.deepcopy(content)
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return changed

@@ -53,6 +53,45 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.panel.assign()
         self.panel.update()
 
+    def tabTitle(self):
+        return self.ui.resultTabs.tabText(self.ui.resultTabs.indexOf(self.ui.lesionsTab))
+
+    def test_tabIsNamedAfterWhatIsListed(self):
+        self.chooseTask("brain-regions")
+        fixtures.sphereVolume("T1 head")
+        self.panel.assign()
+        self.panel.update()
+        self.run_()
+        self.assertEqual(self.tabTitle(), "Regions")
+        self.assertIn("Regions: 2, total", self.ui.noticeLabel.text)
+        self.assertIn("region below", self.ui.nextLesionButton.toolTip)
+        self.addBalls()
+        self.run_()
+        self.assertEqual(self.tabTitle(), "Lesions")
+        self.assertIn("lesion below", self.ui.nextLesionButton.toolTip)
+        self.chooseTask("photo")
+        fixtures.softDisk("IMG 1")
+        self.panel.assign()
+        self.panel.update()
+        self.run_()
+        self.assertEqual(self.tabTitle(), "Measures")
+
+    def test_damagedFactsOfASceneAreLeftOut(self):
+        node = self.segmentBalls()
+        for name in ("Lesions", "LabelNames", "InputNames", "Notes", "Accepted", "Sampling", "StageSeconds", "Versions",
+                     "Composites", "Agreement", "CurrentThreshold", "MmPerPx", "PhotoPixels", "Kind"):  # fmt: skip
+            former = Facts.fact(node, name)
+            for damage in ("{", "[]", "3", "[[1]]", '[{"text": 1}]', "NaN", "{role.__class__}", '[["{role.__class__}", "x"]]'):
+                with self.subTest(f"{name}={damage}"):
+                    Facts.setFact(node, name, damage)
+                    self.panel.update()
+                    self.results.lesions.refresh()
+                    self.results.details.show(node)
+                    self.assertNotIn("<class", self.ui.detailsBrowser.toPlainText())
+            Facts.setFact(node, name, former)
+        self.results.lesions.refresh()
+        self.assertIn("Lesions: 3", self.ui.totalsLabel.text)
+
     def segmentBalls(self):
         """A PET/CT result with three lesions, measured by the panel: the fake runner's own list is made up."""
         self.addBalls()

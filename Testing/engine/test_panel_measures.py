@@ -75,3 +75,27 @@ def test_empty_mask():
 def test_largest_distance_between_positions():
     assert Components.farthestMm([(0, 0, 0), (3, 4, 0), (1, 1, 1)]) == pytest.approx(5)
     assert Components.farthestMm([(1, 2, 3)]) == 0
+
+
+def test_positions_of_structures():
+    """One center, left and right apart, or none: never a place where nothing is."""
+    mask = np.zeros((20, 20, 60), bool)
+    grid = np.diag([-1.0, -1.0, 1.0, 1.0])
+    mask[5:10, 5:10, 5:15] = True
+    (center,) = Components.positions(Components.cut(mask, grid))
+    assert center == (-9.5, -7.0, 7.0)
+    mask[5:10, 5:10, 40:56] = True
+    left, right = Components.positions(Components.cut(mask, grid))
+    assert (left, right) == ((-47.5, -7.0, 7.0), (-9.5, -7.0, 7.0))
+    mask[0, 0, 30] = True
+    assert len(Components.positions(Components.cut(mask, grid))) == 2
+    third = mask.copy()
+    third[14:19, 12:17, 24:34] = True
+    assert Components.positions(Components.cut(third, grid)) == ()
+    above = np.zeros_like(mask)
+    above[0:4, 5:10, 20:25] = above[12:16, 5:10, 20:25] = True
+    assert Components.positions(Components.cut(above, grid)) == ()
+    arch = np.zeros_like(mask)
+    arch[0:15, 5:8, 10:12] = arch[0:15, 5:8, 48:50] = arch[13:15, 5:8, 10:50] = True
+    assert Components.positions(Components.cut(arch, grid)) == ()
+    assert Components.positions(Components.cut(np.zeros_like(mask), grid)) == ()

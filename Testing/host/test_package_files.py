@@ -16,7 +16,7 @@ UIS = [ElementTree.parse(path).getroot() for path in UI_FILES]
 # Not shipped: the list itself and what Python leaves behind when it runs.
 NOT_SHIPPED = re.compile(r"^CMakeLists\.txt$|(^|/)__pycache__/")
 ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "VeloxSegSlicerLib"}
-PLAIN_PARTS = {"redaction", "requirements"}
+PLAIN_PARTS = {"csv_text", "redaction", "requirements"}
 """Of the engine, and used by the panel too: they need nothing but Python."""
 INTERACTIVE = {
     "QPushButton",
@@ -245,3 +245,34 @@ def test_temporaryFoldersAreMadeAtOnePlace():
 def test_logIsWrittenThroughTheRedaction():
     writers = [path.name for path in SLICER_FACING if re.search(r"\blogging\.|\bprint\(", path.read_text())]
     assert writers == ["Log.py"]
+
+
+MAKERS = ("PlainText.toolTip(", "CardView.", "Details.html(", "self._html(", "html(")
+
+
+def test_wordsOfOthersAreNeverHtml():
+    """Labels are made by PlainText, and so is every tooltip that is not one of our own sentences; HTML is made by two files."""
+    for path in SLICER_FACING:
+        source = path.read_text(encoding="utf-8")
+        if path.name != "PlainText.py":
+            assert not re.search(r"\bqt\.QLabel\(|\bloadUI\(", source), path.name
+        for node in ast.walk(ast.parse(source)):
+            for value in _shownAsHtml(node):
+                isMade = ast.unparse(value).startswith(MAKERS)
+                assert isMade or _isOwnSentence(value), f"{path.name}:{value.lineno} {ast.unparse(value)}"
+
+
+def _isOwnSentence(value):
+    """Whether nothing but translated texts is in an expression."""
+    calls = [part for part in ast.walk(value) if isinstance(part, ast.Call)]
+    return bool(calls) and all(isinstance(call.func, ast.Name) and call.func.id == "_" for call in calls)
+
+
+def _shownAsHtml(node):
+    """What a statement gives to a tooltip, a message box or a browser."""
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute) and node.targets[0].attr == "toolTip":
+        yield node.value
+    boxes = {"setToolTip", "setHtml", "setWhatsThis", "errorDisplay", "warningDisplay", "infoDisplay", "confirmOkCancelDisplay",
+             "confirmYesNoDisplay", "messageBox", "setInformativeText"}  # fmt: skip
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in boxes:
+        yield node.args[0]

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Batch, Sections
+from . import Batch, PlainText, Sections
 from .Models import ModelCard
 from .Segmenter import Settings
 
@@ -54,13 +54,14 @@ class BatchChoices:
             widget.deleteLater()
         self._patternEdits = {}
         for row, role in enumerate(card.roles if card else ()):
-            label, edit = qt.QLabel(_("{role} files:").format(role=role.title)), qt.QLineEdit()
+            label, edit = PlainText.newLabel(_("{role} files:").format(role=role.title)), qt.QLineEdit()
             label.setBuddy(edit)
             edit.accessibleName = _("Pattern of the {role} files").format(role=role.title)
-            edit.toolTip = _(
+            tip = _(
                 "Which files are {role}: * and ? stand for characters, {{case}} for the name of the case, .* at the end for any"
                 " image. Empty: by the words of the file's name."
             ).format(role=role.title)
+            edit.toolTip = PlainText.toolTip(tip)
             edit.connect("textEdited(QString)", self._onValue)
             layout.addWidget(label, row, 0)
             layout.addWidget(edit, row, 1)

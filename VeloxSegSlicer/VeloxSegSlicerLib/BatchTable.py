@@ -5,6 +5,8 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
+from . import PlainText
+
 # Columns
 STATE, NOTE = 1, 2
 
@@ -50,7 +52,7 @@ class BatchTable:
             texts = (case["name"], stateText(case["state"]), case["text"], *files, size)
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(PlainText.toolTip(text))
                 table.setItem(row, column, item)
         table.resizeColumnsToContents()
         table.setVisible(bool(cases))
@@ -64,7 +66,7 @@ class BatchTable:
         self._table.item(row, STATE).setText(stateText(state))
         note = self._table.item(row, NOTE)
         note.setText(text)
-        note.setToolTip(text)
+        note.setToolTip(PlainText.toolTip(text))
         self._table.resizeColumnToContents(NOTE)
         self._table.scrollToItem(self._table.item(row, 0))
 

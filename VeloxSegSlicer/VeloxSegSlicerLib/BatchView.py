@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Batch, BatchChoices, BatchTable, CaseLoader, Licenses, Sections, State, Studies, Temporary
+from . import Batch, BatchChoices, BatchTable, CaseLoader, Effort, Licenses, PlainText, Sections, State, Studies, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
@@ -31,7 +31,7 @@ class BatchView:
         :param onLoaded: called with (card, role name -> volume node, segmentation node or None) when a case was loaded.
         """
         self.batch = Batch.Batch(modulePath, self._onEvent, onLog, self._onFinished)
-        widget = slicer.util.loadUI(str(UI_FILE))
+        widget = PlainText.load(str(UI_FILE))
         section.layout().addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
         self._section, self._settings = section, settings
@@ -128,7 +128,7 @@ class BatchView:
         cases = self._table.count("ready")
         if not cases:
             return ""
-        seconds = self._preview["seconds"] or float(qt.QSettings().value(SECONDS + self._card.key, 0))
+        seconds = self._preview["seconds"] or Effort.storedNumber(SECONDS + self._card.key)
         parts = []
         if seconds:
             parts.append(_("About {time} on this computer.").format(time=_duration(seconds * cases)))
@@ -307,7 +307,7 @@ class BatchView:
         hasRuns = self._card is not None and self._settings().quality.hasSeveralRuns(self._card)
         self._choices.setEnabled(not isBusy, hasRuns)
         ui.startBatchButton.enabled = not isBusy and not problem
-        ui.startBatchButton.toolTip = problem or _("Computes the cases that are not finished.")
+        ui.startBatchButton.toolTip = PlainText.toolTip(problem or _("Computes the cases that are not finished."))
         ui.pauseBatchButton.enabled = isRunning and not self.batch.isStopping
         ui.stopBatchButton.enabled = isBusy and not self.batch.isStopping
         ui.batchProgressBar.setVisible(isBusy)

@@ -7,7 +7,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import CsvFile, Parts
+from veloxseg import csv_text
+
+from . import CsvFile, Parts, PlainText
 from .Comparison import Comparison, Pair, pairByName
 from .Errors import VeloxSegError
 from .LesionsTab import saveAs
@@ -95,14 +97,14 @@ class CompareTab:
             (_("Difference (%)"), _("Difference in percent of the reference.")),
             (_("HD95 (mm)"), _("95th percentile of the distances between both surfaces.")),
             (_("Mean distance (mm)"), _("Mean distance between both surfaces.")),
-            (_("Missed"), _("Lesions of the reference that this result does not touch.")),
-            (_("Extra"), _("Lesions of this result that the reference does not touch.")),
+            (_("Missed"), _("Connected pieces of the reference that this result does not touch.")),
+            (_("Extra"), _("Connected pieces of this result that the reference does not touch.")),
         ]
         table = self._ui.comparisonTable
         table.setColumnCount(len(headings))
         table.setHorizontalHeaderLabels([title for title, _toolTip in headings])
         for number, (_title, toolTip) in enumerate(headings):
-            table.horizontalHeaderItem(number).setToolTip(toolTip)
+            table.horizontalHeaderItem(number).setToolTip(PlainText.toolTip(toolTip))
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.verticalHeader().hide()
 
@@ -172,8 +174,7 @@ class CompareTab:
         self._showButtons()
 
     def _onCopy(self) -> None:
-        lines = ["\t".join(self._rows[0]), *("\t".join(row.values()) for row in self._rows)]
-        qt.QApplication.clipboard().setText("\n".join(lines))
+        qt.QApplication.clipboard().setText(csv_text.clipboard([self._rows[0], *(row.values() for row in self._rows)]))
 
     def _onSave(self) -> None:
         saveAs(f"{self._node.GetName()} comparison.csv", self.saveCsv)

@@ -12,6 +12,8 @@ import numpy as np
 PEAK_SPHERE_ML = 1.0
 DIAMETER_DIRECTIONS = 500
 AXES_26 = np.ones((3, 3, 3), bool)
+SMALLEST_SIDE = 0.1
+"""Share of a structure from which on a piece of it has a position of its own."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,30 @@ def pieces(voxels: Voxels) -> list[Voxels]:
         for number, box in enumerate(ndimage.find_objects(numbered), start=1)
     ]
     return sorted(found, key=lambda piece: -piece.count)
+
+
+def positions(voxels: Voxels) -> tuple[tuple[float, float, float], ...]:
+    """Where a structure is, RAS mm: its center, or those of its left and right piece in this order.
+
+    None for several pieces elsewhere, and for one that bends around its own center: such a center would mislead.
+    """
+    large = [piece for piece in pieces(voxels) if piece.count >= SMALLEST_SIDE * voxels.count]
+    centers = sorted(tuple(piece.centerRas.tolist()) for piece in large)
+    if len(large) == 1 and _holds(large[0], centers[0]):
+        return tuple(centers)
+    isTwoSided = len(large) == 2 and int(np.abs(np.subtract(*centers)).argmax()) == 0
+    return tuple(centers) if isTwoSided else ()
+
+
+def nearestTo(voxels: Voxels, positionRas) -> np.ndarray:
+    """(3,) center of the voxel that is nearest to a position, RAS mm."""
+    centers = _toRas(np.argwhere(voxels.mask), voxels.ijkToRas)
+    return centers[np.linalg.norm(centers - np.asarray(positionRas), axis=1).argmin()]
+
+
+def _holds(voxels: Voxels, positionRas) -> bool:
+    kji = np.rint(np.linalg.solve(voxels.ijkToRas[:3, :3], np.asarray(positionRas) - voxels.ijkToRas[:3, 3]))[::-1].astype(int)
+    return bool(voxels.mask[tuple(kji)])
 
 
 def diameterMm(voxels: Voxels) -> float:

@@ -12,6 +12,7 @@ NEOPLASM = ("108369006", "86049000")
 WHOLE_TUMOR = "whole"
 TUMOR_CORE = "core"
 ENHANCING = "enhancing"
+NAMES = (WHOLE_TUMOR, TUMOR_CORE, ENHANCING)
 
 
 def of(card: ModelCard) -> dict[str, list[int]]:

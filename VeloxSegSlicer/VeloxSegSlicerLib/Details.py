@@ -1,11 +1,14 @@
 """How a result was made, as a short sheet."""
 
-import json
 from html import escape
 
 from slicer.i18n import tr as _
 
-from . import Facts, InputOptions
+from . import Facts, InputOptions, Shapes
+
+SAMPLING = Shapes.record(
+    {"members": Shapes.whole(0)}, {"calls": Shapes.whole(0), "method": Shapes.text, "fusion": Shapes.text}
+)
 
 
 def entries(segmentationNode) -> list[tuple[str, str]]:
@@ -14,8 +17,13 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
     def fact(name: str) -> str:
         return Facts.fact(segmentationNode, name)
 
+    def content(name: str, check: Shapes.Check, default: object) -> object:
+        return Facts.content(segmentationNode, name, check, default)
+
     demo = _(" [demo weights, not for clinical use]") if fact("Demo") == "yes" else ""
-    images = json.loads(fact("InputNames") or "{}")
+    images = content("InputNames", Shapes.mapOf(Shapes.text), {})
+    notes = content("Notes", Shapes.listOf(Shapes.record({"text": Shapes.text})), [])
+    accepted = content("Accepted", Shapes.listOf(Shapes.listOf(Shapes.text, 2)), [])
     found = [
         (_("Date"), fact("Created").replace("T", " ").replace("Z", " UTC")),
         (_("Images"), ", ".join(f"{role} = {name}" for role, name in images.items())),
@@ -25,16 +33,16 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
         (_("Quality"), fact("Quality").capitalize()),
         (_("Windows"), fact("Windows")),
         (_("Overlap of windows"), fact("Overlap")),
-        (_("Runs"), _runsText(json.loads(fact("Sampling") or "null"))),
+        (_("Runs"), _runsText(content("Sampling", SAMPLING, None))),
         (_("Agreement between runs"), fact("Agreement")),
         (_("Threshold"), _thresholdText(fact("Threshold"), fact("CurrentThreshold"))),
         (_("Scale (mm per pixel)"), fact("MmPerPx")),
         (_("Device"), fact("Device")),
         (_("Seed"), fact("Seed")),
-        (_("Seconds"), _pairs(json.loads(fact("StageSeconds") or "{}"))),
-        (_("Software"), _pairs(json.loads(fact("Versions") or "{}"))),
-        (_("Retries and notes"), " ".join(note.get("text", "") for note in json.loads(fact("Notes") or "[]"))),
-        (_("Accepted warnings"), "; ".join(InputOptions.acceptedText(*pair) for pair in json.loads(fact("Accepted") or "[]"))),
+        (_("Seconds"), _pairs(content("StageSeconds", Shapes.mapOf(Shapes.number()), {}))),
+        (_("Software"), _pairs(content("Versions", Shapes.mapOf(Shapes.text), {}))),
+        (_("Retries and notes"), " ".join(note["text"] for note in notes)),
+        (_("Accepted warnings"), "; ".join(InputOptions.acceptedText(*pair) for pair in accepted)),
     ]
     return [(title, value) for title, value in found if value]
 
@@ -55,7 +63,7 @@ def html(segmentationNode) -> str:
 def _runsText(sampling: dict | None) -> str:
     if not sampling:
         return ""
-    if "calls" not in sampling:
+    if not {"calls", "method", "fusion"} <= set(sampling):
         return str(sampling["members"])
     return _("{members}, {calls} calls of the network each ({method}), joined by {fusion}").format(**sampling)
 

@@ -7,13 +7,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Sections
+from . import PlainText, Sections, Shapes
 
 DEVICE_SETTING = "VeloxSegSlicer/Device"
 KNOWN_SETTING = "VeloxSegSlicer/Devices"
 AUTOMATIC = "auto"
 CPU = "cpu"
 GIGABYTE = 1e9
+_KNOWN = Shapes.listOf(Shapes.record({"device": Shapes.text, "name": Shapes.text}))
 
 
 class DeviceChoice:
@@ -55,12 +56,12 @@ class DeviceChoice:
         else:
             text = facts["device"]
         self._ui.deviceFactLabel.text = text
-        self._ui.deviceFactLabel.toolTip = hello.get("why_cpu") or _("The device of the last run.")
+        self._ui.deviceFactLabel.toolTip = PlainText.toolTip(hello.get("why_cpu") or _("The device of the last run."))
         self._ui.deviceFactLabel.setVisible(bool(text))
 
     def _fill(self) -> None:
         texts = {AUTOMATIC: _("Automatic")}
-        for entry in json.loads(slicer.util.settingsValue(KNOWN_SETTING, "[]")):
+        for entry in Shapes.contentOr(slicer.util.settingsValue(KNOWN_SETTING, ""), _KNOWN, []):
             texts[entry["device"]] = entry["name"]
         texts[CPU] = _("CPU")
         Sections.fillCombo(self._ui.deviceComboBox, texts, slicer.util.settingsValue(DEVICE_SETTING, AUTOMATIC))

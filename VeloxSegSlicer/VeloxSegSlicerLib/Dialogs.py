@@ -6,6 +6,8 @@ from pathlib import Path
 import qt
 import slicer
 
+from . import PlainText
+
 UI_FOLDER = Path(__file__).parents[1] / "Resources" / "UI"
 
 
@@ -23,7 +25,7 @@ def showText(title: str, text: str):
 
 def load(fileName: str):
     """A window of a .ui file, above Slicer's."""
-    window = slicer.util.loadUI(str(UI_FOLDER / fileName))
+    window = PlainText.load(str(UI_FOLDER / fileName))
     if slicer.util.mainWindow() is not None:
         window.setParent(slicer.util.mainWindow(), qt.Qt.Dialog)
     return window

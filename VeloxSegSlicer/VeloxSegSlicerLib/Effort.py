@@ -71,7 +71,16 @@ def isChecked() -> bool:
 
 
 def _checkSeconds() -> float:
-    return float(qt.QSettings().value(CHECK_SECONDS_SETTING, DEFAULT_CHECK_SECONDS))
+    return storedNumber(CHECK_SECONDS_SETTING) or DEFAULT_CHECK_SECONDS
+
+
+def storedNumber(setting: str) -> float:
+    """A number above 0 from the application's settings, 0 when absent or damaged."""
+    try:
+        value = float(qt.QSettings().value(setting, 0) or 0)
+    except (TypeError, ValueError):
+        return 0.0
+    return value if 0 < value < math.inf else 0.0
 
 
 def _workingSize(card: ModelCard, grid: Geometry.Grid) -> np.ndarray:

@@ -1,5 +1,9 @@
 """What a result knows of its making: attributes and links of its segmentation node, saved with the scene."""
 
+import math
+
+from . import Shapes
+
 PREFIX = "VeloxSeg."
 MODEL_ID = PREFIX + "ModelId"
 LISTED = PREFIX + "Listed"
@@ -12,6 +16,7 @@ PREVIOUS = PREFIX + "Previous"
 # What a table of the result lists.
 LESIONS = "lesions"
 SEGMENTS = "segments"
+REGIONS = "regions"
 PHOTO = "photo"
 
 
@@ -26,9 +31,22 @@ def setFact(segmentationNode, name: str, value: object) -> None:
 
 
 def number(segmentationNode, name: str) -> float | None:
-    """A fact that is a number, None when absent."""
-    text = fact(segmentationNode, name)
-    return float(text) if text else None
+    """A fact that is a number, None when absent or damaged: a scene may come from anywhere."""
+    try:
+        value = float(fact(segmentationNode, name))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def content(segmentationNode, name: str, check: Shapes.Check, default: object) -> object:
+    """A fact that is kept as JSON, the default when absent or damaged."""
+    return Shapes.contentOr(fact(segmentationNode, name), check, default)
+
+
+def labelNames(segmentationNode) -> dict[str, str]:
+    """Label value, as text, -> name."""
+    return content(segmentationNode, "LabelNames", Shapes.mapOf(Shapes.text), {})
 
 
 def isResult(segmentationNode) -> bool:

@@ -3,7 +3,7 @@
 import qt
 from slicer.i18n import tr as _
 
-from . import Geometry, InputOptions
+from . import Geometry, InputOptions, PlainText
 from .Models import ModelCard
 from .Verdicts import Verdict
 
@@ -28,7 +28,7 @@ class GeometryView:
         self._table.setColumnCount(len(headers))
         for column, (header, tip) in enumerate(zip(headers, tips, strict=True)):
             item = qt.QTableWidgetItem(header)
-            item.setToolTip(tip)
+            item.setToolTip(PlainText.toolTip(tip))
             self._table.setHorizontalHeaderItem(column, item)
         self._table.verticalHeader().hide()
 

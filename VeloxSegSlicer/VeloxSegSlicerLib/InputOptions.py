@@ -41,4 +41,4 @@ def acceptedText(code: str, role: str) -> str:
         UNIT_UNKNOWN: _("{role} has no stored unit and counts as SUV"),
         LARGE: _("the image is large for this computer"),
     }
-    return words.get(code, code).format(role=role)
+    return words[code].format(role=role) if code in words else code

@@ -10,13 +10,30 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from . import Components, Facts, Geometry, SegmentVoxels
+from . import Components, Facts, Geometry, SegmentVoxels, Shapes
 from .Components import Voxels
 
 LIST = "Lesions"
 FINGERPRINT = "LesionsFingerprint"
 SUV_KEYS = ("suv_max", "suv_mean", "suv_peak", "tlg")
 ENGINE_KEYS = ("voxels", "volume_ml", "diameter_mm", "score", "agreement", *SUV_KEYS)
+
+# What a list must look like that comes with a scene.
+_LIST = Shapes.listOf(
+    Shapes.record(
+        {
+            "label": Shapes.whole(0, 255),
+            "positionRas": Shapes.listOf(Shapes.number(-1e6, 1e6), 3),
+            "values": Shapes.record(
+                {"voxels": Shapes.whole(0), "volume_ml": Shapes.number(0), "diameter_mm": Shapes.number(0)},
+                {key: Shapes.number() for key in ENGINE_KEYS[3:]},
+            ),
+            "name": Shapes.text,
+            "isIncluded": Shapes.flag,
+            "isReviewed": Shapes.flag,
+        }
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,8 @@ def of(segmentationNode, sensitivity=None) -> list[Lesion]:
     :param sensitivity: the kept probability of the result, for scores of changed lesions; None when there is none.
     """
     former = _stored(segmentationNode)
-    if SegmentVoxels.fingerprint(segmentationNode) == Facts.fact(segmentationNode, FINGERPRINT):
+    isKept = not _LIST(Facts.content(segmentationNode, LIST, _LIST, None))
+    if isKept and SegmentVoxels.fingerprint(segmentationNode) == Facts.fact(segmentationNode, FINGERPRINT):
         return former
     lesions = [_measure(segmentationNode, piece, sensitivity) for piece in pieces(segmentationNode)]
     lesions = _withMarks(sorted(lesions, key=lambda lesion: -lesion.volumeMl), former)
@@ -118,7 +136,7 @@ def title(segmentationNode, lesions: list[Lesion], number: int) -> str:
     if lesion.name:
         return lesion.name
     among = sum(other.label == lesion.label for other in lesions[: number + 1])
-    names = json.loads(Facts.fact(segmentationNode, "LabelNames") or "{}")
+    names = Facts.labelNames(segmentationNode)
     return f"{names.get(str(lesion.label), 'Lesion')} {among}"
 
 
@@ -139,8 +157,18 @@ def _arrayOf(volumeNode) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stored(segmentationNode) -> list[Lesion]:
-    entries = json.loads(Facts.fact(segmentationNode, LIST) or "[]")
-    return [Lesion(**entry | {"positionRas": tuple(entry["positionRas"])}) for entry in entries]
+    entries = Facts.content(segmentationNode, LIST, _LIST, [])
+    return [
+        Lesion(
+            entry["label"],
+            tuple(entry["positionRas"]),
+            entry["values"],
+            entry["name"],
+            entry["isIncluded"],
+            entry["isReviewed"],
+        )
+        for entry in entries
+    ]
 
 
 def _measure(segmentationNode, piece: Piece, sensitivity) -> Lesion:

@@ -6,13 +6,17 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from veloxseg import csv_text
+
 from . import (
+    Components,
     CoreModules,
     CsvFile,
     Facts,
     Highlight,
     Lesions,
     Parts,
+    PlainText,
     Previous,
     Removal,
     ResultTable,
@@ -20,6 +24,7 @@ from . import (
     Sensitivity,
     Separate,
     Views,
+    Wording,
 )
 from .History import History
 from .TableWidget import Handlers, TableWidget
@@ -104,6 +109,17 @@ class LesionsTab:
         self._showButtons()
         ui.show3DButton.setSegmentationNode(node)
         self._isShowing = False
+
+    def nameAfter(self, kind: str) -> None:
+        """Call the tab and its buttons what the entries are; see `Wording.of`."""
+        ui, words = self._ui, Wording.of(kind)
+        ui.resultTabs.setTabText(ui.resultTabs.indexOf(ui.lesionsTab), words.title)
+        ui.segmentsTable.accessibleName = words.table
+        for button, name, tip in (
+            (ui.previousLesionButton, words.previous, words.previousTip),
+            (ui.nextLesionButton, words.next, words.nextTip),
+        ):
+            button.accessibleName, button.toolTip = name, PlainText.toolTip(tip)
 
     def forget(self) -> None:
         """A scene closes: nothing of it may stay."""
@@ -220,6 +236,7 @@ class LesionsTab:
         ui.sensitivityFactsLabel.setVisible(node is not None)
         if kept is not None:
             current = Facts.number(node, "CurrentThreshold")
+            current = kept.card.threshold if current is None else current
             ui.sensitivitySlider.value = current
             ui.resetSensitivityButton.enabled = current != kept.card.threshold
             ui.sensitivityFactsLabel.text = _("The model's own threshold is {threshold:.2f}.").format(
@@ -283,8 +300,16 @@ class LesionsTab:
         if row.kind == ResultTable.LESION:
             piece = self._pieceAt(row)
             Highlight.show(piece.voxels if piece else None)
-        if row.positionRas is not None:
-            Views.jumpTo(row.positionRas)
+        position = self._lookAt(row)
+        if position is not None:
+            Views.jumpTo(position)
+
+    def _lookAt(self, row: ResultTable.Row):
+        """What the views show of a row: its position, and without one the middle of its largest piece."""
+        if row.positionsRas:
+            return row.positionsRas[0]
+        found = Components.pieces(SegmentVoxels.voxelsOf(self._node, row.segmentId)) if row.segmentId else []
+        return Components.nearestTo(found[0], found[0].centerRas) if found else None
 
     def _pieceAt(self, row: ResultTable.Row) -> Lesions.Piece | None:
         """The voxels of a lesion; connected pieces are looked for once per state of the segmentation."""
@@ -299,8 +324,7 @@ class LesionsTab:
             CoreModules.edit(self._node, piece.segmentId if piece else row.segmentId)
 
     def _onCopy(self) -> None:
-        lines = ["\t".join(line) for line in ResultTable.rowsAsText(self._content)]
-        qt.QApplication.clipboard().setText("\n".join(lines))
+        qt.QApplication.clipboard().setText(csv_text.clipboard(ResultTable.rowsAsText(self._content)))
 
     def _onTableNode(self) -> None:
         ResultTable.tableNode(self._node, self._content)
@@ -328,7 +352,8 @@ def saveAs(fileName: str, write) -> None:
     try:
         write(path)
     except OSError as error:
-        slicer.util.errorDisplay(_("The table could not be written: {reason}").format(reason=error.strerror))
+        text = _("The table could not be written: {reason}").format(reason=error.strerror)
+        slicer.util.errorDisplay(PlainText.toolTip(text))
 
 
 def _reviewedText(content: ResultTable.ResultTable) -> str:

@@ -4,7 +4,7 @@ import math
 
 from slicer.i18n import tr as _
 
-from . import Facts, Geometry, ResultTable
+from . import Facts, Geometry, ResultTable, Wording
 from .Segmenter import Result
 
 
@@ -41,7 +41,7 @@ def _found(table: ResultTable.ResultTable) -> str:
     values = table.total.values
     if table.kind == Facts.LESIONS:
         pieces = sum(len(row.numbers) for row in table.rows if row.kind == ResultTable.REST)
-        text = _("Lesions: {count}, total {total:.1f} ml.").format(count=table.lesionCount, total=values.get("volume_ml", 0.0))
+        text = Wording.counted(table.kind, table.lesionCount, values.get("volume_ml", 0.0))
         return text + " " + _("Smaller pieces: {count}.").format(count=pieces) if pieces else text
     if table.kind == Facts.PHOTO:
         area = _("{px:.0f} px, {share:.1f} % of the photo.").format(px=values["area_px"], share=values["share"])
@@ -49,4 +49,4 @@ def _found(table: ResultTable.ResultTable) -> str:
             area = _("{mm2:.1f} mm2, {share:.1f} % of the photo.").format(mm2=values["area_mm2"], share=values["share"])
         return f"{table.rows[0].name}: {area}"
     count = sum(row.kind == ResultTable.SEGMENT and row.values["voxels"] > 0 for row in table.rows)
-    return _("Segments: {count}, total {total:.1f} ml.").format(count=count, total=values.get("volume_ml", 0.0))
+    return Wording.counted(table.kind, count, values.get("volume_ml", 0.0))

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import CardView, Icons, Licenses, ModelTool, Notice, Sections, State
+from . import CardView, Icons, Licenses, ModelTool, Notice, PlainText, Sections, State
 from .Errors import VeloxSegError
 from .Models import Catalogue, ModelCard
 
@@ -29,7 +29,7 @@ class ModelManager:
         """
         self.catalogue = catalogue
         self.tool = ModelTool.ModelTool(modulePath, self._onCheck, onLog, self._onToolFinished)
-        self.dialog = slicer.util.loadUI(str(UI_FILE))
+        self.dialog = PlainText.load(str(UI_FILE))
         self.ui = slicer.util.childWidgetVariables(self.dialog)
         self._onChanged = onChanged
         self._entries: list[_Entry] = []
@@ -67,7 +67,7 @@ class ModelManager:
         (entry,) = self._chosen()
         size = _megabytes(entry.bytes)
         question = _("Remove {model} from this computer? This frees {size} MB.").format(model=entry.title, size=size)
-        if not slicer.util.confirmOkCancelDisplay(question, _("Remove model")):
+        if not slicer.util.confirmOkCancelDisplay(PlainText.toolTip(question), _("Remove model")):
             return
         try:
             shutil.rmtree(entry.folder)
@@ -242,7 +242,8 @@ class _CheckList:
         layout.setColumnStretch(2, 1)
         self._lines = {}
         for row, check in enumerate(ModelTool.CHECKS):
-            icon, word, text = qt.QLabel(), qt.QLabel(), qt.QLabel(ModelTool.checkText(check))
+            icon, word = PlainText.newLabel(), PlainText.newLabel()
+            text = PlainText.newLabel(ModelTool.checkText(check))
             for column, label in enumerate((icon, word, text)):
                 layout.addWidget(label, row, column)
             self._lines[check] = (icon, word, text)

@@ -1,12 +1,12 @@
 """Model packages: the card as data, and what is installed. Nothing of a package is executed."""
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import qt
 
+from . import CardCheck, Shapes
 from .Errors import VeloxSegError
 
 CARD_FILE = Path("configs") / "velox.json"
@@ -84,7 +84,7 @@ def readCard(folder: Path) -> ModelCard:
     :raises VeloxSegError: MODEL_CARD, with the field that is wrong.
     """
     try:
-        content = json.loads((Path(folder) / CARD_FILE).read_text(encoding="utf-8"))
+        content = Shapes.load((Path(folder) / CARD_FILE).read_bytes())
         return _cardFrom(Path(folder), content)
     except OSError as error:
         raise VeloxSegError(
@@ -168,9 +168,10 @@ def _packageFolders(root: Path | None) -> list[Path]:
 
 def _cardFrom(folder: Path, content: dict) -> ModelCard:
     if content["schema_version"] != CARD_SCHEMA_VERSION:
-        raise ValueError(
-            f"its card has format {content['schema_version']}, this VeloxSeg reads {CARD_SCHEMA_VERSION}"
-        )
+        raise ValueError(f"its card has format {content['schema_version']!s:.20}, this VeloxSeg reads {CARD_SCHEMA_VERSION}")
+    problem = CardCheck.problemOf(content)
+    if problem:
+        raise ValueError(f"in its card, {problem}")
     roles = tuple(_roleFrom(role) for role in content["roles"])
     if sum(role.isReference for role in roles) != 1:
         raise ValueError("its card must name exactly one reference image")
@@ -184,8 +185,8 @@ def _cardFrom(folder: Path, content: dict) -> ModelCard:
         taskId=content["task"]["id"],
         taskTitle=content["task"]["title"],
         summary=content["summary"],
-        isDemo=bool(content["demo"]),
-        listsLesions=bool(content["lesions"]),
+        isDemo=content["demo"],
+        listsLesions=content["lesions"],
         threshold=float(content["threshold"]),
         roles=roles,
         labels=tuple(_labelFrom(label) for label in content["labels"]),
@@ -196,14 +197,14 @@ def _cardFrom(folder: Path, content: dict) -> ModelCard:
 
 def _roleFrom(entry: dict) -> Role:
     if entry["kind"] not in ("scalar", "photo"):
-        raise ValueError(f"its card has the unknown image kind '{entry['kind']}'")
+        raise ValueError(f"its card has the unknown image kind '{entry['kind']:.20}'")
     return Role(
         name=entry["name"],
         title=entry["title"],
         modality=entry["modality"],
         kind=entry["kind"],
         unit=entry["unit"],
-        isReference=bool(entry["reference"]),
+        isReference=entry["reference"],
         description=entry["description"],
         patterns=tuple(pattern.lower() for pattern in entry["patterns"]),
     )
@@ -211,9 +212,9 @@ def _roleFrom(entry: dict) -> Role:
 
 def _labelFrom(entry: dict) -> Label:
     return Label(
-        value=int(entry["value"]),
+        value=entry["value"],
         name=entry["name"],
-        color=tuple(int(part) for part in entry["color"]),
+        color=tuple(entry["color"]),
         terminology=terminologyEntry(entry["terminology"]),
     )
 

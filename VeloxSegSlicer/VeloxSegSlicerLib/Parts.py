@@ -4,6 +4,8 @@ from pathlib import Path
 
 import slicer
 
+from . import PlainText
+
 FOLDER = Path(__file__).parents[1] / "Resources" / "UI"
 
 
@@ -15,7 +17,7 @@ def load(ui, container, name: str):
     :param name: file name without ".ui".
     :return: the part's top widget.
     """
-    part = slicer.util.loadUI(str(FOLDER / f"{name}.ui"))
+    part = PlainText.load(str(FOLDER / f"{name}.ui"))
     container.layout().addWidget(part)
     for childName, child in vars(slicer.util.childWidgetVariables(part)).items():
         setattr(ui, childName, child)

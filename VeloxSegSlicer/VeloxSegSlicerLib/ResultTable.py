@@ -1,12 +1,13 @@
 """What the table of a result holds: columns, rows and totals, as data. The widget, the CSV file and Copy all read it."""
 
-import json
 from dataclasses import dataclass
 
 import slicer
 from slicer.i18n import tr as _
 
-from . import Components, Composites, Facts, Geometry, Lesions, SegmentVoxels, Statistics
+from veloxseg import csv_text
+
+from . import Components, Composites, Facts, Geometry, Lesions, SegmentVoxels, Shapes, Statistics
 
 LESION = "lesion"
 REST = "smaller pieces"
@@ -16,6 +17,7 @@ TOTAL = "total"
 """Kinds of rows: one lesion, all that are too small to list, one segment, a sum of segments, the last row."""
 
 POSITION = "position"
+_COMPOSITES = Shapes.record({}, {name: Shapes.listOf(Shapes.whole(0, 255)) for name in Composites.NAMES})
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,17 @@ class Column:
     def text(self, row: "Row") -> str:
         """What a cell shows, "" for a value that does not exist."""
         if self.key == POSITION:
-            return Geometry.positionText(row.positionRas) if row.positionRas and "area_px" not in row.values else ""
+            return " / ".join(map(Geometry.positionText, row.positionsRas)) if "area_px" not in row.values else ""
         value = row.values.get(self.key)
         return "" if value is None else f"{value:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row. Marks that do not apply are None. `numbers` are its lesions in the list of the result."""
+    """One row. Marks that do not apply are None. `numbers` are its lesions in the list of the result.
+
+    `positionsRas`: one center, that of the left and of the right side, or none where a center would mislead.
+    """
 
     kind: str
     name: str
@@ -46,7 +51,7 @@ class Row:
     numbers: tuple[int, ...] = ()
     segmentId: str = ""
     color: tuple[float, float, float] | None = None
-    positionRas: tuple[float, float, float] | None = None
+    positionsRas: tuple[tuple[float, float, float], ...] = ()
     isIncluded: bool | None = None
     isReviewed: bool | None = None
     isShown: bool | None = None
@@ -143,8 +148,8 @@ def _definitions() -> dict[str, str]:
         "diameter_px": diameter,
         "diameter_mm": diameter,
         POSITION: _(
-            "Center. R right, L left, A anterior, P posterior, S superior, I inferior of the image's origin, which need not"
-            " be the middle of the body."
+            "Center; of both sides where a structure has two, none where it would lie outside. R right, L left, A anterior,"
+            " P posterior, S superior, I inferior of the image's origin, which need not be the middle of the body."
         ),
         "score": _("Mean probability of the lesion (0-1)."),
         "agreement": _(
@@ -166,7 +171,7 @@ def _lesionRows(segmentationNode, lesions: list[Lesions.Lesion], smallestMl: flo
                 Lesions.title(segmentationNode, lesions, number),
                 _shown(lesion.values),
                 numbers=(number,),
-                positionRas=lesion.positionRas,
+                positionsRas=(lesion.positionRas,),
                 isIncluded=lesion.isIncluded,
                 isReviewed=lesion.isReviewed,
             )
@@ -193,10 +198,11 @@ def _segmentRows(segmentationNode) -> list[Row]:
     for entry in measures:
         label = SegmentVoxels.labelOf(segmentationNode, entry.segmentId)
         volumes[label] = volumes.get(label, 0.0) + entry.volumeMl
-    composites = json.loads(Facts.fact(segmentationNode, "Composites") or "{}")
+    composites = Facts.content(segmentationNode, "Composites", _COMPOSITES, {})
     return rows + [
         Row(SUM, Composites.title(name), {"volume_ml": sum(volumes.get(label, 0.0) for label in labels)})
         for name, labels in composites.items()
+        if name in Composites.NAMES
     ]
 
 
@@ -208,7 +214,7 @@ def _segmentRow(segmentationNode, entry: Statistics.Measure, values: dict) -> Ro
         values,
         segmentId=entry.segmentId,
         color=entry.color,
-        positionRas=Statistics.centerOf(segmentationNode, entry.segmentId) if entry.voxels else None,
+        positionsRas=Components.positions(SegmentVoxels.voxelsOf(segmentationNode, entry.segmentId)),
         isShown=display is not None and display.GetSegmentVisibility(entry.segmentId),
     )
 
@@ -280,7 +286,8 @@ def tableNode(segmentationNode, table: ResultTable):
     for line in lines:
         number = node.AddEmptyRow()
         for position, cell in enumerate(line):
-            node.SetCellText(number, position, cell)
+            # Slicer saves such a node as CSV.
+            node.SetCellText(number, position, csv_text.cell(cell))
     return node
 
 

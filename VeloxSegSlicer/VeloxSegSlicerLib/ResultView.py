@@ -44,6 +44,7 @@ class ResultView:
         ui = self._ui
         self._node = node
         self.lesions.show(node)
+        self.lesions.nameAfter(self._kind())
         now = SegmentVoxels.state(node) if node is not None else ()
         if now != self._shown:
             self._shown = now
@@ -55,6 +56,11 @@ class ResultView:
         isEmpty = self._empty is not None and node is None
         ui.resultTabs.setVisible(node is not None or isEmpty)
         ui.emptyFrame.setVisible(isEmpty)
+
+    def _kind(self) -> str:
+        if self._node is not None:
+            return Facts.fact(self._node, "Kind")
+        return Results.kindOf(self._empty.card) if self._empty is not None else ""
 
     def take(self, result: Result) -> Notice.Message:
         """Show what a finished run brought, and say it.

@@ -29,6 +29,8 @@ HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
 DEMO_MARK = " [demo]"
 EMISSION_MODALITY = "PT"
+ANATOMY = "123037004"
+"""Category of the terminology (SCT): a part of every body and no finding."""
 REPORT_FILE = "results.json"
 _FILES = Shapes.mapOf(Shapes.record({"path": Shapes.text, "sha256": Shapes.text}))
 
@@ -277,11 +279,11 @@ def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
         "CurrentThreshold": card.threshold,
         "NoThreshold": Sensitivity.whyNot(card),
         "MmPerPx": report.get("mm_per_px") or "",
-        "Kind": _kindOf(card),
+        "Kind": kindOf(card),
         "HasEmission": "yes" if any(role.modality == EMISSION_MODALITY for role in card.roles) else "no",
         "LabelNames": json.dumps({label.value: label.name for label in card.labels}),
         "Composites": json.dumps(Composites.of(card)),
-        "PhotoPixels": int(np.prod(facts.grid.size)) if _kindOf(card) == Facts.PHOTO else "",
+        "PhotoPixels": int(np.prod(facts.grid.size)) if kindOf(card) == Facts.PHOTO else "",
     }
     for name, value in values.items():
         Facts.setFact(segmentationNode, name, value)
@@ -299,7 +301,11 @@ def _emissionId(report: dict, facts: RunFacts) -> str | None:
     return node.GetID()
 
 
-def _kindOf(card: ModelCard) -> str:
+def kindOf(card: ModelCard) -> str:
+    """What the table of such a model's result lists: one of the kinds of Facts."""
     if card.reference.kind == "photo":
         return Facts.PHOTO
-    return Facts.LESIONS if card.listsLesions else Facts.SEGMENTS
+    if card.listsLesions:
+        return Facts.LESIONS
+    isAnatomy = all(label["terminology"]["category"][1] == ANATOMY for label in card.content["labels"])
+    return Facts.REGIONS if isAnatomy else Facts.SEGMENTS

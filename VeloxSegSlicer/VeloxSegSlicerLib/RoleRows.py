@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import Icons, Inputs
+from . import Icons, Inputs, PlainText
 from .Models import Role
 from .Verdicts import Verdict
 
@@ -68,9 +68,9 @@ class _Row:
         self._role = role
         self._onChosen = onChosen
         self.selector = _newSelector(role)
-        self._label = qt.QLabel(label)
+        self._label = PlainText.newLabel(label)
         self._label.setBuddy(self.selector)
-        self._icon, self._word = qt.QLabel(), qt.QLabel()
+        self._icon, self._word = PlainText.newLabel(), PlainText.newLabel()
         self._widgets = (self._label, self.selector, self._icon, self._word)
         for column, widget in enumerate(self._widgets):
             layout.addWidget(widget, index, column)
@@ -92,7 +92,7 @@ class _Row:
         Icons.showOn(self._icon, verdict.kind)
         self._word.text = verdict.word
         for widget in (self._icon, self._word):
-            widget.toolTip = verdict.text
+            widget.toolTip = PlainText.toolTip(verdict.text)
         self._word.accessibleDescription = verdict.text
 
     def _onNodeChanged(self, node) -> None:
@@ -130,7 +130,7 @@ def _newSelector(role: Role):
     selector.noneDisplay = _("Choose an image")
     # A long name of an image must not widen the panel.
     selector.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
-    selector.toolTip = role.description
+    selector.toolTip = PlainText.toolTip(role.description)
     selector.accessibleName = role.title
     selector.setMRMLScene(slicer.mrmlScene)
     return selector

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from slicer.i18n import tr as _
 
-from . import Times
+from . import PlainText, Times
 from .Models import ModelCard
 from .Parameters import Quality, VeloxSegParameters
 
@@ -50,7 +50,7 @@ class RunControls:
             button.enabled = isFree and offers
             button.checked = parameters is not None and parameters.quality == quality
             tip = quality.tip(card) if offers else _("This model has one way of computing only.")
-            button.toolTip = " ".join(part for part in (tip, _time(seconds.get(quality))) if part)
+            button.toolTip = PlainText.toolTip(" ".join(part for part in (tip, _time(seconds.get(quality))) if part))
         self._ui.timeLabel.text = _time(seconds.get(parameters.quality)) if parameters is not None else ""
         self._ui.timeLabel.setVisible(bool(self._ui.timeLabel.text))
         self._showUncertainty(card, isFree)

@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Suv, Temporary, VolumeFile
+from . import Child, PlainText, Suv, Temporary, VolumeFile
 from .Errors import VeloxSegError
 from .Log import logger
 from .Models import ModelCard
@@ -251,7 +251,7 @@ class _Downloader:
 
     def _onFinished(self, nodes: list | None, error: VeloxSegError | None) -> None:
         if error is not None:
-            slicer.util.errorDisplay(error.text)
+            slicer.util.errorDisplay(PlainText.toolTip(error.text))
 
 
 def _load(path: Path, name: str):

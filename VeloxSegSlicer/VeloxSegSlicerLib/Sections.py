@@ -2,7 +2,7 @@
 
 from slicer.i18n import tr as _
 
-from . import DiskUse, Icons, Notice, Samples, Setup, State
+from . import DiskUse, Icons, Notice, PlainText, Samples, Setup, State
 from .Models import Catalogue, ModelCard
 
 GIGABYTE = 1e9
@@ -101,7 +101,7 @@ def showRun(ui, state: State.PanelState, stage: str, isSampleBusy: bool) -> None
         ui.segmentButton.toolTip = _("Stops the computation. The scene stays as it was.")
     else:
         ui.segmentButton.text = _("Segment")
-        ui.segmentButton.toolTip = state.hint
+        ui.segmentButton.toolTip = PlainText.toolTip(state.hint)
     ui.segmentButton.accessibleName = ui.segmentButton.text
     ui.segmentButton.enabled = state.canStart or (state.isRunning and not state.isCancelling)
     for widget in (ui.deviceComboBox, ui.seedSpinBox, ui.keepFilesCheckBox):

@@ -1,5 +1,6 @@
 """The voxels of segments as arrays, and back."""
 
+import re
 import zlib
 
 import numpy as np
@@ -78,7 +79,9 @@ def labelOf(segmentationNode, segmentId: str) -> int:
     """The label value of the model that a segment holds; 0 for a segment that a person added."""
     value = vtk.reference("")
     segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-    return int(str(value)) if segment.GetTag(LABEL_TAG, value) else 0
+    isThere = segment.GetTag(LABEL_TAG, value)
+    # A scene may bring anything.
+    return int(str(value)) if isThere and re.fullmatch("[0-9]{1,3}", str(value)) else 0
 
 
 def setLabel(segment, value: int) -> None:

@@ -1,7 +1,5 @@
 """One segment per lesion, and back to one segment per label."""
 
-import json
-
 import numpy as np
 
 from . import Facts, Lesions, SegmentVoxels
@@ -31,7 +29,7 @@ def split(segmentationNode, lesions: list[Lesions.Lesion]) -> None:
 
 def join(segmentationNode, lesions: list[Lesions.Lesion]) -> None:
     """Put the segments of each label together again."""
-    names = json.loads(Facts.fact(segmentationNode, "LabelNames") or "{}")
+    names = Facts.labelNames(segmentationNode)
     segmentation = segmentationNode.GetSegmentation()
     first: dict[int, str] = {}
     for segmentId in SegmentVoxels.segmentIds(segmentationNode):

@@ -35,9 +35,3 @@ def measure(segmentationNode) -> list[Measure]:
         volume = voxels * float(np.prod(image.GetSpacing())) / 1000.0
         measures.append(Measure(segmentId, segment.GetName(), segment.GetColor(), voxels, volume))
     return measures
-
-
-def centerOf(segmentationNode, segmentId: str) -> tuple[float, float, float] | None:
-    """Center of a segment in RAS mm, None for an empty one."""
-    center = segmentationNode.GetSegmentCenterRAS(segmentId)
-    return tuple(center) if center is not None else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import qt
 from slicer.i18n import tr as _
 
-from . import Facts, ResultTable
+from . import Facts, PlainText, ResultTable
 from .ResultTable import LESION, REST, SEGMENT, Row
 
 NAME = 0
@@ -73,7 +73,7 @@ class TableWidget:
 
     def _setHeadings(self) -> None:
         isLesions = self._content.kind == Facts.LESIONS
-        headings = [(_("Name"), _("F2 changes the name of a lesion."))]
+        headings = [(_("Name"), _("F2 changes the name of a lesion.") if isLesions else _("The check box shows or hides it."))]
         if isLesions:
             headings += [
                 (_("Include"), _("Off leaves the lesion out of the totals, for example normal uptake.")),
@@ -83,7 +83,7 @@ class TableWidget:
         self._table.setColumnCount(len(headings))
         self._table.setHorizontalHeaderLabels([title for title, _toolTip in headings])
         for number, (_title, toolTip) in enumerate(headings):
-            self._table.horizontalHeaderItem(number).setToolTip(toolTip)
+            self._table.horizontalHeaderItem(number).setToolTip(PlainText.toolTip(toolTip))
         header = self._table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         if len(headings) <= 2:

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from . import Effort
@@ -29,7 +28,7 @@ def about(card: ModelCard, images: dict, quality: Quality, device: str, options)
     :param images: role name -> volume node, all of them chosen.
     :param options: decisions about the images, which say what region is computed.
     """
-    measured = slicer.util.settingsValue(_key(card, images, quality, device), 0.0, converter=float)
+    measured = Effort.storedNumber(_key(card, images, quality, device))
     if measured:
         return measured
     if card.reference.kind == "photo" or not Effort.isChecked():

@@ -536,8 +536,8 @@ class Panel(Listener):
         return (
             Key("Ctrl+Return", _("start the computation"), self._onStartKey),
             Key("Ctrl+.", _("cancel it"), self._onCancelKey),
-            Key("F7", _("previous lesion"), self.results.previousLesion),
-            Key("F8", _("next lesion"), self.results.nextLesion),
+            Key("F7", _("row above in the table of the result"), self.results.previousLesion),
+            Key("F8", _("row below"), self.results.nextLesion),
             Key("Ctrl+Shift+O", _("hide or show the result in the views"), self.results.toggleOverlay),
             Key("F1", _("this help"), self.showHelp),
         )
