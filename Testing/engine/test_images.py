@@ -83,7 +83,7 @@ class TestBadInput:
         error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "PET")
         assert error.code == "INPUT_KIND" and "3 channels" in error.text
 
-    @pytest.mark.parametrize("extension", [".nrrd", ".mha"])
+    @pytest.mark.parametrize("extension", [".nrrd", ".nii", ".nii.gz", ".mha"])
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_not_a_number(self, tmp_path, extension, value):
         """The same in every format: a few count as empty with a note, most of an image is refused."""

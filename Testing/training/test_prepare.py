@@ -364,7 +364,8 @@ class TestHostileCases:
         path = tmp_path / "raw/A/one/SUV.nii.gz"
         path.write_bytes(b"no image")
         assert only_problem(autopet(tmp_path)) == (
-            f"The PET ({path}) image cannot be read as NRRD, NIfTI or MetaImage; export it again or choose another file."
+            f"The PET ({path}) image cannot be read as NRRD, NIfTI or MetaImage because its header is damaged; "
+            "export it again or choose another file."
         )
 
     def test_file_that_ends_too_early(self, tmp_path):

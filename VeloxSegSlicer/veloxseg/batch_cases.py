@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 
-from veloxseg import csv_text, names
+from veloxseg import csv_text, names, reading
 from veloxseg.errors import VeloxSegError
 
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -89,8 +88,10 @@ def inspect(case: Case, card: dict) -> Case:
     sizes = {}
     for role, path in case.files.items():
         try:
-            sizes[role] = _size(path)
-        except (RuntimeError, OSError, UnidentifiedImageError, ValueError):
+            sizes[role] = _size(path, role)
+        except VeloxSegError as error:
+            return replace(case, state=UNREADABLE, problem=error.text)
+        except (OSError, UnidentifiedImageError, ValueError):
             return replace(case, state=UNREADABLE, problem=f"The {role} file cannot be read; export it again.")
     reference = next(role["name"] for role in card["roles"] if role["reference"])
     return replace(case, size=sizes[reference])
@@ -106,12 +107,9 @@ def stem(path: Path, endings: Sequence[str] = VOLUME_ENDINGS + PHOTO_ENDINGS) ->
     return next((path.name[: -len(ending)] for ending in endings if path.name.lower().endswith(ending)), path.name)
 
 
-def _size(path: Path) -> tuple[int, ...]:
+def _size(path: Path, role: str) -> tuple[int, ...]:
     if path.name.lower().endswith(VOLUME_ENDINGS):
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        return reader.GetSize()
+        return reading.header(path, role).size
     with Image.open(path) as photo:
         return photo.size
 

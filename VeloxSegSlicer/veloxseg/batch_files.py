@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from veloxseg import csv_text, files, images
 from veloxseg.batch_cases import READY, Case
 from veloxseg.errors import VeloxSegError
+from veloxseg.stored import unreadable
 
 RUN, FAILURE, MEASURES = "run.json", "failure.json", "measures.csv"
 SEGMENTATION = "segmentation"
@@ -45,7 +46,7 @@ def fingerprint(path: Path, role: str) -> dict[str, str]:
     try:
         return {"stat": _stat(path), "sha256": files.sha256(path)}
     except OSError as error:
-        raise VeloxSegError("INPUT_UNREADABLE", role=role, detail=str(error)) from error
+        raise unreadable(role, error.strerror or "the file cannot be opened", detail=str(error)) from error
 
 
 def _stat(path: Path) -> str:

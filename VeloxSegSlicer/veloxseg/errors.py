@@ -101,8 +101,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "INPUT_MISSING": (EXIT_INPUT, "The {role} image file does not exist ({path}); choose another file."),
     "INPUT_UNREADABLE": (
         EXIT_INPUT,
-        "The {role} image cannot be read as NRRD, NIfTI or MetaImage; "
-        "export it again or choose another file.",
+        "The {role} image cannot be read as NRRD, NIfTI or MetaImage because {reason}; {remedy}.",
     ),
     "INPUT_KIND": (
         EXIT_INPUT,
@@ -120,8 +119,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "INPUT_GEOMETRY": (
         EXIT_INPUT,
-        "The position of the {role} image in space cannot be used ({reason}); "
-        "correct its spacing and direction or export it again.",
+        "The position of the {role} image in space cannot be used ({reason}); {remedy}.",
     ),
     "INPUT_ROLE": (
         EXIT_INPUT,
@@ -257,6 +255,21 @@ NOTES: dict[str, str] = {
     "RETRY_CPU": "The memory of {device} is too small for this image; going on with the CPU.",
     "INPUT_NAN": (
         "{count} voxel(s) of the {role} image ({percent:.2g} %) are not a number or infinite; they count as empty ({value:g})."
+    ),
+    "INPUT_ORIENTATION": (
+        "The {role} file does not say how it lies in the body; taken as 3D Slicer does: columns run to the left, rows to the "
+        "back, slices to the head. If it is shown turned or mirrored there, this result is wrong: set its orientation and start "
+        "again."
+    ),
+    "INPUT_POSITIONS": (
+        "The {role} file has two positions in space, qform and sform, which differ by up to {distance:.1f} mm; "
+        "the {taken} was taken, as 3D Slicer does."
+    ),
+    "INPUT_UNIT": "The {role} file gives its lengths in {unit}; its voxel size and position were converted to millimeters.",
+    "INPUT_SCALE": "The scale factor in the {role} file is not a number; the stored values were taken as they are.",
+    "INPUT_SHEAR": (
+        "The axes of the {role} image are {degrees:.2g} degrees away from right angles; "
+        "the nearest right angles were taken, which moves its voxels by up to {distance:.2g} mm."
     ),
 }
 

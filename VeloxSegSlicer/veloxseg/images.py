@@ -16,16 +16,19 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import axes, errors, nifti
+from veloxseg import axes, errors, reading
 from veloxseg.errors import Hear, VeloxSegError, unheard
 from veloxseg.files import replacing
+from veloxseg.stored import contradiction
 
 # A voxel of width w is modelled as a Gaussian of this full width at half maximum; going from source width s
 # to target width t needs the variance (t^2 - s^2) * FWHM_TO_VARIANCE. Source: Cardoso et al., Scale factor
 # point spread function matching, MICCAI 2015.
 FWHM_TO_VARIANCE = 1.0 / (8.0 * math.log(2.0))
 SMALLEST_BLUR_VOXELS = 0.1
-SINGULAR_DETERMINANT = 1e-3
+# Cosines between axes: below the first a header is rounded, above the second an image is skewed.
+SMALLEST_SHEAR, LARGEST_SHEAR = 2e-5, 0.0101
+LARGEST_STRETCH = 2e-3
 OVERLAP_SAMPLES = 24
 LARGEST_OVERHANG_VOXELS = 1e-3
 LARGEST_PERCENT_NAN = 50.0
@@ -69,6 +72,14 @@ class Grid:
 def grid_of(image: sitk.Image) -> Grid:
     """The grid of a 3D SimpleITK image."""
     return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+def around_center(grid: Grid, direction: np.ndarray) -> Grid:
+    """The grid with another direction (3, 3), turned around the center of its box."""
+    turned = Grid(grid.size, grid.spacing, (0.0, 0.0, 0.0), tuple(direction.ravel().tolist()))
+    middle = (np.asarray(grid.size) - 1) / 2
+    origin = grid.world(middle) - turned.world(middle)
+    return Grid(grid.size, grid.spacing, tuple(origin.tolist()), turned.direction)
 
 
 def same_grid(first: Grid, second: Grid) -> bool:
@@ -142,25 +153,7 @@ def read_volume(path: Path, role: str = "input", hear: Hear = unheard) -> sitk.I
     `hear` gets the notes on what is odd about the file. A fourth axis of length one is dropped. Raises INPUT_MISSING,
     INPUT_UNREADABLE, INPUT_KIND or INPUT_GEOMETRY, each with the role's name.
     """
-    if not Path(path).is_file():
-        raise VeloxSegError("INPUT_MISSING", role=role, path=path)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise _reading_error(role, str(error)) from error
-    if not nifti.is_complete(Path(path)):
-        raise VeloxSegError("INPUT_UNREADABLE", role=role, detail="the file ends before its last voxel")
-    image = _one_volume(image, role)
-    _check_geometry(image, role)
-    return image
-
-
-def _reading_error(role: str, message: str) -> VeloxSegError:
-    if "determinant" in message.lower() or "direction" in message.lower():
-        return VeloxSegError(
-            "INPUT_GEOMETRY", role=role, reason="its direction matrix is singular", detail=message
-        )
-    return VeloxSegError("INPUT_UNREADABLE", role=role, detail=message)
+    return _right_angled(_one_volume(reading.read(path, role, hear), role), role, hear)
 
 
 def _one_volume(image: sitk.Image, role: str) -> sitk.Image:
@@ -178,14 +171,30 @@ def _one_volume(image: sitk.Image, role: str) -> sitk.Image:
     return image
 
 
-def _check_geometry(image: sitk.Image, role: str) -> None:
-    numbers = [*image.GetSpacing(), *image.GetOrigin(), *image.GetDirection()]
-    if not np.all(np.isfinite(numbers)):
-        raise VeloxSegError("INPUT_GEOMETRY", role=role, reason="its header has values that are not numbers")
-    if min(image.GetSpacing()) <= 0:
-        raise VeloxSegError("INPUT_GEOMETRY", role=role, reason="its spacing is not positive")
-    if abs(np.linalg.det(np.reshape(image.GetDirection(), (3, 3)))) < SINGULAR_DETERMINANT:
-        raise VeloxSegError("INPUT_GEOMETRY", role=role, reason="its direction matrix is singular")
+def _right_angled(image: sitk.Image, role: str, hear: Hear) -> sitk.Image:
+    """The image with the nearest directions at right angles and the same center, and a note where they differ.
+
+    Raises INPUT_GEOMETRY for axes that are further from right angles or no unit vectors.
+    """
+    grid = grid_of(image)
+    axes = np.reshape(grid.direction, (3, 3))
+    if not np.allclose(np.linalg.norm(axes, axis=0), 1, rtol=0, atol=LARGEST_STRETCH):
+        raise contradiction(role, "its voxel spacing and its direction matrix contradict each other")
+    shear = float(np.abs(axes.T @ axes - np.eye(3))[np.triu_indices(3, 1)].max())
+    if shear <= SMALLEST_SHEAR:
+        return image
+    degrees = math.degrees(math.asin(min(shear, 1.0)))
+    if shear > LARGEST_SHEAR:
+        reason = f"its axes are not at right angles but {degrees:.2g} degrees away, as after a gantry tilt"
+        raise contradiction(role, reason, remedy="resample it to a rectangular grid first, for example in 3D Slicer")
+    left, _, right = np.linalg.svd(axes)
+    straight = around_center(grid, left @ right)
+    distance = float(np.linalg.norm(straight.corners() - grid.corners(), axis=1).max())
+    hear(errors.note("INPUT_SHEAR", role=role, degrees=degrees, distance=distance))
+    image = sitk.Image(image)
+    image.SetOrigin(straight.origin)
+    image.SetDirection(straight.direction)
+    return image
 
 
 def finite(image: sitk.Image, role: str, empty: Callable[[np.ndarray], float], hear: Hear = unheard) -> sitk.Image:

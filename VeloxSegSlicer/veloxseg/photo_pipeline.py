@@ -16,10 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from veloxseg import devices, diffusion, images, ladder, measures, nifti, photos, pipeline
+from veloxseg import devices, diffusion, images, ladder, measures, photos, pipeline, reading
 from veloxseg.errors import VeloxSegError
-
-VOLUME_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -99,17 +97,15 @@ def read(path: Path) -> Photo:
     A picture file gets a grid of 1 mm per pixel at the origin, because results need one; it is no measure of the skin. Raises
     INPUT_MISSING and the PHOTO_* codes.
     """
-    if not Path(path).name.lower().endswith(VOLUME_ENDINGS):
+    if not Path(path).name.lower().endswith(tuple(reading.FORMATS)):
         pixels = photos.read(path)
         return Photo(pixels, _plain_grid(pixels))
-    if not Path(path).is_file():
-        raise VeloxSegError("INPUT_MISSING", role="photo", path=path)
     try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail=str(error)) from error
-    if not nifti.is_complete(Path(path)):
-        raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail="the file ends before its last voxel")
+        image = reading.read(path, "photo")
+    except VeloxSegError as error:
+        if error.code == "INPUT_MISSING":
+            raise
+        raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail=error.text) from error
     pixels = photos.from_volume(image)
     return Photo(pixels, images.grid_of(_three_axes(image)))
 

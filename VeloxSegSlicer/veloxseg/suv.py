@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from veloxseg.errors import VeloxSegError
+from veloxseg.stored import unreadable
 
 if TYPE_CHECKING:
     import pydicom
@@ -53,7 +54,7 @@ def header(path: Path) -> pydicom.Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except (pydicom.errors.InvalidDicomError, OSError, EOFError, *BROKEN_ELEMENT) as error:
-        raise VeloxSegError("INPUT_UNREADABLE", role=f"DICOM file {path}", detail=str(error)) from error
+        raise unreadable(f"DICOM file {path}", "it is no DICOM file", detail=str(error)) from error
 
 
 def factor(headers: Sequence[pydicom.Dataset], source: object) -> float:

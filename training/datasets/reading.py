@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import images, intensities, nifti, suv
+from veloxseg import images, intensities, reading, suv
 from veloxseg.errors import Hear, VeloxSegError, unheard
+from veloxseg.stored import contradiction, unreadable
 
 LARGEST_GAP = 0.01
 ROUNDING = 1e-3
@@ -43,12 +44,7 @@ def read_channels(path: Path, roles: Sequence[dict], hear: Hear = unheard) -> di
 
     Raises IMAGE_CHANNELS, INPUT_UNREADABLE or INPUT_NAN.
     """
-    try:
-        whole = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise VeloxSegError("INPUT_UNREADABLE", role=f"4D ({path})", detail=str(error)) from error
-    if not nifti.is_complete(path):
-        raise VeloxSegError("INPUT_UNREADABLE", role=f"4D ({path})", detail="the file ends before its last voxel")
+    whole = reading.read(path, f"4D ({path})", hear)
     found = whole.GetSize()[3] if whole.GetDimension() == 4 else 1
     if found != len(roles):
         names = ", ".join(role["name"] for role in roles)
@@ -82,7 +78,7 @@ def read_series(folder: Path, role: dict) -> sitk.Image:
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise VeloxSegError("INPUT_UNREADABLE", role=name, detail=str(error)) from error
+        raise unreadable(name, "its DICOM files are damaged", detail=str(error)) from error
     return image * suv.factor(headers, folder) if role["modality"] == "PT" else image
 
 
@@ -95,15 +91,15 @@ def _check_slices(headers: list, role: dict, name: str) -> None:
     found = {keyword: [suv.numbers(header, keyword, count) for header in headers] for keyword, count in GEOMETRY.items()}
     for keyword, values in found.items():
         if None in values:
-            raise VeloxSegError("INPUT_GEOMETRY", role=name, reason=f"a slice has no {GEOMETRY[keyword]} numbers in {keyword}")
+            raise contradiction(name, f"a slice has no {GEOMETRY[keyword]} numbers in {keyword}")
         if keyword != POSITION and np.ptp(values, axis=0).max() > ROUNDING:
-            raise VeloxSegError("INPUT_GEOMETRY", role=name, reason=f"its slices differ in {keyword}")
+            raise contradiction(name, f"its slices differ in {keyword}")
     if role["modality"] in RESCALED and not all(_is_number(header, keyword) for header in headers for keyword in RESCALE):
         raise VeloxSegError("INPUT_ROLE", role=name, reason=f"a slice has no number in {' or '.join(RESCALE)}")
     rows, columns = np.split(np.array(found["ImageOrientationPatient"][0]), 2)
     products = rows @ rows, columns @ columns, rows @ columns
     if min(found["PixelSpacing"][0]) <= 0 or not np.allclose(products, (1, 1, 0), atol=0.01):
-        raise VeloxSegError("INPUT_GEOMETRY", role=name, reason="PixelSpacing or ImageOrientationPatient is impossible")
+        raise contradiction(name, "PixelSpacing or ImageOrientationPatient is impossible")
     _check_steps(np.diff(found[POSITION], axis=0), np.cross(rows, columns), name)
 
 
@@ -116,7 +112,7 @@ def _check_steps(steps: np.ndarray, normal: np.ndarray, name: str) -> None:
     if usual == 0 or np.ptp(along) > LARGEST_GAP * usual:
         raise VeloxSegError("INPUT_ROLE", role=name, reason="its slices are not evenly spaced, so that one is missing or doubled")
     if np.abs(steps - np.outer(along, normal)).max() > LARGEST_GAP * usual:
-        raise VeloxSegError("INPUT_GEOMETRY", role=name, reason="its slices are not stacked straight, as with a tilted gantry")
+        raise contradiction(name, "its slices are not stacked straight, as with a tilted gantry")
 
 
 def _is_number(header: object, keyword: str) -> bool:
