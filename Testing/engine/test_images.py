@@ -172,6 +172,32 @@ class TestWorkingGrid:
         grid = images.working_grid(reference, (2, 2, 2))
         assert grid == Grid((91, 109, 91), (2, 2, 2), (-90, -126, -72))
 
+    @pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (1.5, 1.5, 1.5), (3.0, 3.0, 3.0)])
+    @pytest.mark.parametrize("size", [(240, 240, 155), (256, 256, 176), (181, 217, 181)])
+    def test_what_is_the_same_has_the_same_grid(self, size, spacing):
+        """Half a voxel of the working grid is millimeters, whatever the header's rounding."""
+        plain = Grid(size, (1.0, 1.0, 1.0), (-90.0, -126.0, -72.0))
+        expected = images.working_grid(plain, spacing)
+        for turn in (1e-6, 1e-5, 1e-4, 9e-4):
+            near = Grid(size, (1.0 + turn / 2, 1.0, 1.0), plain.origin, (1.0, -turn, turn, turn, 1.0, 0.0, -turn, 0.0, 1.0))
+            assert images.same_grid(plain, near)
+            found = images.working_grid(near, spacing)
+            assert found.size == expected.size
+            assert np.abs(np.subtract(found.origin, expected.origin)).max() < turn * 256
+
+    def test_turning_moves_no_voxel(self):
+        """Nearly the same oblique grids may differ by a voxel on both sides, but not by half a one."""
+        plain = Grid((80, 75, 60), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0))
+        working = []
+        for turn in np.arange(0.0, 0.6, 0.003):
+            c, s = np.cos(turn), np.sin(turn)
+            turned = images.around_center(plain, np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
+            working.append(images.working_grid(turned, (2, 2, 2)))
+        assert len({grid.size for grid in working}) > 5
+        for grid in working:
+            shift = np.subtract(grid.origin, working[0].origin) / 2
+            np.testing.assert_allclose(shift, np.round(shift), atol=1e-4)
+
     def test_whole_voxels_are_not_added_for_rounding(self):
         grid = images.working_grid(Grid((30, 30, 30), (0.1, 0.1, 0.1), (0, 0, 0)), (0.3, 0.3, 0.3))
         assert grid.size == (10, 10, 10)

@@ -190,10 +190,9 @@ class TestWhole:
 
 
 class TestOtherFiles:
-    @pytest.mark.parametrize("name", ["a.gipl", "a.vtk", "a.tif", "a.png"])
+    @pytest.mark.parametrize("name", ["a.gipl", "a.vtk", "a.tif"])
     def test_other_formats(self, tmp_path, name):
-        image = sitk.Cast(volume(), sitk.sitkUInt8)
-        sitk.WriteImage(image[..., 0] if name == "a.png" else image, str(tmp_path / name))
+        sitk.WriteImage(sitk.Cast(volume(), sitk.sitkUInt8), str(tmp_path / name))
         error = refusal(tmp_path / name)
         assert error.code == "INPUT_UNREADABLE" and "save it as .nrrd or .nii.gz" in error.text
 

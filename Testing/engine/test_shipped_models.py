@@ -167,3 +167,24 @@ def test_every_voxel_of_a_region_belongs_to_one_large_piece(head, tmp_path):
         small += sum(volume for volume in volumes if volume < 0.1)
     print(f"speckle: {small / labelled:.5f} of the labelled volume")
     assert small / labelled < 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["petct-lesions-demo", "brain-regions-t1"])
+def test_a_header_that_is_the_same_gives_the_same_mask(tmp_path, model):
+    """Directions that `images.same_grid` calls the same are the same to the network, too."""
+    package = packages.read(cards.find(model))
+    example = package.folder / "example"
+    paths = {role["name"]: example / f"{role['name']}.nii.gz" for role in package.card["roles"]}
+    device = devices.choose("cpu")
+    straight = pipeline.segment(package, paths, pipeline.Settings(), device, measure=False)
+    for angle in (1e-5, 9e-4):
+        turned = {}
+        for name, path in paths.items():
+            image = images.read(path)
+            turn = np.array([[1, -angle, 0], [angle, 1, 0], [0, 0, 1]])
+            image.SetDirection((turn @ np.reshape(image.GetDirection(), (3, 3))).ravel().tolist())
+            turned[name] = tmp_path / f"{name}-{angle}.nrrd"
+            images.write(image, turned[name])
+        outcome = pipeline.segment(package, turned, pipeline.Settings(), device, measure=False)
+        assert measures.mean_dice(outcome.mask, straight.mask) > 0.999

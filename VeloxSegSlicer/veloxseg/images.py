@@ -6,6 +6,7 @@ these are the world axes.
 """
 
 import errno
+import itertools
 import math
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +31,11 @@ SMALLEST_BLUR_VOXELS = 0.1
 SMALLEST_SHEAR, LARGEST_SHEAR = 2e-5, 0.0101
 LARGEST_STRETCH = 2e-3
 OVERLAP_SAMPLES = 24
-LARGEST_OVERHANG_VOXELS = 1e-3
+SAME_DIRECTION = 1e-3
+# How far a voxel's border may stand out of the working grid. More than what two grids that are the same differ by, and no
+# fraction of a voxel that sizes and spacings in use give.
+LARGEST_OVERHANG_VOXELS = 0.12
+LARGEST_DRIFT_VOXELS = 1e-3
 LARGEST_PERCENT_NAN = 50.0
 
 
@@ -88,24 +93,44 @@ def same_grid(first: Grid, second: Grid) -> bool:
     return (
         first.size == second.size
         and np.allclose(first.spacing, second.spacing, rtol=0, atol=1e-3)
-        and np.allclose(first.direction, second.direction, rtol=0, atol=1e-3)
+        and np.allclose(first.direction, second.direction, rtol=0, atol=SAME_DIRECTION)
         and np.allclose(first.origin, second.origin, rtol=0, atol=origin_limit)
     )
+
+
+def straight(grid: Grid) -> Grid:
+    """The grid, or where `same_grid` would take its directions for those of the world, the grid along these around the same
+    center."""
+    directions = np.reshape(grid.direction, (3, 3))
+    along = np.round(directions)
+    if np.array_equal(along, directions) or not np.allclose(along, directions, rtol=0, atol=SAME_DIRECTION):
+        return grid
+    return around_center(grid, along)
 
 
 def working_grid(reference: Grid, spacing: Sequence[float]) -> Grid:
     """The grid the network works on: axes along the LPS world axes, `spacing` (x, y, z) in mm.
 
-    It is built from the bounding box of the reference's voxel corners, grown to whole voxels and centred on
-    it. Every flip or permutation of the reference's array has the same corners and therefore the same working
-    grid.
+    It is centred on the reference and covers the bounding box of its voxel corners. Every flip or permutation of the reference's
+    array has the same working grid. Whether a voxel or the border between two lies at the center follows from the
+    reference's own lengths, so that turning it a little adds voxels on both sides and moves none.
     """
+    reference = straight(reference)
     corners = reference.corners()
     low, high = corners.min(axis=0), corners.max(axis=0)
     step = np.asarray(spacing, dtype=np.float64)
-    size = np.maximum(np.ceil((high - low) / step - LARGEST_OVERHANG_VOXELS), 1).astype(int)
+    own = np.maximum(np.ceil(_lengths_along_world(reference) / step - LARGEST_OVERHANG_VOXELS), 1)
+    added = np.maximum(np.ceil(((high - low) / step - own) / 2 - LARGEST_OVERHANG_VOXELS), 0)
+    size = (own + 2 * added).astype(int)
     origin = np.round((low + high) / 2 - (size - 1) / 2 * step, 6)
     return Grid(tuple(size.tolist()), tuple(step.tolist()), tuple(origin.tolist()))
+
+
+def _lengths_along_world(grid: Grid) -> np.ndarray:
+    """(3,) mm: the length of the grid's axis that lies nearest to each world axis."""
+    nearness = np.abs(np.reshape(grid.direction, (3, 3)))
+    partners = max(itertools.permutations(range(3)), key=lambda order: nearness[range(3), order].sum())
+    return (np.asarray(grid.size) * grid.spacing)[list(partners)]
 
 
 def overlap(first: Grid, second: Grid) -> float:
@@ -315,7 +340,7 @@ def _smooth_for(image: sitk.Image, grid: Grid) -> sitk.Image:
 
 def on_grid(image: sitk.Image, grid: Grid, background: float = 0.0) -> np.ndarray:
     """`resample` with linear interpolation as a float32 (x, y, z) array of `grid`, faster where the axes are parallel."""
-    source = grid_of(image)
+    source = straight(grid_of(image))
     change = None if same_grid(source, grid) else _axis_change(source, grid)
     if change is None:
         return array_of(resample(image, grid, background=background))
@@ -335,7 +360,7 @@ def _axis_change(source: Grid, target: Grid) -> tuple[list[np.ndarray], np.ndarr
     partners = np.abs(steps).argmax(axis=1)
     across = np.abs(steps)
     across[range(3), partners] = 0
-    if len(set(partners)) < 3 or (across @ target.size).max() > LARGEST_OVERHANG_VOXELS:
+    if len(set(partners)) < 3 or (across @ target.size).max() > LARGEST_DRIFT_VOXELS:
         return None
     first, variances = source.index(np.asarray(target.origin)), blur_variances(source, target)
     matrices = []
@@ -381,6 +406,7 @@ def labels_on_grid(
 
 def map_on_grid(array: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """One (x, y, z) probability map on another grid as float32; 0 outside."""
+    target = straight(target)
     change = None if same_grid(source, target) else _axis_change(source, target)
     if change is None:
         return array_of(resample(image_of(array.astype(np.float32, copy=False), source), target))

@@ -23,6 +23,7 @@ FORMATS: dict[str, Callable[[Path, str], Stored]] = {
     ".mha": metaimage.read_header,
     ".mhd": metaimage.read_header,
 }
+PICTURES = (".png", ".jpg", ".jpeg")
 SINGULAR_DETERMINANT = 1e-3
 DICOM_MAGIC, DICOM_MAGIC_AT = b"DICM", 128
 LOAD_SERIES = "load the whole series in 3D Slicer and save it as .nrrd or .nii.gz"
@@ -42,6 +43,8 @@ def header(path: Path, role: str = "input") -> Stored:
     try:
         if is_dicom(path):
             raise unreadable(role, "it is one DICOM file, which holds a slice or frames without their place", LOAD_SERIES)
+        if path.name.lower().endswith(PICTURES):
+            raise VeloxSegError("INPUT_KIND", role=role, found="a picture")
         if read_header is None:
             raise unreadable(role, f"its name ends in none of {', '.join(FORMATS)}", stored.SAVE_PLAIN)
         described = read_header(path, role)
