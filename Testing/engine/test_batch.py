@@ -442,3 +442,14 @@ def test_segmentation_names_every_label():
     image = blob_image(SIZE) > 50
     batch_files.describe_segments(image, card(labels=[label(1, "One"), label(7, "Seven")]))
     assert image.GetMetaData("Segment1_Name") == "Seven" and image.GetMetaData("Segment1_LabelValue") == "7"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nrrd"])
+def test_a_file_that_vanished_after_it_was_listed(tmp_path, name):
+    """Neither a volume nor a photo is called damaged then."""
+    case = batch_cases.Case("a", {"Photo": tmp_path / name})
+    the_card = {"roles": [{"name": "Photo", "reference": True}]}
+    assert "not there any more" in batch_cases.inspect(case, the_card).problem
+    with pytest.raises(VeloxSegError) as caught:
+        batch_files.fingerprint(tmp_path / name, "Photo")
+    assert "not there any more" in caught.value.text

@@ -1,11 +1,14 @@
 """Photos: hostile files end in one sentence, good ones in the same pixels, and results lie where the photo has them."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from veloxseg import photos
+from veloxseg import photo_pipeline, photos
 from veloxseg.errors import VeloxSegError
 
 
@@ -80,6 +83,39 @@ class TestReading:
         deep = picture().astype(np.uint16) * 256 + 77
         sitk.WriteImage(sitk.GetImageFromArray(deep, isVector=True), str(tmp_path / f"a.{ending}"))
         assert (photos.read(tmp_path / f"a.{ending}") == picture()).all()
+
+    @pytest.mark.parametrize("ending", ["png", "tif", "nrrd", "mha"])
+    @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+    def test_16_bits_that_hold_fewer(self, tmp_path, ending, bits):
+        """A camera's 12 bits are no 16 bits of a black photo."""
+        array = picture()
+        array[0, 0] = 255
+        deep = sitk.GetImageFromArray((array.astype(np.uint16) << (bits - 8))[None], isVector=True)
+        path, notes = tmp_path / f"a.{ending}", []
+        sitk.WriteImage(deep[..., 0] if ending in ("png", "tif") else deep, str(path))
+        pixels = photo_pipeline.read(path, notes.append).pixels
+        np.testing.assert_array_equal(pixels, array)
+        assert [note.code for note in notes] == ["PHOTO_BITS"] * (bits < 16)
+        assert bits == 16 or f"hold {bits} bits" in notes[0].text
+
+    @pytest.mark.parametrize("orientation", [3, 6, 8])
+    def test_exif_orientation_of_16_bits(self, tmp_path, orientation):
+        sitk.WriteImage(sitk.GetImageFromArray(picture().astype(np.uint16) * 257, isVector=True), str(tmp_path / "a.png"))
+        with Image.open(tmp_path / "a.png") as file:
+            exif = file.getexif()
+        exif[0x0112] = orientation
+        chunk = b"eXIf" + exif.tobytes()[6:]
+        content = (tmp_path / "a.png").read_bytes()
+        whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        (tmp_path / "a.png").write_bytes(content[:33] + whole + content[33:])
+        np.testing.assert_array_equal(photos.read(tmp_path / "a.png"), np.rot90(picture(), {3: 2, 6: 3, 8: 1}[orientation]))
+
+    @pytest.mark.parametrize("ending", ["png", "tif"])
+    def test_cut_off_16_bits(self, tmp_path, ending):
+        path = tmp_path / f"a.{ending}"
+        sitk.WriteImage(sitk.GetImageFromArray(picture().astype(np.uint16) * 257, isVector=True), str(path))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        refused(lambda: photos.read(path), "PHOTO_UNREADABLE")
 
     def test_phone_photo_with_a_preview_behind(self, tmp_path):
         first, second = Image.fromarray(picture()), Image.fromarray(picture(seed=1)[:40, :50])

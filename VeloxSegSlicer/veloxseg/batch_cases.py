@@ -87,6 +87,8 @@ def inspect(case: Case, card: dict) -> Case:
         return case
     sizes = {}
     for role, path in case.files.items():
+        if not path.is_file():
+            return replace(case, state=UNREADABLE, problem=vanished(role))
         try:
             sizes[role] = _size(path, role)
         except VeloxSegError as error:
@@ -95,6 +97,11 @@ def inspect(case: Case, card: dict) -> Case:
             return replace(case, state=UNREADABLE, problem=f"The {role} file cannot be read; export it again.")
     reference = next(role["name"] for role in card["roles"] if role["reference"])
     return replace(case, size=sizes[reference])
+
+
+def vanished(role: str) -> str:
+    """The sentence for a file that was listed."""
+    return f"The {role} file is not there any more; put it back or take the case out."
 
 
 def endings_of(card: dict) -> tuple[str, ...]:

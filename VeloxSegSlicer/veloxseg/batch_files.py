@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from veloxseg import csv_text, files, images
-from veloxseg.batch_cases import READY, Case
+from veloxseg.batch_cases import READY, Case, vanished
 from veloxseg.errors import VeloxSegError
 from veloxseg.stored import unreadable
 
@@ -41,10 +41,12 @@ PROVENANCE = ("model", "model_version", "weights_sha256", "demo", "device", "see
 def fingerprint(path: Path, role: str) -> dict[str, str]:
     """Whether a file is the same as at another time: by place, size and time of change at once, by content for sure.
 
-    Raises INPUT_UNREADABLE.
+    Raises BATCH_CASE for a file that has vanished, or INPUT_UNREADABLE.
     """
     try:
         return {"stat": _stat(path), "sha256": files.sha256(path)}
+    except FileNotFoundError as error:
+        raise VeloxSegError("BATCH_CASE", problem=vanished(role)) from error
     except OSError as error:
         raise unreadable(role, error.strerror or "the file cannot be opened", detail=str(error)) from error
 

@@ -256,6 +256,7 @@ NOTES: dict[str, str] = {
     "INPUT_NAN": (
         "{count} voxel(s) of the {role} image ({percent:.2g} %) are not a number or infinite; they count as empty ({value:g})."
     ),
+    "PHOTO_BITS": "The largest value in the photo's 16-bit colors is {largest}; they were taken to hold {bits} bits.",
     "INPUT_ORIENTATION": (
         "The {role} file does not say how it lies in the body; taken as 3D Slicer does: columns run to the left, rows to the "
         "back, slices to the head. If it is shown turned or mirrored there, this result is wrong: set its orientation and start "

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from veloxseg import devices, diffusion, images, ladder, measures, photos, pipeline, reading
+from veloxseg import devices, diffusion, errors, images, ladder, measures, photos, pipeline, reading
 from veloxseg.errors import VeloxSegError
 
 
@@ -91,14 +91,14 @@ def check_settings(card: dict, settings: Settings) -> None:
         raise VeloxSegError("REQUEST", reason=f"mm_per_px must be a positive number and not {settings.mm_per_px}")
 
 
-def read(path: Path) -> Photo:
+def read(path: Path, hear: errors.Hear = errors.unheard) -> Photo:
     """Read a photo from PNG, JPEG or TIFF, or from a volume of one slice as 3D Slicer writes it.
 
-    A picture file gets a grid of 1 mm per pixel at the origin, because results need one; it is no measure of the skin. Raises
-    INPUT_MISSING and the PHOTO_* codes.
+    `hear` gets the note on the bits of its colors. A picture file gets a grid of 1 mm per pixel at the origin, because results
+    need one; it is no measure of the skin. Raises INPUT_MISSING and the PHOTO_* codes.
     """
     if not Path(path).name.lower().endswith(tuple(reading.FORMATS)):
-        pixels = photos.read(path)
+        pixels = photos.read(path, hear)
         return Photo(pixels, _plain_grid(pixels))
     try:
         image = reading.read(path, "photo")
@@ -106,7 +106,7 @@ def read(path: Path) -> Photo:
         if error.code == "INPUT_MISSING":
             raise
         raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail=error.text) from error
-    pixels = photos.from_volume(image)
+    pixels = photos.from_volume(image, hear)
     return Photo(pixels, images.grid_of(_three_axes(image)))
 
 
@@ -183,7 +183,7 @@ def segment(
     sampling = sampling_of(card, settings)
     with pipeline.typed_device_errors(device):
         with run.stage("reading"):
-            photo = read(_path(card, paths))
+            photo = read(_path(card, paths), run.note)
         with run.stage("preparing"):
             image, placement = prepare(photo.pixels, card["working_size"])
         found, device = _compute(package, image, sampling, settings, device, run)

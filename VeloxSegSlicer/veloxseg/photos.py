@@ -16,12 +16,14 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import Hear, VeloxSegError, note, unheard
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 SHORTEST, LONGEST = 64, 6000
 COLOR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "YCbCr")
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
+DEPTHS = (8, 10, 12, 14, 16)
+"""Bits for each color that cameras and programs store in 16."""
 # JPEG moves the channels of a gray or even photo apart by a step or two.
 ROUNDING = 2
 ORIENTATION = 0x0112
@@ -34,8 +36,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises for files that are cut off or damaged.
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error, zlib.error)
+# What Pillow and SimpleITK raise for files that are cut off or damaged.
+DAMAGED = (
+    *(OSError, RuntimeError, SyntaxError, ValueError, TypeError),
+    *(LookupError, ArithmeticError, EOFError, struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,10 @@ class Placement:
     corner: tuple[int, int]
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, hear: Hear = unheard) -> np.ndarray:
     """Read a PNG, JPEG or TIFF file as uint8 (y, x, 3), turned as its EXIF orientation says.
 
-    Transparency is dropped, a palette resolved, and of 16 bits the upper 8 are kept. Color profiles are not applied.
+    Transparency is dropped, a palette resolved, and 16 bits become 8, see `eight_bits`. Color profiles are not applied.
     Raises INPUT_MISSING, PHOTO_UNREADABLE, PHOTO_KIND, PHOTO_SIZE or PHOTO_EMPTY.
     """
     if not Path(path).is_file():
@@ -65,7 +70,7 @@ def read(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")  # a warning of Pillow is either refused below or of no account
             with Image.open(path, formats=FORMATS) as file:
                 _check_header(file, path)
-                array = _upright(file)
+                array = _upright(file, path, hear)
     except Image.DecompressionBombError as error:
         raise _size_error(path, "far too large", "scale it down") from error
     except DAMAGED as error:
@@ -74,7 +79,16 @@ def read(path: Path) -> np.ndarray:
     return array
 
 
-def from_volume(image: sitk.Image) -> np.ndarray:
+def eight_bits(array: np.ndarray, hear: Hear = unheard) -> np.ndarray:
+    """uint16 as uint8: the upper 8 of as many bits as the largest value needs, and a note where these are not all 16."""
+    largest = int(array.max())
+    depth = next(depth for depth in DEPTHS if largest < 1 << depth)
+    if depth < 16:
+        hear(note("PHOTO_BITS", largest=largest, bits=depth))
+    return (array >> (depth - 8)).astype(np.uint8)
+
+
+def from_volume(image: sitk.Image, hear: Hear = unheard) -> np.ndarray:
     """The photo in a vector image of one slice, as 3D Slicer keeps it: uint8 (y, x, 3).
 
     Rows and columns are those of the voxels (j, i), whatever the direction matrix says, so that a mask of the array fits the
@@ -90,7 +104,7 @@ def from_volume(image: sitk.Image) -> np.ndarray:
     _check_size(size[:2], photo)
     array = sitk.GetArrayViewFromImage(image).reshape(size[1], size[0], components)[..., :3]
     if array.dtype == np.uint16:
-        array = array >> 8
+        array = eight_bits(array, hear)
     elif array.dtype != np.uint8:
         raise _kind_error(photo, f"of the number type {array.dtype}", "save it with 8 bits for each color")
     array = array.astype(np.uint8)
@@ -142,13 +156,23 @@ def _check_header(file: Image.Image, path: Path) -> None:
         raise _kind_error(path, f"stored in {file.mode} colors", "save it with RGB colors")
 
 
-def _upright(file: Image.Image) -> np.ndarray:
-    """uint8 (y, x, 3). Pillow turns TIFF files while loading and takes the mark away."""
+def _upright(file: Image.Image, path: Path, hear: Hear) -> np.ndarray:
+    """uint8 (y, x, 3). Pillow turns TIFF files while loading and takes the mark away, and keeps the upper 8 bits alone."""
+    is_deep, turn = _is_deep(file), TURNS.get(file.getexif().get(ORIENTATION, 1))
     file.load()
+    if is_deep:
+        image = sitk.ReadImage(str(path))
+        array = eight_bits(sitk.GetArrayViewFromImage(image)[..., :3], hear)
+        return array if turn is None else np.array(Image.fromarray(array).transpose(turn))
     turn = TURNS.get(file.getexif().get(ORIENTATION, 1))
     picture = file if file.mode in ("RGB", "YCbCr") else file.convert("RGBA")  # premultiplied colors don't convert to RGB
     picture = picture.convert("RGB")
     return np.array(picture if turn is None else picture.transpose(turn))
+
+
+def _is_deep(file: Image.Image) -> bool:
+    """Whether a color has 16 bits in the file."""
+    return file.mode.startswith("RGB") and any(";16" in str(tile.args) for tile in file.tile)
 
 
 def _check_size(size: tuple[int, int], photo: object) -> None:
