@@ -55,7 +55,7 @@ class BrainRegions:
     """Random patches: image (1, x, y, z) float32 normalised as at inference, label (1, x, y, z) int64."""
 
     def __init__(self, settings: BrainRegionsSettings, total: int) -> None:
-        self.settings, self.total = settings, total
+        self.settings, self.total, self.notes = settings, total, []
         self.split = {"train": [settings.side], "validation": [f"patch {n}" for n in range(VALIDATION_PATCHES)], "test": []}
         head = load(settings.side)
         self.origin = np.array(head.t1.GetOrigin())

@@ -15,18 +15,22 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+import case_cache
+import records
 from augmentation import AUGMENTATIONS, MARGIN, read_region
 from metrics import dice
 from networks import Ensemble
 from veloxseg import diffusion, files, images, intensities, windows
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import Note, VeloxSegError, note
 from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import NCA, NCAConfig
 
 LABEL = "label.nii.gz"
 MOST_CENTERS = 5000
 """Voxels kept per label and case as possible patch centers."""
+CONSEQUENCES = {"train": "nothing can learn it", "validation": "the best weights are not chosen by it",
+                "test": "it is not scored"}  # fmt: skip
 VALIDATION_OVERLAP = 0.25
 VALIDATION_MEMBERS = 1
 """Of a cellular automaton in every window."""
@@ -81,7 +85,8 @@ def fixed_split(ids: list[str], given: dict[str, list[str]]) -> dict[str, list[s
     missing = sorted({*given["validation"], *given["test"]} - set(ids))
     if missing:
         raise VeloxSegError("DATASET", path="the split", reason=f"case {missing[0]} is missing", remedy="run prepare.py again")
-    return {"train": sorted(set(ids) - {*given["validation"], *given["test"]}), **given}
+    parts = {part: given[part] for part in ("validation", "test")}
+    return {"train": sorted(set(ids) - {*given["validation"], *given["test"]}), **parts}
 
 
 # ------------------------------------------------------------------------------------------------------- intensities
@@ -121,6 +126,7 @@ class Cases:
         self.store = Store(settings.folder, self.card)
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading cases", leave=False):
             self.store.ensure(case)
+        self.notes = self._absent_labels()
         self.augment = AUGMENTATIONS[settings.augmentation](self.size, self.store.empty(self.split["train"]),
                                                             settings.drop_modality)
 
@@ -130,9 +136,19 @@ class Cases:
                 values = [labelled_values(self.settings.folder, case, role["name"]) for case in self.split["train"]]
                 values = np.concatenate(values)
                 if not len(values):
-                    raise VeloxSegError("DATASET", path=self.settings.folder, reason="no training case has a label",
-                                        remedy="check the label files")
+                    raise unlabelled(self.settings.folder)
                 role["intensity"] = fit_intensity(role["intensity"], values)
+
+    def _absent_labels(self) -> list[Note]:
+        """Raises DATASET when no training case has any label."""
+        names = {label["value"]: label["name"] for label in self.card["labels"]}
+        present = {part: [{self.values[number - 1] for number in np.unique(self.store.load(case)[2][:, 3])} for case in cases]
+                   for part, cases in self.split.items() if part != "test"}  # fmt: skip
+        if not any(present["train"]):
+            raise unlabelled(self.settings.folder)
+        folders = [self.settings.folder / "cases" / case for case in self.split["test"]]
+        present["test"] = [set(np.unique(read_label(folder)).tolist()) for folder in folders]
+        return absent_labels(present, names)
 
     def adapt(self, network: VeloxSegConfig | NCAConfig) -> VeloxSegConfig | NCAConfig:
         """The network's settings with the channels, classes and patch size of the data. Raises DATASET where they don't fit."""
@@ -199,37 +215,36 @@ class Store:
         self.folder, self.card = folder, card
         key = json.dumps([card["spacing_mm"], card["labels"], [role["intensity"] for role in card["roles"]]], sort_keys=True)
         self.cache = folder / "cache" / hashlib.sha256(key.encode()).hexdigest()[:12]
-        self.cache.mkdir(parents=True, exist_ok=True)
 
     def ensure(self, case: str) -> None:
         """Normalises a case that isn't stored yet, or whose files have changed since."""
-        target = self.cache / f"{case}.npz"
-        if target.exists() and target.stat().st_mtime >= (self.folder / "cases" / case / "case.json").stat().st_mtime:
-            return
+        names = [*(f"{role['name']}.nii.gz" for role in self.card["roles"]), LABEL]
+        sources = [self.folder / "cases" / case / name for name in names]
+        case_cache.ensure(self.cache, case, sources, lambda: (self.load(case), self.empty([case])), lambda: self._make(case))
+
+    def _make(self, case: str) -> None:
         image, label, empty = self._normalised(case)
-        centers = label_centers(label[0])
-        with files.replacing(self.cache / f"{case}-image.npy") as path:
-            np.save(path, image.astype(np.float16))
-        with files.replacing(self.cache / f"{case}-label.npy") as path:
-            np.save(path, label)
-        with files.replacing(target) as path:
-            np.savez(path, centers=centers, empty=np.array(empty))
+        case_cache.save_array(self.cache / f"{case}-image.npy", image.astype(np.float16))
+        case_cache.save_array(self.cache / f"{case}-label.npy", label)
+        with files.replacing(self.cache / f"{case}.npz") as path:
+            np.savez(path, centers=label_centers(label[0]), empty=np.array(empty))
 
     def _normalised(self, case: str) -> tuple[np.ndarray, np.ndarray, list[float]]:
         folder = self.folder / "cases" / case
         channels, empty = [], []
         for role in self.card["roles"]:
-            array = images.array_of(images.read(folder / f"{role['name']}.nii.gz", role["name"]))
+            path = folder / f"{role['name']}.nii.gz"
+            array = images.array_of(images.read(path, f"{role['name']} ({path})"))
             channels.append(intensities.apply(role["intensity"], array))
             empty.append(intensities.padding_value(role["intensity"], channels[-1]))
-        values = images.array_of(images.read_volume(folder / LABEL, "label"))
+        values = read_label(folder)
         known = [0, *(label["value"] for label in self.card["labels"])]
         unknown = sorted(set(np.unique(values).tolist()) - set(known))
         if unknown:
             raise VeloxSegError("DATASET", path=folder / LABEL, reason=f"it has the value {unknown[0]:g}, which is no label",
                                 remedy=f"use {', '.join(str(v) for v in known)}")
         if any(channel.shape != values.shape for channel in channels):
-            raise VeloxSegError("DATASET", path=folder, reason="its images and label differ in size", remedy="prepare it again")
+            raise different_sizes(folder)
         classes = np.zeros(256, dtype=np.uint8)
         classes[known] = range(len(known))
         return np.stack(channels), classes[values.astype(np.uint8)][None], empty
@@ -267,24 +282,53 @@ def split_of(description: dict, settings) -> dict[str, list[str]]:
     settings: `folder`, `folds`, `fold` and `split_seed`. Raises DATASET for a folder without cases and a split that can't be.
     """
     folder = settings.folder
-    patients = {path.parent.name: json.loads(path.read_text())["patient"] for path in sorted(folder.glob("cases/*/case.json"))}
+    patients = {path.parent.name: records.read(path)["patient"] for path in sorted(folder.glob("cases/*/case.json"))}
     if not patients:
         raise VeloxSegError("DATASET", path=folder, reason="it holds no case", remedy="run prepare.py again")
-    if given := description["split"]:
-        return fixed_split(list(patients), given)
-    return split(patients, settings.folds, settings.fold, settings.split_seed)
+    given = description["split"]
+    sides = fixed_split(list(patients), given) if given else split(patients, settings.folds, settings.fold, settings.split_seed)
+    for side, cases in sides.items():
+        if not cases:
+            raise VeloxSegError("DATASET", path=folder, reason=f"its split has no {side} case", remedy="correct its dataset.json")
+    return sides
 
 
 def read_description(folder: Path) -> dict:
-    """dataset.json of a prepared dataset. Raises DATASET when there is none."""
-    path = folder / "dataset.json"
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise VeloxSegError("DATASET", path=folder, reason=f"dataset.json can't be read ({error})",
-                            remedy="make it with training/prepare.py") from error
+    """dataset.json of a prepared dataset. Raises DATASET when there is none or it can't be used."""
+    return records.read(folder / "dataset.json")
 
 
 def labelled_values(folder: Path, case: str, role: str) -> np.ndarray:
-    label = images.array_of(images.read_volume(folder / "cases" / case / LABEL, "label"))
-    return images.array_of(images.read(folder / "cases" / case / f"{role}.nii.gz", role))[label > 0]
+    """Values of an image over all labelled voxels of a case. Raises DATASET and the INPUT_* codes."""
+    folder = folder / "cases" / case
+    path = folder / f"{role}.nii.gz"
+    image, label = images.array_of(images.read(path, f"{role} ({path})")), read_label(folder)
+    if image.shape != label.shape:
+        raise different_sizes(folder)
+    return image[label > 0]
+
+
+def read_label(folder: Path) -> np.ndarray:
+    """The label (x, y, z) of a case's folder. Raises the INPUT_* codes."""
+    return images.array_of(images.read_volume(folder / LABEL, f"label ({folder / LABEL})"))
+
+
+def different_sizes(folder: Path) -> VeloxSegError:
+    return VeloxSegError("DATASET", path=folder, reason="its images and label differ in size", remedy="prepare it again")
+
+
+def unlabelled(folder: Path) -> VeloxSegError:
+    return VeloxSegError("DATASET", path=folder, reason="no training case has a label", remedy="check the label files")
+
+
+def absent_labels(present: dict[str, list[set[int]]], names: dict[int, str]) -> list[Note]:
+    """What no training can learn, no validation can choose by or no test can score.
+
+    present: part of the split -> the label values of each of its cases. names: value -> name.
+    """
+    found = []
+    for part, cases in present.items():
+        lacking = [name for value, name in names.items() if not any(value in case for case in cases)]
+        if lacking:
+            found.append(note("LABEL_ABSENT", labels=", ".join(lacking), part=part, consequence=CONSEQUENCES[part]))
+    return found

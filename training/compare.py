@@ -8,13 +8,14 @@ in both; p is that of the two-sided Wilcoxon signed rank test, not corrected for
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import pandas as pd
 import tyro
 
+import command
+import records
 from confidence import paired
 from scores import LESION_COLUMNS, NETWORK, OVERLAP_COLUMNS, PUBLISHED, labels_apart, per_case, read_cases
 
@@ -83,13 +84,13 @@ def main(first: tyro.conf.Positional[Path], second: tyro.conf.Positional[Path]) 
     """
     try:
         table = compare(read_cases(first / "cases.csv"), read_cases(second / "cases.csv"))
-        entry = json.loads((first / "scores.json").read_text())[0]
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         sys.exit(f"can't compare: {error}")
+    entry = records.read(first / "scores.json")[0]
     print(f"first:  {first}\nsecond: {second}\ndata:   {entry['data']}{' (synthetic)' if entry['synthetic'] else ''}")
     print("difference: second - first with its 95 % interval; p: Wilcoxon signed rank, paired\n")
     print(table.to_string(float_format=lambda v: f"{v:.4f}", na_rep="-"))
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    command.run(main)

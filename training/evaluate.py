@@ -10,7 +10,6 @@ scores.json (entries of the model card), summary.txt and masks/<case>.nii.gz. `c
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -21,16 +20,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-import tyro
 from tqdm import tqdm
 
+import command
+import records
 import scores
-import versions
 from cases import LABEL, read_description
 from export import load_run
 from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
 from suv_rules import RULES
-from veloxseg import devices, images, packages, photo_pipeline, pipeline
+from veloxseg import devices, files, images, packages, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 
 BRATS_TASK = "brain-tumor"
@@ -57,7 +56,7 @@ class Cases:
 
 def cases_of_run(run: Path, which: str) -> Cases:
     """The test or validation cases of a run, from its data.json. Raises DATASET for a run on no prepared dataset."""
-    data = json.loads((run / "data.json").read_text())
+    data = records.read(run / "data.json")
     if data["folder"] is None:
         raise _problem(run, "it was not trained on a prepared dataset", "brain regions have training/evaluate_heads.py")
     return Cases(data["card"], Path(data["folder"]), data["split"][which], which, data["synthetic"])
@@ -107,14 +106,15 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
 
         return evaluate_photos.evaluate(model, cases, output, device)
     rows = []
-    (output / "masks").mkdir(parents=True, exist_ok=True)
+    with files.typed_output_errors(output):
+        (output / "masks").mkdir(parents=True, exist_ok=True)
     for case in tqdm(cases.ids, desc=f"{cases.which} cases"):
         rows += _evaluate_case(model, cases, case, output, device)
     table = pd.DataFrame(rows)
     scores.write_cases(table, output / "cases.csv")
     found = scores.entries(table, cases.name, SEED, cases.synthetic, cases.card["lesions"])
-    (output / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
-    (output / "summary.txt").write_text(scores.summary(table, found) + "\n")
+    files.write_json(output / "scores.json", found)
+    files.write_text(output / "summary.txt", scores.summary(table, found) + "\n")
     return found
 
 
@@ -192,12 +192,8 @@ def main(
         sys.exit("give either --run, or --package and --data")
     folder = output or folder
     evaluate(model, chosen, folder, device)
-    print((folder / "summary.txt").read_text())
+    print((folder / "summary.txt").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    try:
-        versions.check()
-        tyro.cli(main)
-    except VeloxSegError as error:
-        sys.exit(error.text)
+    command.run(main)

@@ -8,21 +8,20 @@ simply copying the left labels; and the MNI152 template against the same atlas. 
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import tyro
 from tqdm import tqdm
 
+import command
 import heads
 from export import load_run
 from metrics import dice
 from scores import line, score
-from veloxseg import devices, images, pipeline
+from veloxseg import devices, files, images, pipeline
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,10 @@ def main(run: Path, cases: int = 30, seed: int = 2026, move: Move = Move()) -> N
         print(line(found))
         for group, value in found["per_label"].items():
             print(f"    {group}: {value:.3f}")
-    (run / "evaluation").mkdir(exist_ok=True)
-    (run / "evaluation" / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+    with files.typed_output_errors(run):
+        (run / "evaluation").mkdir(exist_ok=True)
+    files.write_json(run / "evaluation" / "scores.json", scores)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    command.run(main)

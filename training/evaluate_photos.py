@@ -6,7 +6,6 @@ beside it. In the folder of the results masks are masks/<case>.png, and cases.cs
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from confidence import interval
 from evaluate import SEED, Cases
 from metrics import confusion, dice, ratio
 from photos import MASK, PHOTO, read_mask
-from veloxseg import devices, photo_pipeline, photos, pipeline
+from veloxseg import devices, files, photo_pipeline, photos, pipeline
 
 OTSU = "Otsu"
 SMOOTHING = 2 / 256
@@ -39,15 +38,16 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
 
     Raises what `photo_pipeline.segment` raises.
     """
-    (output / "masks").mkdir(parents=True, exist_ok=True)
+    with files.typed_output_errors(output):
+        (output / "masks").mkdir(parents=True, exist_ok=True)
     rows = []
     for case in tqdm(cases.ids, desc=f"{cases.which} cases"):
         rows += _evaluate_case(model, cases, case, output / "masks" / f"{case}.png", device)
     table = pd.DataFrame(rows)
     scores.write_cases(table, output / "cases.csv")
     found = entries(table, cases.name, cases.synthetic)
-    (output / "scores.json").write_text(json.dumps(found, indent=1) + "\n")
-    (output / "summary.txt").write_text(summary(table, found) + "\n")
+    files.write_json(output / "scores.json", found)
+    files.write_text(output / "summary.txt", summary(table, found) + "\n")
     return found
 
 

@@ -9,25 +9,24 @@ scores of `evaluate.py`. The package holds the averaged weights in half precisio
 from __future__ import annotations
 
 import datetime
-import json
 import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
-import tyro
 from PIL import Image
 from torch import nn
 
 import checkpoints
+import command
 import heads
 import networks
+import records
 import train
-import versions
-from veloxseg import cards, devices, diffusion, images, package_writer, packages, phantoms, photo_pipeline, pipeline
+from datasets.cards import with_static_part
+from veloxseg import cards, devices, diffusion, files, images, package_writer, packages, phantoms, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks import VeloxSegConfig, load_weights
 from veloxseg.networks.nca import NCA
@@ -66,10 +65,10 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     card: static part of a card, to be used instead of the dataset's own.
     """
     best = checkpoints.read(run / "best.pt", "start train.py again, which makes it from last.pt")
-    settings, data = best["settings"], json.loads((run / "data.json").read_text())
+    settings, data = best["settings"], records.read(run / "data.json")
     content = data["card"]
     if card:
-        content = with_static_part(content, json.loads(card.read_text()))
+        content = with_static_part(content, card)
     content |= architecture(settings)
     if settings["network"] == "nca" and not photo_pipeline.takes_photo(content):
         content["window"] |= {"size": data["patch_size"]}
@@ -132,17 +131,6 @@ def flat(settings: dict) -> dict:
         inner = flat(value) if isinstance(value, dict) else None
         found |= {name: value} if inner is None else {f"{name}.{key}": entry for key, entry in inner.items()}
     return found
-
-
-def with_static_part(trained: dict, static: dict) -> dict:
-    """The card `static` with the intensities that `trained` was fitted with, and the size at which it saw photos."""
-    fitted = {role["name"]: role["intensity"] for role in trained["roles"]}
-    if set(fitted) != {role["name"] for role in static["roles"]}:
-        raise VeloxSegError("DATASET", path="The card", reason=f"its images aren't {', '.join(fitted)}",
-                            remedy="choose a card of the task")
-    if "working_size" in trained:
-        static = {**static, "working_size": trained["working_size"]}
-    return {**static, "roles": [{**role, "intensity": fitted[role["name"]]} for role in static["roles"]]}
 
 
 def revision() -> str:
@@ -229,29 +217,25 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
         card: static part of the card, instead of the dataset's own.
         output: folder of packages; `package` in the run folder when not given.
     """
-    model, data = load_run(run, card), json.loads((run / "data.json").read_text())
+    model, data = load_run(run, card), records.read(run / "data.json")
     if not can_be_packaged(model):
         raise VeloxSegError("CHECKPOINT", path=run, reason=f"packages can't hold the network {model.name} for these images",
                             remedy="export a run of --network veloxseg, or of nca on photos")
     scores = run / "evaluation" / "scores.json"
-    model.card["scores"] = json.loads(scores.read_text()) if scores.exists() else []
+    model.card["scores"] = records.read(scores) if scores.exists() else []
     folder = run / "example"
-    folder.mkdir(exist_ok=True)
-    example = photo_example(model, folder) if photo_pipeline.takes_photo(model.card) else volume_example(model, data, folder)
     target = (output or run / "package") / model.card["id"]
-    target.parent.mkdir(parents=True, exist_ok=True)
+    archive = run / "package" / f"{cards.package_name(model.card)}.zip"
+    for needed in (folder, target.parent, archive.parent):
+        with files.typed_output_errors(needed):
+            needed.mkdir(parents=True, exist_ok=True)
+    example = photo_example(model, folder) if photo_pipeline.takes_photo(model.card) else volume_example(model, data, folder)
     package_writer.write(target, model.state, model.card, example, {"LICENSE": license_text(model.card)})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
-    archive = run / "package" / f"{cards.package_name(model.card)}.zip"
-    archive.parent.mkdir(exist_ok=True)
     package_writer.pack(target, archive)
     print(f"{archive}: to be imported in the panel (Manage...) or with: veloxseg models import")
     return target
 
 
 if __name__ == "__main__":
-    try:
-        versions.check()
-        tyro.cli(export)
-    except VeloxSegError as error:
-        sys.exit(error.text)
+    command.run(export)

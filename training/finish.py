@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import evaluate
 import evaluate_heads
 import export
 import prepare
+import records
 import report
 import report_photos
 from datasets.phantom import Phantom
@@ -24,11 +24,11 @@ def finish(run: Path, card: Path | None = None) -> None:
 
     card: static part of the model card, to be used instead of the dataset's own.
     """
-    on_cases = json.loads((run / "data.json").read_text())["folder"] is not None
+    on_cases = records.read(run / "data.json")["folder"] is not None
     model = export.load_run(run, card)
     if on_cases:
         evaluate.evaluate(model, evaluate.cases_of_run(run, "test"), run / "evaluation")
-        print((run / "evaluation" / "summary.txt").read_text())
+        print((run / "evaluation" / "summary.txt").read_text(encoding="utf-8"))
     else:
         evaluate_heads.main(run)
     if export.can_be_packaged(model):

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from veloxseg.errors import VeloxSegError
+
 TEMPLATES = Path("/usr/share/mricron/templates")
 GROUPS = ("frontal", "insula and cingulum", "limbic", "occipital", "parietal", "subcortical", "temporal", "cerebellum")
 # AAL's own four-digit codes, first and last of each run
@@ -44,12 +46,11 @@ class Head:
 def load(side: str, templates: Path = TEMPLATES) -> Head:
     """The whole head ("both"), or the symmetric head made of its "left" or "right" hemisphere.
 
-    Raises FileNotFoundError with the remedy when the data package isn't installed.
+    Raises DATASET with the remedy when the data package isn't installed.
     """
     if not (templates / "aal.nii.gz").exists():
-        raise FileNotFoundError(
-            f"Colin27 and AAL are not in {templates}; install them with 'apt-get install mricron-data'"
-        )
+        raise VeloxSegError("DATASET", path=templates, reason="Colin27 and AAL are not there",
+                            remedy="install them with 'apt-get install mricron-data'")  # fmt: skip
     t1, brain, aal = (
         sitk.DICOMOrient(sitk.ReadImage(str(templates / f"{name}.nii.gz")), "LPS") for name in ("ch2", "ch2bet", "aal")
     )

@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from cases import read_description, split_of
+import case_cache
+from cases import absent_labels, read_description, split_of, unlabelled
 from metrics import dice
-from veloxseg import diffusion, files, photo_pipeline, photos
+from veloxseg import diffusion, photo_pipeline, photos
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import Note, VeloxSegError
 from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import NCA, NCAConfig
 
@@ -59,6 +60,21 @@ class Photos:
         self.store = Store(settings.folder, self.size)
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading photos", leave=False):
             self.store.ensure(case)
+        self.notes = self._absent_labels()
+
+    def _absent_labels(self) -> list[Note]:
+        """Raises DATASET when no training photo has a label."""
+        lesion = self.card["labels"][0]
+        present = {part: [self._has_lesion(case, part) for case in cases] for part, cases in self.split.items()}
+        if not any(present["train"]):
+            raise unlabelled(self.settings.folder)
+        values = {part: [{lesion["value"]} if has else set() for has in cases] for part, cases in present.items()}
+        return absent_labels(values, {lesion["value"]: lesion["name"]})
+
+    def _has_lesion(self, case: str, part: str) -> bool:
+        if part == "test":
+            return bool(read_mask(self.settings.folder / "cases" / case / MASK).any())
+        return bool(self.store.load(case)[1].any())
 
     def adapt(self, network: VeloxSegConfig | NCAConfig) -> VeloxSegConfig | NCAConfig:
         """The network's settings with the channels, classes and size of photos. Raises DATASET where they don't fit."""
@@ -113,17 +129,16 @@ class Store:
     def __init__(self, folder: Path, size: int) -> None:
         self.folder, self.size = folder, size
         self.cache = folder / "cache" / str(size)
-        self.cache.mkdir(parents=True, exist_ok=True)
 
     def ensure(self, case: str) -> None:
-        """Makes the square of a case that isn't stored yet, or that was prepared again since."""
-        target, folder = self.cache / f"{case}.npy", self.folder / "cases" / case
-        if target.exists() and target.stat().st_mtime >= (folder / "case.json").stat().st_mtime:
-            return
-        pixels, placement = photos.to_working(photos.read(folder / PHOTO), self.size)
-        mask = photos.mask_to_working(read_mask(folder / MASK), placement)
-        with files.replacing(target) as path:
-            np.save(path, np.dstack([pixels, mask.astype(np.uint8)]))
+        """Makes the square of a case that isn't stored yet, or whose files have changed since."""
+        sources = [self.folder / "cases" / case / name for name in (PHOTO, MASK)]
+        case_cache.ensure(self.cache, case, sources, lambda: self.load(case), lambda: self._make(case, *sources))
+
+    def _make(self, case: str, photo: Path, mask: Path) -> None:
+        pixels, placement = photos.to_working(photos.read(photo), self.size)
+        square = photos.mask_to_working(read_mask(mask), placement)
+        case_cache.save_array(self.cache / f"{case}.npy", np.dstack([pixels, square.astype(np.uint8)]))
 
     def load(self, case: str) -> tuple[np.ndarray, np.ndarray]:
         """Photo uint8 (size, size, 3) and mask uint8 (size, size) of 0 and 1."""
@@ -132,6 +147,10 @@ class Store:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """The mask of a prepared case as bool (y, x)."""
-    with Image.open(path) as file:
-        return np.array(file) > 0
+    """The mask of a prepared case as bool (y, x). Raises DATASET when it can't be read."""
+    try:
+        with Image.open(path, formats=("PNG",)) as file:
+            return np.array(file.convert("L")) > 0
+    except (OSError, SyntaxError, ValueError) as error:
+        raise VeloxSegError("DATASET", path=path, reason="it can't be read as PNG", detail=str(error),
+                            remedy="delete the folder of the case and prepare it again") from error

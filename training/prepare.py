@@ -24,6 +24,7 @@ import SimpleITK as sitk
 import tyro
 from tqdm import tqdm
 
+import records
 import versions
 from datasets import conversion
 from datasets.autopet import AutoPet
@@ -104,9 +105,11 @@ def decisive(options: Options, data: DataSet) -> dict:
 
 
 def check_output(output: Path, how: dict, data: DataSet) -> None:
-    """Raises DATASET_CHANGED or DATASET_STRAY for an output folder that holds something else."""
+    """Raises DATASET_CHANGED, DATASET_STRAY or DATASET for an output folder that holds something else."""
+    if (output / DATASET).is_file():
+        records.read(output / DATASET)
     if (output / HOW).is_file():
-        before = json.loads((output / HOW).read_text(encoding="utf-8"))
+        before = records.read(output / HOW)
         for setting, value in how.items():
             if before.get(setting) != value:
                 raise VeloxSegError("DATASET_CHANGED", path=output, setting=setting)
@@ -144,8 +147,8 @@ def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> 
     for case in data.cases:
         row = {"id": case.id, "patient": case.patient}
         if conversion.is_finished(folder, case.id):
-            facts = json.loads((folder / case.id / conversion.FACTS).read_text(encoding="utf-8"))
-            row |= {f"size_{axis}": n for axis, n in zip("xyz", facts["size"])}
+            facts = records.read(folder / case.id / conversion.FACTS)
+            row |= {f"size_{axis}": n for axis, n in zip("xyz", facts.get("size", ()))}
             for name, volumes in facts.get("label_ml", {}).items():
                 row |= {f"{name} source ml": volumes["source"], f"{name} prepared ml": volumes["prepared"]}
             row |= {f"{name} share": share for name, share in facts.get("label_share", {}).items()}
@@ -171,7 +174,7 @@ def write_dataset(output: Path, data: DataSet) -> None:
         "split": None,
     }
     if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = records.read(path)
     if data.split is not None:
         content["split"] = {
             part: [case for case in cases if conversion.is_finished(output / CASES, case)]
@@ -186,7 +189,7 @@ def as_json(content: object) -> str:
 
 def write_if_changed(path: Path, text: str) -> None:
     """A second run leaves no trace in the times of files."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         files.write_text(path, text)
 
 

@@ -8,7 +8,6 @@ images of the prepared dataset.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,17 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from scipy import ndimage
 
+import command
+import records
 import run_log
 import scores
 from cases import LABEL
-from veloxseg import images, pipeline
+from veloxseg import files, images, pipeline
 
 REFERENCE, PREDICTION = "#00a05a", "#e6007e"
 INK, FAINT, WARNING = "#222222", "#b8b8b8", "#c04000"
@@ -214,10 +214,10 @@ def headline(figure: Figure, run: Path, config: dict, data: dict, rows: pd.DataF
 
 def draw(run: Path) -> Path:
     """Draws the sheet of a run and returns its path."""
-    config, data = (json.loads((run / name).read_text()) for name in ("config.json", "data.json"))
+    config, data = (records.read(run / name) for name in ("config.json", "data.json"))
     rows = pd.DataFrame(run_log.read(run))
     evaluation = run / "evaluation"
-    found = json.loads((evaluation / "scores.json").read_text()) if (evaluation / "scores.json").exists() else []
+    found = records.read(evaluation / "scores.json") if (evaluation / "scores.json").exists() else []
     cases = scores.read_cases(evaluation / "cases.csv") if (evaluation / "cases.csv").exists() else None
 
     heights = [1.0] + [0.85] * bool(found) + [2.2] * (cases is not None)
@@ -235,10 +235,11 @@ def draw(run: Path) -> Path:
             if cases is not None:
                 draw_cases(figure.add_subplot(middle[1]), cases)
         if cases is not None:
-            draw_gallery(figure, grid[2], data, evaluation / "masks", cases)
+            draw_gallery(figure, grid[len(heights) - 1], data, evaluation / "masks", cases)
         headline(figure, run, config, data, rows)
         path = run / "report.png"
-        figure.savefig(path, dpi=110, facecolor="white")
+        with files.replacing(path) as temporary:
+            figure.savefig(temporary, dpi=110, facecolor="white")
     return path
 
 
@@ -268,4 +269,4 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    command.run(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import matplotlib
@@ -12,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 
+import records
 import report
 import run_log
 import scores
 from photos import MASK, PHOTO, read_mask
-from veloxseg import photos
+from veloxseg import files, photos
 
 PHOTOS_OF_A_KIND = 6
 SHARES = (1, 3, 12, 50)
@@ -25,9 +25,9 @@ SHARES = (1, 3, 12, 50)
 
 def draw(run: Path) -> Path:
     """Draws the sheet of an evaluated run and returns its path."""
-    config, data = (json.loads((run / name).read_text()) for name in ("config.json", "data.json"))
+    config, data = (records.read(run / name) for name in ("config.json", "data.json"))
     rows = pd.DataFrame(run_log.read(run))
-    found = json.loads((run / "evaluation" / "scores.json").read_text())
+    found = records.read(run / "evaluation" / "scores.json")
     table = scores.read_cases(run / "evaluation" / "cases.csv")
     heights = (1.0, 0.85, 2.0)
     with matplotlib.rc_context(report.STYLE):
@@ -44,7 +44,8 @@ def draw(run: Path) -> Path:
         draw_gallery(figure, grid[2], data, run / "evaluation" / "masks", table[table.method == scores.NETWORK])
         report.headline(figure, run, config, data, rows)
         path = run / "report.png"
-        figure.savefig(path, dpi=110, facecolor="white")
+        with files.replacing(path) as temporary:
+            figure.savefig(temporary, dpi=110, facecolor="white")
     return path
 
 

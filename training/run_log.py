@@ -49,7 +49,7 @@ def _rows(path: Path) -> list[dict]:
     for line in lines:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int) and isinstance(row.get("loss"), float):
             found[row["step"]] = row

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from confidence import interval
-from veloxseg import csv_text
+from veloxseg import csv_text, files
+from veloxseg.errors import VeloxSegError
 
 NETWORK = "network"
 POOLED = "all labels as one"
@@ -32,21 +33,33 @@ SCORES = {
 NAMES = ("case", "method", "region")
 LESION_COLUMNS = ("lesion_f1", "false_positive_ml", "false_negative_ml")
 OVERLAP_COLUMNS = ("dice", "iou", "precision", "recall", "surface_dice", "hd95_mm")
+NUMBERS = (*OVERLAP_COLUMNS, *LESION_COLUMNS, PUBLISHED, "surface_tolerance_mm", "seconds")
+AGAIN = "start training/evaluate.py again, which writes it"
 
 
 def write_cases(table: pd.DataFrame, path: Path) -> None:
-    """Write cases.csv; a name that begins like a formula is none for a spreadsheet."""
+    """Write cases.csv; a name that begins like a formula is none for a spreadsheet. Raises DISK_FULL or OUTPUT_UNWRITABLE."""
     safe = table.rename(columns=csv_text.cell)
     texts = safe.select_dtypes(exclude="number").columns
     safe[texts] = safe[texts].map(csv_text.cell)
-    safe.to_csv(path, index=False, float_format="%.6g")
+    files.write_text(path, safe.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def read_cases(path: Path) -> pd.DataFrame:
-    """cases.csv with names as text, whatever they look like."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
-    names = [name for name in NAMES if name in table]
-    table[names] = table[names].map(csv_text.plain, na_action="ignore")
+    """cases.csv with names as text, whatever they look like. Raises RUN when it is missing or something else."""
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        reason = "it can't be read as CSV" if path.exists() else "it doesn't exist"
+        raise VeloxSegError("RUN", path=path, reason=reason, remedy=AGAIN, detail=str(error)) from error
+    unit = "percent" if "reference_percent" in table else "ml"
+    numbers = ["dice", f"reference_{unit}", f"predicted_{unit}", *(c for c in NUMBERS if c in table)]
+    for column in (*NAMES, *numbers):
+        if column not in table or (column in numbers and not pd.api.types.is_numeric_dtype(table[column])):
+            raise VeloxSegError("RUN", path=path, reason=f"its column {column} is missing or holds something else", remedy=AGAIN)
+    if NETWORK not in set(table.method):
+        raise VeloxSegError("RUN", path=path, reason="it has no row of the network", remedy=AGAIN)
+    table[list(NAMES)] = table[list(NAMES)].map(csv_text.plain, na_action="ignore")
     return table
 
 

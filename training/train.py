@@ -43,6 +43,7 @@ import run_log
 import versions
 from brain_regions import BrainRegions, BrainRegionsSettings
 from cases import Cases, CasesSettings
+from datasets.cards import with_static_part
 from lock import only_one
 from photos import Photos, PhotosSettings
 from schedule import SCHEDULES
@@ -275,6 +276,8 @@ def _train(settings: Settings) -> None:
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
     task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size * world)
+    if settings.card:
+        with_static_part(task.describe()["card"], settings.card)  # refused now and not after the training
     settings = replace(settings, **{settings.part: task.adapt(settings.architecture)})
     state = build(settings, device)
     last, previous, best = (settings.run / name for name in ("last.pt", "previous.pt", "best.pt"))
@@ -282,8 +285,8 @@ def _train(settings: Settings) -> None:
     if saved:
         state.restore(saved, last, settings)
     if rank == 0:
-        if notice:
-            print(notice, file=sys.stderr)
+        for text in (*(note.text for note in task.notes), *filter(None, [notice])):
+            print(text, file=sys.stderr)
         if state.best >= 0 and not checkpoints.is_whole(best):
             print(f"{best} is damaged or missing; the averaged weights of step {state.step} take its place.", file=sys.stderr)
             state.best = -1.0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import export
 from veloxseg import images
 
 SIZE, SPACING = (24, 24, 20), (4.0, 4.0, 5.0)
@@ -14,18 +15,20 @@ SYNTHETIC = "Spheres drawn by the test"
 
 
 def card(roles: list[dict], labels: dict[str, int]) -> dict:
-    """The parts of a model card that the pipeline and the evaluation read."""
-    return {
-        "id": "spheres", "title": "Spheres", "task": {"id": "spheres", "title": "Spheres"}, "roles": roles, "spacing_mm": SPACING,
-        "window": {"overlap": 0.25, "blend": "gaussian"}, "smoothing_mm": 0, "lesions": True, "threshold": 0.5,
-        "training": {"data": SYNTHETIC},
-        "labels": [{"name": name, "value": value} for name, value in labels.items()],
+    """A whole card of the spheres."""
+    smoke = json.loads((Path(export.__file__).parent / "cards" / "smoke.json").read_text())
+    return smoke | {
+        "id": "spheres", "title": "Spheres", "task": {"id": "spheres", "title": "Spheres"}, "roles": roles,
+        "spacing_mm": list(SPACING), "window": {"overlap": 0.25, "blend": "gaussian"}, "smoothing_mm": 0, "lesions": True,
+        "threshold": 0.5, "training": {**smoke["training"], "data": SYNTHETIC},
+        "labels": [{**smoke["labels"][0], "name": name, "value": value} for name, value in labels.items()],
         "architecture": {"name": "VeloxSeg", "arguments": {"input_size": [24, 24, 24]}},
     }  # fmt: skip
 
 
 def role(name: str, modality: str, unit: str | None, reference: bool, divide_by: float) -> dict:
     return {"name": name, "title": name, "modality": modality, "kind": "scalar", "unit": unit, "reference": reference,
+            "description": "", "patterns": [],
             "intensity": {"kind": "scale", "divide_by": divide_by, "clip": [-100, 100]}}  # fmt: skip
 
 
@@ -49,8 +52,9 @@ def write_case(folder: Path, case: str, volumes: dict[str, np.ndarray]) -> None:
 
 def write_run(run: Path, folder: Path, content: dict, test: list[str]) -> None:
     run.mkdir()
-    split = {"train": [], "validation": test[:1], "test": test}
-    data = {"card": content, "groups": [["CT"], ["PET"]], "split": split, "folder": str(folder), "synthetic": True}
+    split = {"train": [], "validation": [], "test": test}
+    groups = [[role["name"]] for role in content["roles"]]
+    data = {"card": content, "groups": groups, "split": split, "folder": str(folder), "synthetic": True}
     (run / "data.json").write_text(json.dumps(data))
     description = {**data, "patch_size": [24, 24, 24], "split": None}
     (folder / "dataset.json").write_text(json.dumps(description))

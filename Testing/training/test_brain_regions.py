@@ -8,6 +8,7 @@ import heads
 import tiny
 import train
 from brain_regions import BrainRegions, BrainRegionsSettings
+from veloxseg.errors import VeloxSegError
 
 needs_head = pytest.mark.skipif(
     not (heads.TEMPLATES / "aal.nii.gz").exists(), reason="Colin27 and AAL are absent: apt-get install mricron-data"
@@ -60,5 +61,5 @@ def test_a_short_training_runs(tmp_path):
 
 
 def test_missing_atlas_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="apt-get install mricron-data"):
+    with pytest.raises(VeloxSegError, match="apt-get install mricron-data"):
         heads.load("left", tmp_path)

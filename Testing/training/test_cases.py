@@ -1,6 +1,7 @@
 """Prepared datasets in training: split, intensities, patches, and what is wrong with them in one sentence."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +109,98 @@ def test_cache_follows_the_case(tmp_path):
     tiny.write_case(tmp_path, case, changed)
     again = task(tmp_path)
     assert again.store.load(case)[1].sum() == np.prod(tiny.SIZE) != before
+
+
+def rewrite(folder, case, name, array):
+    """Another image in the place of a file, with the size in bytes and the time that the old one had."""
+    path = folder / "cases" / case / f"{name}.nii.gz"
+    before = path.stat()
+    images.write(images.image_of(array, images.Grid(tiny.SIZE, tiny.SPACING, (0.0, 0.0, 0.0))), path, compress=True)
+    with open(path, "ab") as file:
+        file.write(b"\0" * max(0, before.st_size - path.stat().st_size))  # gzip passes over what follows
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["CT", "PET", "label"])
+def test_replaced_files_are_read_again(tmp_path, name):
+    """Nothing about case.json changes."""
+    tiny.write_dataset(tmp_path)
+    first = task(tmp_path)
+    case = first.split["train"][0]
+    before = [array.copy() for array in first.store.load(case)]
+    other = tiny.volumes(0)[name] * 0 + tiny.volumes(77)[name]
+    rewrite(tmp_path, case, name, other)
+    after = task(tmp_path).store.load(case)
+    changed = {"CT": 0, "PET": 0, "label": 1}[name]
+    assert not np.array_equal(before[changed], after[changed])
+
+
+def test_stored_cases_are_made_once(tmp_path, monkeypatch):
+    tiny.write_dataset(tmp_path)
+    made = []
+    real = cases.Store._normalised
+    monkeypatch.setattr(cases.Store, "_normalised", lambda store, case: made.append(case) or real(store, case))
+    task(tmp_path)
+    assert len(made) == 4
+    task(tmp_path)
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("file", ["{}.npz", "{}-image.npy", "{}-label.npy", "{}.key"])
+@pytest.mark.parametrize("damage", ["half", "gone", "foreign"])
+def test_damaged_stored_case_is_made_again(tmp_path, file, damage):
+    tiny.write_dataset(tmp_path)
+    first = task(tmp_path)
+    case = first.split["train"][0]
+    before = [array.copy() for array in first.store.load(case)]
+    path = first.store.cache / file.format(case)
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage == "half" else b"something else")
+    again = task(tmp_path).store.load(case)
+    assert all(np.array_equal(a, b) for a, b in zip(before, again))
+
+
+def relabelled(folder, parts: dict[str, int | None]):
+    """A fixed split of one validation and one test case whose labels have two values; `parts` -> the value it has none of."""
+    card = json.loads(tiny.CARD.read_text())
+    card["labels"].append({**card["labels"][0], "value": 2, "name": "Node"})
+    tiny.write_dataset(folder, card=card, split={"validation": ["case1"], "test": ["case2"]})
+    for case in range(6):
+        part = {1: "validation", 2: "test"}.get(case, "train")
+        label = tiny.volumes(case)["label"].copy()
+        label[0, 0, 0], label[1, 1, 1] = 1, 2
+        gone = parts.get(part)
+        label[(label > 0) if gone == 0 else (label == gone) if gone else np.zeros(tiny.SIZE, bool)] = 0
+        rewrite(folder, f"case{case}", "label", label)
+    return folder
+
+
+def test_no_label_anywhere_is_one_sentence_whatever_the_image(tmp_path):
+    sentences = set()
+    for name, roles in (("both", ["CT", "PET"]), ("pet", ["PET"])):
+        card = json.loads(tiny.CARD.read_text())
+        card["roles"] = [role | {"reference": role["name"] == roles[-1]} for role in card["roles"] if role["name"] in roles]
+        tiny.write_dataset(tmp_path / name, card=card, groups=[[role] for role in roles])
+        for case in range(6):
+            rewrite(tmp_path / name, f"case{case}", "label", np.zeros(tiny.SIZE, np.uint8))
+        sentences.add(refused(lambda: task(tmp_path / name)).replace(str(tmp_path / name), "FOLDER"))  # noqa: B023
+    assert sentences == {"FOLDER can't be used because no training case has a label; check the label files."}
+
+
+@pytest.mark.parametrize(
+    "part, words", [("train", "nothing can learn it"), ("validation", "best weights"), ("test", "not scored")]
+)
+def test_label_that_a_part_lacks_is_noted(tmp_path, part, words):
+    notes = task(relabelled(tmp_path, {part: 2})).notes
+    assert len(notes) == 1 and f"Node: in no {part} case" in notes[0].text and words in notes[0].text
+
+
+def test_labels_everywhere_need_no_note(tmp_path):
+    assert task(relabelled(tmp_path, {})).notes == []
+    every = [note.text for note in task(relabelled(tmp_path / "b", {"test": 0, "validation": 0})).notes]
+    assert len(every) == 2 and all("Lesion, Node: in no" in text for text in every)
 
 
 def test_adapted_network_has_the_channels_and_classes_of_the_data(folder):

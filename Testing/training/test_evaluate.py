@@ -127,7 +127,7 @@ class Two:
 
 
 def test_rules_count_several_labels_as_one(tmp_path):
-    content = {**PET_CT, "labels": [{"name": "tumor", "value": 1}, {"name": "node", "value": 2}]}
+    content = card(PET_CT["roles"], {"tumor": 1, "node": 2})
     r = distance((12, 12, 10))
     label = np.select([r < 16, r < 28], [2, 1], 0)
     pet = np.select([label == 2, label == 1], [8.0, 4.5], 0.5)
@@ -155,7 +155,8 @@ def test_refusals(petct_run, tmp_path):
     cases = evaluate.cases_of_run(petct_run, "test")
     with pytest.raises(VeloxSegError, match="labels"):
         evaluate.evaluate(Threshold(card(PET_CT["roles"], {"Lesion": 2}), 5.0), cases, tmp_path)
-    (tmp_path / "data.json").write_text(json.dumps({"card": {}, "folder": None}))
+    data = json.loads((petct_run / "data.json").read_text())
+    (tmp_path / "data.json").write_text(json.dumps(data | {"folder": None}))
     with pytest.raises(VeloxSegError, match="evaluate_heads"):
         evaluate.cases_of_run(tmp_path, "test")
 

@@ -1,7 +1,6 @@
 """Training on photos: working squares, augmentation, objectives, and a whole run of a tiny cellular automaton."""
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -202,15 +201,13 @@ def test_photo_prepared_again_is_read_again(folder, tmp_path):
     before = store.load("a")[1].copy()
     Image.fromarray(np.zeros((256, 256), np.uint8)).save(case / "mask.png")
     store.ensure("a")
-    assert before.any() and np.array_equal(store.load("a")[1], before)
-    os.utime(case / "case.json", (2e9, 2e9))
-    store.ensure("a")
-    assert not store.load("a")[1].any()
+    assert before.any() and not store.load("a")[1].any()
 
 
 def test_folder_of_volumes_is_refused(tmp_path):
     card = json.loads((CARDS / "smoke.json").read_text())
-    (tmp_path / "dataset.json").write_text(json.dumps({"card": card, "groups": [], "synthetic": True}))
+    content = {"card": card, "groups": [["CT"], ["PET"]], "patch_size": [32] * 3, "synthetic": True, "split": None}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(VeloxSegError, match="it holds volumes"):
         photos.Photos(photos.PhotosSettings(tmp_path), 0)
 

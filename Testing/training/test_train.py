@@ -191,7 +191,7 @@ def test_run_without_weights_says_so(tmp_path):
 
 
 def test_card_of_another_task_is_refused(finished):
-    with pytest.raises(VeloxSegError, match="its images aren't CT, PET"):
+    with pytest.raises(VeloxSegError, match="its roles aren't CT, PET"):
         export.load_run(finished, TRAINING / "cards" / "brain-regions-t1.json")
 
 

@@ -250,6 +250,7 @@ NOTES: dict[str, str] = {
         "Nothing was found above the threshold {threshold:.2f}. The highest score was {score:.2f} at {position}."
         " Possible reasons: nothing is there, images are swapped, or values are not in the expected unit."
     ),
+    "LABEL_ABSENT": "{labels}: in no {part} case, so that {consequence}.",
     "RETRY_ONE_WINDOW": "The memory of {device} is short; going on with one window at a time.",
     "RETRY_HALF": "The memory of {device} is short; going on in half precision.",
     "RETRY_CPU": "The memory of {device} is too small for this image; going on with the CPU.",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import records
 from veloxseg.errors import VeloxSegError
 
 FOLDER = Path(__file__).resolve().parent.parent / "cards"
@@ -43,6 +44,24 @@ def load(path: Path, reference: str | None = None) -> dict:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VeloxSegError("DATASET_FILE", path=path, reason=f"it is no model card ({error})") from error
     return card
+
+
+def with_static_part(trained: dict, path: Path) -> dict:
+    """The card of a file with the intensities that `trained` was fitted with, and the size at which it saw photos.
+
+    Raises DATASET_FILE for a file that is no card of the same images and labels.
+    """
+    static = load(path)
+    problem = records.card_problem(static)
+    for key, what in (("roles", "name"), ("labels", "value")):
+        if not problem and {entry[what] for entry in static[key]} != {entry[what] for entry in trained[key]}:
+            problem = f"its {key} aren't {', '.join(str(entry[what]) for entry in trained[key])}"
+    if problem:
+        raise VeloxSegError("DATASET_FILE", path=path, reason=problem)
+    fitted = {role["name"]: role["intensity"] for role in trained["roles"]}
+    if "working_size" in trained:
+        static["working_size"] = trained["working_size"]
+    return {**static, "roles": [{**role, "intensity": fitted[role["name"]]} for role in static["roles"]]}
 
 
 def modality(role: str) -> str:

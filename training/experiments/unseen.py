@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import records
 from evaluate import Cases, cases_of_run
 from export import TrainedModel
 from metrics import dice
@@ -49,7 +49,7 @@ def _read(cases: Cases, case: str, size: int) -> UnseenPhoto:
 
 def contrast(cases: Cases, case: str) -> float | None:
     """Of a phantom: the lesion's melanin above the skin's."""
-    drawn = json.loads(cases.path(case, "case.json").read_text())["parameters"] or {}
+    drawn = records.read(cases.path(case, "case.json")).get("parameters") or {}
     return drawn.get("lesion", {}).get("contrast")
 
 
