@@ -115,7 +115,8 @@ class Batch:
         for name in (PAUSE_FILE, CANCEL_FILE):
             (output / name).unlink(missing_ok=True)
         self._output = output
-        self._start([str(settingsFile)])
+        # asked for above
+        self._start([str(settingsFile), "--accept-license"])
 
     def pause(self) -> None:
         """End after the case that is being computed; starting again goes on from there."""

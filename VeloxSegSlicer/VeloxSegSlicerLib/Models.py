@@ -90,7 +90,9 @@ def readCard(folder: Path) -> ModelCard:
         raise VeloxSegError(
             "MODEL_CARD", folder=Path(folder).name, reason="its card cannot be read"
         ) from error
-    except ValueError as error:
+    except RecursionError as error:
+        raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason="its card is nested too deeply") from error
+    except (ValueError, OverflowError) as error:
         raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason=str(error)) from error
     except KeyError as error:
         raise VeloxSegError(
@@ -162,7 +164,8 @@ class Catalogue:
 
 
 def _packageFolders(root: Path | None) -> list[Path]:
-    found = root.glob(f"*/{CARD_FILE.as_posix()}") if root else ()
+    # hidden ones are being written
+    found = root.glob(f"[!.]*/{CARD_FILE.as_posix()}") if root else ()
     return sorted(cardFile.parents[1] for cardFile in found)
 
 

@@ -6,7 +6,6 @@ Only names and headers are read here, so that thousands of cases are listed in s
 import csv
 import io
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +22,6 @@ READY, INCOMPLETE, UNREADABLE = "ready", "incomplete", "unreadable"
 CASE = "{case}"
 LONG_PATTERN = 4
 DELIMITERS = ",;\t"
-# What some file system does not take in a folder's name, devices of Windows among it.
-UNUSABLE_NAME = re.compile(
-    r'[\\/:*?"<>|\x00-\x1f\x7f]|^[.\s]|[.\s]$|^$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\.|$)', re.IGNORECASE
-)
-MOST_NAME_BYTES = 150
 # The batch's own files beside the cases' folders.
 TAKEN_NAMES = ("pause", "cancel", "settings.json", "summary.csv", "lesions.csv", "failures.csv")
 MOST_WILDCARDS = 8
@@ -220,7 +214,7 @@ def _case(name: str, found: Mapping[str, Sequence[Path]]) -> Case:
 def _problem(name: str, found: Mapping[str, Sequence[Path]]) -> str:
     if names.LONE_SURROGATE.search(name):
         return "The name of the case has bytes that are not UTF-8; rename its files."
-    if UNUSABLE_NAME.search(name) or name.lower() in TAKEN_NAMES or len(name.encode()) > MOST_NAME_BYTES:
+    if not names.fits_every_system(name) or name.lower() in TAKEN_NAMES:
         return "The name of the case cannot be the name of a folder; change it."
     seen: dict[Path, str] = {}
     for role, paths in found.items():
@@ -240,16 +234,11 @@ def _problem(name: str, found: Mapping[str, Sequence[Path]]) -> str:
 
 def _without_doubles(cases: list[Case]) -> list[Case]:
     """Case names become folders, and some file systems do not tell capitals from small letters."""
-    counts = Counter(_same_folder(case.name) for case in cases)
+    counts = Counter(names.folded(case.name) for case in cases)
     problem = "The name of the case appears twice; give each case a name of its own."
     return [
-        replace(case, state=INCOMPLETE, problem=problem) if counts[_same_folder(case.name)] > 1 else case for case in cases
+        replace(case, state=INCOMPLETE, problem=problem) if counts[names.folded(case.name)] > 1 else case for case in cases
     ]
-
-
-def _same_folder(name: str) -> str:
-    """Equal for names that some file system takes for one: capitals, and letters with their accents apart."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _source_error(path: Path, reason: str, remedy: str) -> VeloxSegError:

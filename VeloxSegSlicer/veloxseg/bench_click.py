@@ -139,7 +139,7 @@ def plain_job(request: Path) -> None:
 def plain_network(package: packages.ModelPackage) -> torch.nn.Module:
     """The network as it is trained, with the package's weights."""
     network = packages.build_network(package.card).eval()
-    packages.load_weights(network, packages.load_file(package.folder / packages.WEIGHTS))
+    packages.load_weights(network, packages.load(package.check_weights()))
     return network
 
 

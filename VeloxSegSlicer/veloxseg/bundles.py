@@ -7,12 +7,17 @@ MONAI's inferers is an ensemble of diffusions.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from veloxseg import cards, names
+from veloxseg.cards import CARD
 from veloxseg.photo_pipeline import takes_photo
 
+METADATA, INFERENCE = "configs/metadata.json", "configs/inference.json"
+EVALUATED = ("$", "@", "%", "__")
 METADATA_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
@@ -22,8 +27,31 @@ NEEDED_BY_MONAI = {"pytorch-ignite": "0.5.5", "fire": "0.7.1", "nibabel": "5.4.2
 
 def texts(card: dict) -> dict[str, str]:
     """Relative path -> text of every derived file."""
-    derived = {"configs/metadata.json": _json(metadata(card)), "docs/README.md": readme(card)}
-    return derived if takes_photo(card) else {**derived, "configs/inference.json": _json(inference(card))}
+    derived = {METADATA: _json(metadata(card)), "docs/README.md": readme(card)}
+    return derived if takes_photo(card) else {**derived, INFERENCE: _json(inference(card))}
+
+
+def foreign(folder: Path, card: dict) -> str:
+    """Why MONAI's tools, which evaluate texts, would read something else than what this engine writes; "" when they would not."""
+    derived = texts(card)
+    for path in sorted((folder / CARD).parent.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name == INFERENCE and name in derived and path.read_bytes() != derived[name].encode():
+            return f"{name} is not the one that belongs to its card"
+        if name not in {CARD, *derived} and not path.is_dir():
+            return f"{names.shown(name)} is no file of a package"
+    if _evaluated(metadata(card)) or ((folder / METADATA).is_file() and _evaluated(cards.read_json(folder, METADATA))):
+        return f"{METADATA} has a text that would be evaluated"
+    return ""
+
+
+def _evaluated(content: object) -> bool:
+    """Whether MONAI would take a text for code or a reference."""
+    if isinstance(content, dict):
+        return any(_evaluated(part) for pair in content.items() for part in pair)
+    if isinstance(content, list):
+        return any(map(_evaluated, content))
+    return isinstance(content, str) and content.lstrip().startswith(EVALUATED)
 
 
 def metadata(card: dict) -> dict:

@@ -1,18 +1,23 @@
 """Cards of model packages: where packages lie, and what their cards may say (docs/formats.md). Without torch, which takes seconds
 to import."""
 
+import math
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from veloxseg import __version__, names, strict_json
+from veloxseg import __version__, files, names, strict_json
 from veloxseg.errors import VeloxSegError
 from veloxseg.validation import first_problem
 
 CARD = "configs/velox.json"
 SCHEMA_VERSION = 1
+MOST_VOXELS = 1 << 24
+"""Of one window: 256 x 256 x 256."""
+# SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors; the panel's list is the same.
+PERMISSIVE = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense", "CC0-1.0", "CC-BY-4.0", "PDDL-1.0")
 SHIPPED = Path(__file__).resolve().parent.parent / "Resources" / "Models"
 
 
@@ -36,7 +41,8 @@ def user_folder() -> Path:
 
 
 def imported(folder: Path | None = None) -> list[Path]:
-    """Folders of imported packages, in `user_folder` or another one, by name."""
+    """Folders of imported packages, in `user_folder` or another one, by name; what a killed import left is tidied first."""
+    files.remove_leftovers(folder or user_folder())
     return _packages_in(folder or user_folder())
 
 
@@ -52,13 +58,22 @@ def find(name_or_folder: str | Path, imported_folder: Path | None = None) -> Pat
     return max(found, key=_version)
 
 
+def check_license(card: dict, folder: Path, is_accepted: bool) -> None:
+    """Raises MODEL_LICENSE for weights whose license may restrict their use, as an unknown one may, until a person accepts it."""
+    if card["license"] not in PERMISSIVE and not is_accepted:
+        file = folder / "LICENSE"
+        where = f" (in full: {names.shown(file)})" if file.is_file() else ""
+        raise VeloxSegError("MODEL_LICENSE", model=card["title"], license=card["license"], where=where)
+
+
 def package_name(card: dict) -> str:
     """Name of an imported package's folder and of a package's zip: id and version."""
     return f"{card['id']}-{card['version']}"
 
 
 def _packages_in(folder: Path) -> list[Path]:
-    return sorted(card.parent.parent for card in folder.glob(f"*/{CARD}"))
+    # hidden ones are being written
+    return sorted(card.parent.parent for card in folder.glob(f"[!.]*/{CARD}"))
 
 
 def _names(folder: Path) -> set[str]:
@@ -107,7 +122,7 @@ def _check_versions(card: dict, name: str) -> None:
             "MODEL_NEWER", model=name, needed=f"package format {schema_version}", engine=__version__
         )
     wanted = card.get("engine_version")
-    if isinstance(wanted, str) and re.fullmatch(r">=\d+(\.\d+){0,2}", wanted):
+    if isinstance(wanted, str) and re.fullmatch(r">=[0-9]{1,6}(\.[0-9]{1,6}){0,2}", wanted):
         least = [int(part) for part in wanted[2:].split(".")]
         if [int(part) for part in __version__.split(".")] < least:
             raise VeloxSegError(
@@ -129,8 +144,19 @@ def _disagreements(card: dict) -> Iterator[str]:
         yield from _photo_disagreements(card)
     else:
         yield from _volume_disagreements(card)
-    if card["architecture"]["name"] == "VeloxSeg" and card["architecture"]["arguments"]["n_classes"] != len(values) + 1:
-        yield "architecture.arguments.n_classes: one more than the labels is needed"
+    if any(_is_empty_range(role["intensity"]) for role in card["roles"]):
+        yield "roles.intensity: the lower bound must be below the upper one"
+    if card["architecture"]["name"] == "VeloxSeg":
+        arguments = card["architecture"]["arguments"]
+        if arguments["n_classes"] != len(values) + 1:
+            yield "architecture.arguments.n_classes: one more than the labels is needed"
+        if math.prod(arguments["input_size"]) > MOST_VOXELS:
+            yield f"architecture.arguments.input_size: a window has at most {MOST_VOXELS} voxels"
+
+
+def _is_empty_range(intensity: dict) -> bool:
+    low, high = intensity.get("clip") or (intensity.get("low", 0), intensity.get("high", 1))
+    return low >= high
 
 
 def _volume_disagreements(card: dict) -> Iterator[str]:

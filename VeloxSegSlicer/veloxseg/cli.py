@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
-from veloxseg import requirements, runner, streams
+from veloxseg import cards, requirements, runner, streams
 from veloxseg.cli_batch import Batch
 from veloxseg.cli_models import Models
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
@@ -47,6 +47,8 @@ class Segment:
     """Also write probability.nrrd."""
     accept: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Code of what is odd about the images and shall be noted instead of refused, e.g. --accept PET_UNIT (docs/formats.md)."""
+    accept_license: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Needed for a model whose license may restrict its use: it was read and is accepted."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print results.json to stdout instead of the table."""
 
@@ -65,6 +67,8 @@ class Segment:
             "accept": list(self.accept),
         }
         check_request(request)
+        folder = cards.find(self.model)
+        cards.check_license(cards.read(folder), folder, self.accept_license)
         content = segment(
             request, self.output, ["mask", "measures", "uncertainty", *(["probability"] if self.probability else [])]
         )
@@ -229,7 +233,7 @@ def check_request(request: dict) -> None:
 
 def segment(request: dict, output: Path, outputs: list[str]) -> dict:
     """Do one job with a progress bar; returns the content of results.json. Raises VeloxSegError."""
-    from veloxseg import cards, devices, packages, photo_pipeline, pipeline, results
+    from veloxseg import devices, packages, photo_pipeline, pipeline, results
 
     device = devices.choose(request["device"])
     package = packages.read(cards.find(request["model"]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import tyro
 from tqdm import tqdm
 
-from veloxseg import batch, cli_events, names, runner
+from veloxseg import batch, cards, cli_events, names, runner
 from veloxseg.errors import EXIT_OK, EXIT_PARTLY, VeloxSegError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Batch:
     """List the cases and what would happen with each, and write nothing."""
     shard: str = "1/1"
     """i/n: only every n-th case, beginning with the i-th, to share the work between n processes or computers."""
+    accept_license: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Needed for a model whose license may restrict its use: it was read and is accepted."""
     events: tyro.conf.FlagCreatePairsOff[bool] = False
     """For programs: one JSON object per line on stdout instead of text; the end of stdin then cancels."""
 
@@ -38,6 +40,7 @@ class Batch:
             if self.preview:
                 _tell_preview(batch.preview(plan, cases), events)
                 return EXIT_OK
+            cards.check_license(plan.card, plan.folder, self.accept_license)
             tally = _run_with_events(plan, cases, events) if events else _run_with_bar(plan, cases)
         return EXIT_PARTLY if tally.counts[batch.FAILED] else EXIT_OK
 

@@ -80,6 +80,11 @@ TABLE: dict[str, tuple[int, str]] = {
     "MODEL_CORRUPT": (EXIT_MODEL, "The model {model} is damaged ({reason}); delete it and install it again."),
     "MODEL_FILE": (EXIT_MODEL, "The file {model} is no model package ({reason}); copy or export it again."),
     "MODEL_UNSAFE": (EXIT_MODEL, "The package {model} was refused because {reason}; ask its author for a package without it."),
+    "MODEL_LICENSE": (
+        EXIT_MODEL,
+        "The license of the model {model}, {license}, may restrict its use{where}; "
+        "read it and start again with --accept-license if you accept it.",
+    ),
     "MODEL_ANSWER": (
         EXIT_MODEL,
         "The model {model} does not compute what its author recorded ({reason}); ask its author to export it again.",

@@ -2,12 +2,18 @@
 
 import errno
 import re
+import unicodedata
 from pathlib import Path
 
 from veloxseg.errors import VeloxSegError
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN_CHARACTERS = 120
+# What some file system does not take in a name, devices of Windows among it.
+UNUSABLE = re.compile(
+    r'[\\/:*?"<>|\x00-\x1f\x7f\ud800-\udfff]|^[.\s]|[.\s]$|^$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\.|$)', re.IGNORECASE
+)
+MOST_BYTES = 150
 
 
 def printable(text: str) -> str:
@@ -44,3 +50,13 @@ def problem(path: Path | str) -> str:
     except OSError as error:
         return {errno.ENAMETOOLONG: "it is too long", errno.ELOOP: "its links lead in a circle"}.get(error.errno, "")
     return ""
+
+
+def fits_every_system(name: str) -> bool:
+    """Whether a file or folder can have this name on every system, with room for a hidden name made of it."""
+    return UNUSABLE.search(name) is None and len(name.encode()) <= MOST_BYTES
+
+
+def folded(name: str) -> str:
+    """Equal for names that some file system takes for one: capitals, and letters with their accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()

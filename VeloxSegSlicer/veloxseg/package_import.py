@@ -4,15 +4,18 @@
 example gives the expected mask. Nothing is executed, imported or unpickled, and a failure leaves everything as it was.
 """
 
+import contextlib
+import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from veloxseg import files
+from veloxseg import files, names
 from veloxseg.cards import CARD, is_unsafe_name, package_name
 from veloxseg.errors import VeloxSegError
 from veloxseg.packages import ModelPackage, Report, read, reported, unheard, verify
@@ -24,7 +27,13 @@ SUFFIXES = {".json", ".md", ".txt", ".safetensors", ".gz", ".nii", ".nrrd", ".pn
 NAMES_WITHOUT_SUFFIX = {"LICENSE", "NOTICE", "COPYING", "README"}
 # First bytes of programs: ELF, Windows, Mach-O and scripts, whatever the name says.
 PROGRAM_STARTS = (b"\x7fELF", b"MZ", b"#!", b"\xfe\xed\xfa", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-ZIP_READING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# What Python's readers of zip files and of the compressions in them raise for damaged ones.
+ZIP_READING_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+    OverflowError, IndexError, OSError,
+)  # fmt: skip
+MOST_LEVELS = 8
+CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
@@ -41,8 +50,11 @@ def import_package(source: Path, models_folder: Path, report: Report = unheard) 
     Raises MODEL_MISSING, MODEL_FILE, MODEL_UNSAFE, the codes of `packages.verify`, OUTPUT_UNWRITABLE, DISK_FULL.
     """
     source, models_folder = Path(source), Path(models_folder)
+    names.check(source)
+    names.check(models_folder)
     if not source.exists():
         raise VeloxSegError("MODEL_MISSING", path=source)
+    files.remove_leftovers(models_folder)
     partial = files.partial_name(models_folder / "package")
     # messages name a package by its folder
     unpacked = partial / source.stem
@@ -68,21 +80,41 @@ def _place(root: Path, models_folder: Path) -> ModelPackage:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as source:
+    with contextlib.ExitStack() as stack:
+        with _zip_errors(archive):
+            source = stack.enter_context(zipfile.ZipFile(archive))
             entries = [entry for entry in source.infolist() if not entry.is_dir()]
-            if any(entry.flag_bits & 1 for entry in entries):
-                raise VeloxSegError("MODEL_FILE", model=archive.name, reason="it is encrypted")
-            check_entries(
-                (Entry(entry.filename, entry.file_size, stat.S_ISLNK(entry.external_attr >> 16)) for entry in entries),
-                archive.name,
-            )
-            # zipfile never gives out more bytes than an entry declares, so the declared sizes are a safe bound.
-            for entry in entries:
-                target = folder / entry.filename
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with source.open(entry) as packed, open(target, "xb") as file:
-                    shutil.copyfileobj(packed, file)
+        if any(entry.flag_bits & 1 for entry in entries):
+            raise VeloxSegError("MODEL_FILE", model=archive.name, reason="it is encrypted")
+        check_entries(
+            (Entry(entry.filename, entry.file_size, stat.S_ISLNK(entry.external_attr >> 16)) for entry in entries), archive.name
+        )
+        # zipfile never gives out more bytes than an entry declares, so the declared sizes are a safe bound.
+        for entry in entries:
+            target = folder / entry.filename
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "xb") as file:
+                for part in _parts(source, entry, archive):
+                    file.write(part)
+
+
+def _parts(source: zipfile.ZipFile, entry: zipfile.ZipInfo, archive: Path) -> Iterator[bytes]:
+    with _zip_errors(archive):
+        packed = source.open(entry)
+    with packed:
+        while True:
+            with _zip_errors(archive):
+                part = packed.read(CHUNK)
+            if not part:
+                return
+            yield part
+
+
+@contextlib.contextmanager
+def _zip_errors(archive: Path) -> Iterator[None]:
+    """What goes wrong while reading is the archive's fault; writing is another matter."""
+    try:
+        yield
     except ZIP_READING_ERRORS as error:
         raise VeloxSegError("MODEL_FILE", model=archive.name, reason="it is no intact zip file", detail=str(error)) from error
 
@@ -103,11 +135,21 @@ def check_entries(found: Iterable[Entry], package: str) -> None:
     entries = list(found)
     _refuse(package, "it is too large when unpacked", len(entries) > MOST_FILES)
     _refuse(package, "it is too large when unpacked", sum(entry.size for entry in entries) > LARGEST_PACKAGE_BYTES)
-    _refuse(package, "it has two files of one name", len({entry.name.lower() for entry in entries}) < len(entries))
+    taken = {names.folded(entry.name) for entry in entries}
+    _refuse(package, "it has two files of one name", len(taken) < len(entries))
     for entry in entries:
-        _refuse(package, f"the name {entry.name!r} leaves the package", is_unsafe_name(entry.name))
-        _refuse(package, f"{entry.name} is a link", entry.is_link)
-        _refuse(package, f"{entry.name} is of a kind that packages do not have", not _is_known_kind(entry.name))
+        shown = names.shown(entry.name)
+        parts = PurePosixPath(entry.name).parts
+        above = {names.folded("/".join(parts[:level])) for level in range(1, len(parts))}
+        _refuse(package, f"the name {shown!r} leaves the package", is_unsafe_name(entry.name))
+        _refuse(package, f"{shown} is a link", entry.is_link)
+        _refuse(package, f"{shown} is of a kind that packages do not have", not _is_known_kind(entry.name))
+        _refuse(package, f"the name {shown!r} is not possible on every system", not _fits(parts))
+        _refuse(package, f"{shown} lies in a file", bool(above & taken))
+
+
+def _fits(parts: Sequence[str]) -> bool:
+    return len(parts) <= MOST_LEVELS and all(map(names.fits_every_system, parts))
 
 
 def _is_known_kind(name: str) -> bool:

@@ -86,7 +86,10 @@ def _write_weights(path: Path, state_dict: Mapping[str, torch.Tensor], card: dic
     network = build_network(card)
     load_weights(network, state_dict)
     # half precision and no derived buffers: packages are kept in git and downloaded
-    save_file({key: value.detach().half().contiguous() for key, value in network.named_parameters()}, path)
+    state = {key: value.detach().half().contiguous() for key, value in network.named_parameters()}
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise ValueError("the weights have numbers that are not finite in half precision")
+    save_file(state, path)
     return files.sha256(path)
 
 

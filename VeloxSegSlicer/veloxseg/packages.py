@@ -5,6 +5,7 @@ unpickled: the card is JSON, the weights are safetensors, the network's code is 
 """
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 
-from veloxseg import cards, devices, files, images, measures, names, photo_pipeline, pipeline
+from veloxseg import bundles, cards, devices, files, images, measures, names, photo_pipeline, pipeline
 from veloxseg.errors import EXIT_INPUT, VeloxSegError
 from veloxseg.networks import VeloxSeg, fast, load_weights
+from veloxseg.networks.checkpoint import POSITION_INDEX
 from veloxseg.networks.nca import NCA
 
 WEIGHTS = "models/model.safetensors"
 MANIFEST = "manifest.json"
 EXPECTED = "example/expected.json"
+LARGEST_WEIGHTS = 2 << 30
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 RUNNING, PASSED = "running", "passed"
 
 Report = Callable[[str, str], None]
@@ -46,30 +50,45 @@ class ModelPackage:
         Raises MODEL_CORRUPT when the weights are not those of the card and MODEL_SCHEMA when the
         architecture's arguments make no network.
         """
-        self.check_weights()
-        network = build_network(self.card)
+        data = self.check_weights()
         try:
-            load_weights(network, load_file(self.folder / WEIGHTS))
-        except (SafetensorError, ValueError) as error:
-            raise VeloxSegError(
-                "MODEL_CORRUPT",
-                model=self.card["title"],
-                detail=str(error),
-                reason="its weights do not fit its architecture",
-            ) from error
+            state = load(data)
+            _check_numbers(state)
+            # Without memory for its parameters, in case the card asks for far more than the file has.
+            with torch.device("meta"):
+                wanted = sum(parameter.numel() for parameter in build_network(self.card).parameters())
+            if wanted > sum(tensor.numel() for tensor in state.values()):
+                raise ValueError(f"the architecture has {wanted} parameters, more than the file")
+            network = build_network(self.card)
+            load_weights(network, state)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise _corrupt(self, "its weights do not fit its architecture", str(error)) from error
         return fast.convert(network.eval(), relative=True).to(device)
 
-    def check_weights(self) -> None:
-        """Raises MODEL_CORRUPT when the weights are missing or not those of the card."""
+    def check_weights(self) -> bytes:
+        """The bytes of the weights, read once: what was checked is what is used. Raises MODEL_CORRUPT when they are missing or
+        not those of the card."""
         path = self.folder / WEIGHTS
         if not path.is_file():
-            raise VeloxSegError("MODEL_CORRUPT", model=self.card["title"], reason=f"{WEIGHTS} is missing")
-        if files.sha256(path) != self.card["weights_sha256"]:
-            raise VeloxSegError(
-                "MODEL_CORRUPT",
-                model=self.card["title"],
-                reason=f"{WEIGHTS} is not the file that the card names",
-            )
+            raise _corrupt(self, f"{WEIGHTS} is missing")
+        if path.stat().st_size > LARGEST_WEIGHTS:
+            raise _corrupt(self, f"{WEIGHTS} has more than {LARGEST_WEIGHTS >> 30} GiB")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise _corrupt(self, f"{WEIGHTS} cannot be read", str(error)) from error
+        if hashlib.sha256(data).hexdigest() != self.card["weights_sha256"]:
+            raise _corrupt(self, f"{WEIGHTS} is not the file that the card names")
+        return data
+
+
+def _check_numbers(state: Mapping[str, torch.Tensor]) -> None:
+    """Raises ValueError for weights that are no finite real numbers in single precision."""
+    for name, tensor in state.items():
+        if not name.endswith(POSITION_INDEX) and tensor.dtype not in NUMBERS:
+            raise ValueError(f"{names.shown(name)} holds {tensor.dtype}, not real numbers")
+        if not torch.isfinite(tensor.float()).all():
+            raise ValueError(f"{names.shown(name)} has numbers that are not finite")
 
 
 def build_network(card: dict) -> VeloxSeg | NCA:
@@ -133,7 +152,8 @@ def reported(check: str, report: Report) -> Iterator[None]:
 
 
 def check_manifest(package: ModelPackage) -> None:
-    """Every file is listed with its SHA-256 and present, nothing is a link. Raises MODEL_CORRUPT."""
+    """Every file is listed with its SHA-256 and present, nothing is a link, and what other tools evaluate is what this engine
+    wrote. Raises MODEL_CORRUPT."""
     manifest = cards.read_json(package.folder, MANIFEST)
     listed = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(listed, dict):
@@ -146,14 +166,17 @@ def check_manifest(package: ModelPackage) -> None:
     present.pop(MANIFEST, None)
     for name, path in sorted(present.items()):
         if path.is_symlink():
-            raise _corrupt(package, f"{name} is a link")
+            raise _corrupt(package, f"{names.shown(name)} is a link")
         if name not in listed:
-            raise _corrupt(package, f"{name} is not in {MANIFEST}")
+            raise _corrupt(package, f"{names.shown(name)} is not in {MANIFEST}")
         if files.sha256(path) != listed[name]:
-            raise _corrupt(package, f"{name} has been changed")
+            raise _corrupt(package, f"{names.shown(name)} has been changed")
     for name in listed:
         if name not in present:
-            raise _corrupt(package, f"{name} is missing")
+            raise _corrupt(package, f"{names.shown(name)} is missing")
+    foreign = bundles.foreign(package.folder, package.card)
+    if foreign:
+        raise _corrupt(package, foreign)
 
 
 def dry_run(package: ModelPackage) -> float:
@@ -161,10 +184,10 @@ def dry_run(package: ModelPackage) -> float:
     MODEL_ANSWER."""
     expected = cards.read_json(package.folder, EXPECTED)
     try:
+        least = _least_dice(expected["dice_min"])
         inputs = {role: _inside(package, "example/" + name) for role, name in expected["inputs"].items()}
         truth, grid = _expected_mask(package, _inside(package, "example/" + expected["mask"]))
         outcome = segment(package, inputs, photo_pipeline.Settings(device="cpu"), devices.choose("cpu"))
-        least = float(expected["dice_min"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _corrupt(package, f"{EXPECTED} is not usable", str(error)) from error
     except VeloxSegError as error:
@@ -174,10 +197,16 @@ def dry_run(package: ModelPackage) -> float:
     if not images.same_grid(grid, outcome.grid):
         raise _corrupt(package, "its example and the expected mask differ in their grids")
     dice = measures.mean_dice(outcome.mask, truth)
-    if dice < least:
+    if not dice >= least:
         reason = f"its example gives a Dice of {dice:.3f} instead of {least:g} or more"
         raise VeloxSegError("MODEL_ANSWER", model=package.card["title"], reason=reason)
     return dice
+
+
+def _least_dice(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"dice_min is {value!r}, not a number above 0 and up to 1")
+    return float(value)
 
 
 def _expected_mask(package: ModelPackage, path: Path) -> tuple[np.ndarray, images.Grid]:

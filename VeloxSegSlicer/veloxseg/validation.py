@@ -9,13 +9,19 @@ import jsonschema
 from veloxseg import names
 
 LONGEST_PART = 120
+# JSON Schema takes 2.0 for an integer; sizes and counts must be Python's. What is about to be written may hold tuples.
+_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many({
+    "integer": lambda _, value: type(value) is int,
+    "array": lambda _, value: isinstance(value, list | tuple),
+})
+_Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_TYPES)
 FOLDER = Path(__file__).parent / "schemas"
 
 
 @functools.cache
 def _validator(name: str) -> jsonschema.Draft202012Validator:
     schema = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
+    return _Validator(schema)
 
 
 def first_problem(name: str, content: object) -> str | None:

@@ -31,7 +31,7 @@ class AttentionBranch(nn.Module):
     def __init__(self, config: VeloxSegConfig) -> None:
         super().__init__()
         self.patch_embeds = nn.ModuleList(PatchEmbedding(c, config) for c in config.in_ch)
-        rates = torch.linspace(0, config.drop_path, sum(config.depths)).split(config.depths)
+        rates = torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").split(config.depths)
         self.layers = nn.ModuleList(
             PWAStage(stage, rates[stage].tolist(), stage == N_STAGES - 1, config) for stage in range(N_STAGES)
         )
