@@ -161,6 +161,24 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
         self.assertEqual(self.codeOf(self.brain, T1=volume), "ROLE_SHEAR")
 
+    def test_slightShearIsStraightened(self):
+        volume = fixtures.sphereVolume("T1")
+        matrix = np.eye(4)
+        matrix[0, 1] = 0.004
+        fixtures.moved(volume, matrix)
+        self.assertIsNone(Verdicts.firstProblem(self.brain, Verdicts.judge(self.brain, {"T1": volume})))
+        grid = Geometry.worldGrid(volume)
+        axes = grid.ijkToRas[:3, :3] / grid.spacing
+        self.assertLess(np.abs(axes.T @ axes - np.eye(3)).max(), 1e-9)
+        self.assertEqual(Inputs.remark(self.brain.reference, volume).code, "ROLE_STRAIGHTENED")
+
+    def test_imageOfNoNumbersIsRefused(self):
+        volume = fixtures.sphereVolume("T1")
+        array = slicer.util.arrayFromVolume(volume).astype(np.float32)
+        array.flat[: round(0.6 * array.size)] = np.nan
+        slicer.util.updateVolumeFromArray(volume, array)
+        self.assertEqual(self.codeOf(self.brain, T1=volume), "IMAGE_NO_NUMBERS")
+
     def test_colorPictureIsNoScan(self):
         self.assertEqual(self.codeOf(self.brain, T1=fixtures.colorPicture("IMG")), "ROLE_COLOR")
 

@@ -201,9 +201,13 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         "IMAGE_CONSTANT": (_("The image '{image}' is constant."), (CHOOSE_ANOTHER,)),
         "IMAGE_NUMBERS": (
             _(
-                "The image '{image}' contains no numbers in {percent} % of voxels. They count as its lowest"
-                " value in the computation."
+                "The image '{image}' contains no numbers in {percent} % of voxels. They count as empty in"
+                " the computation."
             ),
+            (CHOOSE_ANOTHER,),
+        ),
+        "IMAGE_NO_NUMBERS": (
+            _("The image '{image}' contains no numbers in {percent} % of voxels. Choose another image for {role}."),
             (CHOOSE_ANOTHER,),
         ),
         "ROLE_MODALITY": (
@@ -213,10 +217,14 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         "ROLE_NONLINEAR": (_("{role} has a deformation that must be applied first."), (OPEN_TRANSFORMS,)),
         "ROLE_SHEAR": (
             _(
-                "'{image}' has a position or transform that skews or flattens it. Resample the image first,"
-                " for example with the Resample Scalar/Vector/DWI Volume module."
+                "'{image}' has a position or transform that skews or flattens it: its axes are {degrees} degrees away from"
+                " right angles. Resample the image first, for example with the Resample Scalar/Vector/DWI Volume module."
             ),
             (CHOOSE_ANOTHER,),
+        ),
+        "ROLE_STRAIGHTENED": (
+            _("The axes of '{image}' are {degrees} degrees away from right angles; the nearest right angles are taken."),
+            (SHOW_GEOMETRY,),
         ),
         "ROLE_UNIT": (
             _("{role} values are activity ({unit}), not SUV. The model and SUV measures need {needed}."),
@@ -331,7 +339,7 @@ def _installErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 # Told without a warning: nothing is wrong.
-REMARKS = ("GRID_DIFFERS", "GRID_MOVED", "PHOTO_ALPHA")
+REMARKS = ("GRID_DIFFERS", "GRID_MOVED", "PHOTO_ALPHA", "ROLE_STRAIGHTENED")
 
 ENGINE_ACTIONS = {
     "MODEL_MISSING": (),

@@ -14,6 +14,8 @@ OVERLAP_SAMPLES = 24
 AXIS_LETTERS = ("LR", "PA", "IS")
 """World axis -> letter of its negative and its positive end."""
 SMALLEST_ANGLE = 0.5
+# Cosines between voxel axes, as in `veloxseg.images`: below the first a matrix is rounded, above the second skewed.
+SMALLEST_SHEAR, LARGEST_SHEAR = 2e-5, 0.0101
 LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -84,7 +86,21 @@ def isMovedNonlinearly(volumeNode) -> bool:
 
 
 def worldGrid(volumeNode) -> Grid:
-    """The grid of a volume in world coordinates, with its linear parent transforms applied."""
+    """The grid of a volume in world coordinates, with its linear parent transforms applied and slight shear taken out."""
+    return _straightened(_storedGrid(volumeNode))
+
+
+def shear(volumeNode) -> float:
+    """The largest cosine between two voxel axes of a volume in the world; 1 where they span no space."""
+    axes = _storedGrid(volumeNode).ijkToRas[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(lengths).all() or lengths.min() == 0:
+        return 1.0
+    cosines = np.abs((axes / lengths).T @ (axes / lengths))
+    return float(cosines[np.triu_indices(3, 1)].max())
+
+
+def _storedGrid(volumeNode) -> Grid:
     ijkToRas = _ijkToRas(volumeNode)
     transform = volumeNode.GetParentTransformNode()
     if transform is not None:
@@ -108,7 +124,22 @@ def isRectangular(grid: Grid) -> bool:
     if np.linalg.matrix_rank(grid.ijkToRas[:3, :3]) < 3:
         return False
     axes = grid.ijkToRas[:3, :3] / grid.spacing
-    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=DIRECTION_TOLERANCE))
+    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=LARGEST_SHEAR))
+
+
+def _straightened(grid: Grid) -> Grid:
+    """The grid with the nearest axes at right angles around the same center, as the engine reads a file with slight shear."""
+    if not np.isfinite(grid.ijkToRas).all() or not isRectangular(grid):
+        return grid
+    axes = grid.ijkToRas[:3, :3] / grid.spacing
+    if np.abs(axes.T @ axes - np.eye(3)).max() <= SMALLEST_SHEAR:
+        return grid
+    left, _values, right = np.linalg.svd(axes)
+    middle = (np.array(grid.size) - 1) / 2
+    ijkToRas = np.eye(4)
+    ijkToRas[:3, :3] = left @ right * grid.spacing
+    ijkToRas[:3, 3] = grid.ijkToRas[:3, 3] + (grid.ijkToRas[:3, :3] - ijkToRas[:3, :3]) @ middle
+    return Grid(grid.size, ijkToRas)
 
 
 def isSameGrid(first: Grid, second: Grid) -> bool:

@@ -1,5 +1,6 @@
 """Which images are there, what is known about them, and which one belongs to which role."""
 
+import math
 import re
 
 import slicer
@@ -16,6 +17,8 @@ MODALITY_SCORE = 4
 UNIT_SCORE = 3
 NAME_SCORE = 2
 LONG_PATTERN = 4
+LARGEST_SHARE = 0.5
+"""Of voxels without a number, as `LARGEST_PERCENT_NAN` of `veloxseg.images`."""
 
 
 def imagesInScene() -> list:
@@ -52,7 +55,7 @@ def check(role: Role, volumeNode) -> None:
     if Geometry.isMovedNonlinearly(volumeNode):
         raise VeloxSegError("ROLE_NONLINEAR", **facts)
     if not Geometry.isRectangular(Geometry.worldGrid(volumeNode)):
-        raise VeloxSegError("ROLE_SHEAR", **facts)
+        raise VeloxSegError("ROLE_SHEAR", degrees=_degrees(Geometry.shear(volumeNode)), **facts)
 
 
 def _checkPhoto(image, facts: dict) -> None:
@@ -71,9 +74,11 @@ def _checkPhoto(image, facts: dict) -> None:
 def checkContent(role: Role, volumeNode) -> None:
     """Refuse an image that shows nothing, or no colors where they are needed.
 
-    :raises VeloxSegError: IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
+    :raises VeloxSegError: IMAGE_NO_NUMBERS, IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
     """
     content = Content.of(volumeNode)
+    if content.share > LARGEST_SHARE:
+        raise VeloxSegError("IMAGE_NO_NUMBERS", percent=f"{100 * content.share:.0f}", **_facts(role, volumeNode))
     if content.isConstant:
         raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, volumeNode))
     if role.kind == "photo" and content.isGray:
@@ -112,14 +117,21 @@ def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> Non
 
 
 def remark(role: Role, volumeNode) -> VeloxSegError | None:
-    """What should be told about a usable image: numbers that are none, a transparency channel."""
+    """What should be told about a usable image: numbers that are none, slight shear, a transparency channel."""
     facts = _facts(role, volumeNode)
     share = Content.of(volumeNode).share
     if share > 0:
         return VeloxSegError("IMAGE_NUMBERS", percent=f"{max(100 * share, 0.1):.2g}", **facts)
+    shear = Geometry.shear(volumeNode)
+    if shear > Geometry.SMALLEST_SHEAR:
+        return VeloxSegError("ROLE_STRAIGHTENED", degrees=_degrees(shear), **facts)
     if role.kind == "photo" and volumeNode.GetImageData().GetNumberOfScalarComponents() == 4:
         return VeloxSegError("PHOTO_ALPHA", **facts)
     return None
+
+
+def _degrees(shear: float) -> str:
+    return f"{math.degrees(math.asin(min(shear, 1.0))):.2g}"
 
 
 def _facts(role: Role, volumeNode) -> dict:

@@ -8,7 +8,7 @@ import qt
 import slicer
 import vtk
 
-from . import Computer, Content, Effort, Geometry, InputOptions, Sensitivity, Suv, Temporary
+from . import Computer, Effort, Geometry, InputOptions, Sensitivity, Suv, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard, Role
 
@@ -123,14 +123,11 @@ class Job:
 
 
 def _copyFor(role: Role, volumeNode, options: InputOptions.InputOptions):
-    """A copy for the runner: in world position, with numbers everywhere, without a scale that the model does not know."""
+    """A copy for the runner: in world position, without a scale that the model does not know."""
     copy = Geometry.copyInWorld(volumeNode)
-    content = Content.of(volumeNode)
-    isActivity = options.isAccepted(InputOptions.ACTIVITY, role.name)
-    if content.share > 0 or isActivity:
+    if options.isAccepted(InputOptions.ACTIVITY, role.name):
         array = slicer.util.arrayFromVolume(volumeNode).astype(np.float32)
-        array[~np.isfinite(array)] = content.lowest
-        _setVoxels(copy, array * np.float32(Suv.guessedFactor(array)) if isActivity else array)
+        _setVoxels(copy, array * np.float32(Suv.guessedFactor(array[np.isfinite(array)])))
     return copy
 
 
