@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -223,3 +224,62 @@ def test_help_as_a_module_is_quick_to_import(arguments):
     )
     assert "usage: veloxseg" in outcome.stdout
     assert " torch\n" not in outcome.stderr
+
+
+class TestHelpfulMessages:
+    """What a person who knows the models by heart less well needs."""
+
+    def told(self, capsys, code, *arguments):
+        assert cli.main(list(map(str, arguments))) == code
+        text = capsys.readouterr().err
+        assert text.count("\n") == 1 and text.endswith(".\n")
+        return text
+
+    def test_near_names(self, capsys, tmp_path):
+        text = self.told(capsys, 3, "segment", "--model", "brain-region-t1", "--input", "T1=a.nii", "--output", tmp_path / "x")
+        assert "did you mean brain-regions-t1" in text
+        assert "did you mean" not in self.told(capsys, 3, "models", "card", "q0q0q0q0")
+
+    def test_missing_inputs_name_the_roles(self, capsys, tmp_path):
+        start = ("segment", "--model", "petct-lesions-demo", "--output", tmp_path / "x")
+        assert "needs the image(s) CT, PET, but none was given" in self.told(capsys, 3, *start)
+        assert "needs the image(s) CT, PET, but T1 was given" in self.told(capsys, 3, *start, "--input", "T1=a.nii")
+
+    def test_folder_for_a_file(self, package, capsys, tmp_path):
+        (tmp_path / "dicom").mkdir()
+        text = self.told(
+            capsys, 4, "segment", "--model", package, "--input", f"T1={tmp_path}/dicom/", "--output", tmp_path / "x"
+        )
+        assert "is a folder" in text and not (tmp_path / "x").exists()
+
+    @pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nrrd", "MASK.NII", "result.zip"])
+    def test_file_for_a_folder(self, package, case, capsys, tmp_path, name):
+        text = self.told(capsys, 2, "segment", "--model", package, "--input", f"T1={case}", "--output", tmp_path / name)
+        assert "a folder is needed" in text and not (tmp_path / name).exists()
+
+    def test_models_show_roles_and_keep_their_columns(self, capsys, monkeypatch, package, tmp_path):
+        monkeypatch.setenv("VELOXSEG_MODELS", str(tmp_path / "models"))
+        folder = Path(shutil.copytree(package, tmp_path / "models" / "long"))
+        content = json.loads((folder / "configs" / "velox.json").read_text())
+        (folder / "configs" / "velox.json").write_text(json.dumps(content | {"id": "x" * 64, "title": "T" * 100}))
+        (tmp_path / "models" / "bad" / "configs").mkdir(parents=True)
+        (tmp_path / "models" / "bad" / "configs" / "velox.json").write_text("{")
+        assert cli.main(["models"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        rows = [line for line in lines if line.endswith(("shipped", "imported"))]
+        assert len(rows) == len(lines) - 1
+        assert len({line.rindex("  ") for line in rows}) == 1
+        assert any(line.startswith("petct-lesions-demo") and " CT PET " in line for line in rows)
+        assert all(line[64:66] == "  " for line in rows)
+
+    def test_tables_keep_their_columns(self):
+        segments = [{"name": name, "volume_ml": 1.5} for name in ("a", "x" * 31, "x" * 32, "x" * 80)]
+        lines = "\n".join(cli._volume_lines({"segments": segments})).splitlines()
+        assert {len(line) for line in lines if line.endswith("1.50")} == {44}
+
+    def test_help_says_the_kinds_and_the_completion(self, capsys):
+        assert cli.main(["phantom", "--help"]) == 0
+        told = capsys.readouterr().out
+        assert all(kind in told for kind in ("petct", "dermoscopy", "head-neck"))
+        assert cli.main(["--help"]) == 0
+        assert "--tyro-print-completion" in capsys.readouterr().out

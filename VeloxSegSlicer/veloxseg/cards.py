@@ -1,6 +1,7 @@
 """Cards of model packages: where packages lie, and what their cards may say (docs/formats.md). Without torch, which takes seconds
 to import."""
 
+import difflib
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from veloxseg.validation import first_problem
 
 CARD = "configs/velox.json"
 SCHEMA_VERSION = 1
+MOST_SUGGESTIONS = 3
 MOST_VOXELS = 1 << 24
 """Of one window: 256 x 256 x 256."""
 # SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors; the panel's list is the same.
@@ -52,10 +54,17 @@ def find(name_or_folder: str | Path, imported_folder: Path | None = None) -> Pat
     names.check(name_or_folder)
     if (Path(name_or_folder) / CARD).is_file():
         return Path(name_or_folder)
-    found = [folder for folder in [*shipped(), *imported(imported_folder)] if str(name_or_folder) in _names(folder)]
+    known = {folder: _names(folder) for folder in [*shipped(), *imported(imported_folder)]}
+    found = [folder for folder, own in known.items() if str(name_or_folder) in own]
     if not found:
-        raise VeloxSegError("MODEL_MISSING", path=name_or_folder)
+        raise _missing(str(name_or_folder), set().union(*known.values()))
     return max(found, key=_version)
+
+
+def _missing(name: str, known: set[str]) -> VeloxSegError:
+    alike = difflib.get_close_matches(name, sorted(known), n=MOST_SUGGESTIONS)
+    near = f"; did you mean {' or '.join(alike)}?" if alike else ""
+    return VeloxSegError("MODEL_MISSING", path=names.shown(name), near=near.rstrip("?"))
 
 
 def check_license(card: dict, folder: Path, is_accepted: bool) -> None:
@@ -98,7 +107,7 @@ def read(folder: Path) -> dict:
     """Read and check the card of a package. Raises MODEL_MISSING, MODEL_CORRUPT, MODEL_NEWER or MODEL_SCHEMA."""
     folder = Path(folder)
     if not (folder / CARD).is_file():
-        raise VeloxSegError("MODEL_MISSING", path=folder)
+        raise VeloxSegError("MODEL_MISSING", path=names.shown(folder), near="")
     card = read_json(folder, CARD)
     check_card(card, folder.name)
     return card

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,10 +16,17 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
-from veloxseg import cards, requirements, runner, streams
+from veloxseg import cards, names, phantoms, requirements, runner, streams
 from veloxseg.cli_batch import Batch
 from veloxseg.cli_models import Models
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
+
+FILE_ENDINGS = (".nii", ".gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".json", ".csv", ".zip")
+NAME_COLUMN = 32
+DESCRIPTION = (
+    "VeloxSeg segmentation. Completion in a shell: veloxseg --tyro-print-completion bash > FILE (or zsh, tcsh), then source FILE."
+)
+KINDS = ", ".join(phantoms.PHANTOMS)
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,10 @@ class Segment:
 
     model: str
     """Id of a shipped model (see `veloxseg models`) or folder of a model package."""
-    input: tyro.conf.UseAppendAction[list[str]]
-    """ROLE=PATH, once for every role of the model, e.g. --input CT=ct.nii.gz --input PET=pet.nii.gz."""
     output: Path
     """Folder for the results; it must not exist or be empty."""
+    input: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """ROLE=PATH, once for every role of the model (see `veloxseg models`), e.g. --input CT=ct.nii.gz --input PET=pet.nii.gz."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     overlap: float | None = None
@@ -66,9 +74,13 @@ class Segment:
             "mm_per_px": self.mm_per_px,
             "accept": list(self.accept),
         }
-        check_request(request)
+        if self.output.suffix.lower() in FILE_ENDINGS:
+            raise VeloxSegError("REQUEST", reason=f"--output {names.shown(self.output)} names a file, and a folder is needed")
         folder = cards.find(self.model)
-        cards.check_license(cards.read(folder), folder, self.accept_license)
+        card = cards.read(folder)
+        check_roles(card, request["inputs"])
+        check_request(request)
+        cards.check_license(card, folder, self.accept_license)
         content = segment(
             request, self.output, ["mask", "measures", "uncertainty", *(["probability"] if self.probability else [])]
         )
@@ -80,8 +92,7 @@ class Segment:
 class Phantom:
     """Write synthetic cases."""
 
-    kind: tyro.conf.Positional[str]
-    """Kind of phantom, e.g. petct."""
+    kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Kind of phantom: {KINDS}.")]
     output: Path
     """Folder; with a count above one, one folder per case inside it."""
     seed: int = 0
@@ -91,7 +102,7 @@ class Phantom:
 
     def run(self) -> None:
         """Do it. Raises VeloxSegError."""
-        from veloxseg import files, phantoms
+        from veloxseg import files
 
         if self.kind not in phantoms.PHANTOMS:
             raise VeloxSegError(
@@ -209,8 +220,16 @@ class ProgressBar:
             self._bar = None
 
 
-def parse_inputs(entries: list[str]) -> dict[str, str]:
-    """["T1=a.nii", ..] -> {"T1": "a.nii", ..}. Raises REQUEST."""
+def check_roles(card: dict, inputs: dict[str, str]) -> None:
+    """Raises MODEL_ROLES, with the roles to give, when those that were given are others."""
+    needed = [role["name"] for role in card["roles"]]
+    if set(inputs) != set(needed):
+        given = ", ".join(map(names.shown, inputs)) or "none"
+        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=", ".join(needed), given=given)
+
+
+def parse_inputs(entries: Sequence[str]) -> dict[str, str]:
+    """("T1=a.nii", ..) -> {"T1": "a.nii", ..}. Raises REQUEST."""
     inputs: dict[str, str] = {}
     for entry in entries:
         role, separator, path = entry.partition("=")
@@ -264,21 +283,26 @@ def table(content: dict) -> str:
 
 
 def _volume_lines(content: dict) -> list[str]:
-    lines = [f"{'Segment':<32}{'ml':>12}"]
-    lines += [f"{entry['name']:<32}{entry['volume_ml']:>12.2f}" for entry in content["segments"]]
+    lines = [f"{'Segment':<{NAME_COLUMN}}{'ml':>12}"]
+    lines += [f"{_column(entry['name'])}{entry['volume_ml']:>12.2f}" for entry in content["segments"]]
     if "lesions" in content:
         lines += ["", f"{len(content['lesions'])} lesion(s)"]
     return lines
 
 
+def _column(name: str) -> str:
+    """A name in its column; a long one goes on in a line of its own, so that the numbers stay below each other."""
+    return f"{name:<{NAME_COLUMN}}" if len(name) < NAME_COLUMN else f"{name}\n{'':<{NAME_COLUMN}}"
+
+
 def _photo_lines(content: dict) -> list[str]:
-    lines = [f"{'Segment':<32}{'':4}{'area':>14}{'perimeter':>14}{'diameter':>14}"]
+    lines = [f"{'Segment':<{NAME_COLUMN}}{'':4}{'area':>14}{'perimeter':>14}{'diameter':>14}"]
     for entry in content["segments"]:
         sizes = (entry["area_px"], entry["perimeter_px"], entry["diameter_px"])
-        lines.append(f"{entry['name']:<32}px  " + "".join(f"{size:>14.0f}" for size in sizes))
+        lines.append(f"{_column(entry['name'])}px  " + "".join(f"{size:>14.0f}" for size in sizes))
         if content["mm_per_px"] is not None:
             sizes = (entry["area_mm2"], entry["perimeter_mm"], entry["diameter_mm"])
-            lines.append(f"{'':<32}mm  " + "".join(f"{size:>14.2f}" for size in sizes))
+            lines.append(f"{'':<{NAME_COLUMN}}mm  " + "".join(f"{size:>14.2f}" for size in sizes))
     if content["agreement"] is not None:
         lines += ["", f"Agreement of {content['sampling']['members']} members: {content['agreement']:.3f}"]
     return lines
@@ -312,7 +336,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        command = tyro.cli(Command, prog="veloxseg", description="VeloxSeg segmentation", args=arguments)
+        command = tyro.cli(Command, prog="veloxseg", description=DESCRIPTION, args=arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_OK
     requirements.check_engine()

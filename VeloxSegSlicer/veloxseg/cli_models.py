@@ -8,9 +8,10 @@ from typing import Literal
 
 import tyro
 
-from veloxseg import cli_events, runner
+from veloxseg import cli_events, names, runner
 from veloxseg.errors import VeloxSegError
 
+COLUMNS = 5
 CHECK_TEXTS = {
     "safe": "The files are safe",
     "card": "The card is complete",
@@ -68,19 +69,26 @@ class Checks:
 def _list(folder: Path | None) -> None:
     from veloxseg import cards
 
-    for origin, packages in (("shipped", cards.shipped()), ("imported", cards.imported(folder))):
-        for package in packages:
-            print(f"{_line(package):<76} {origin}")
+    rows = [
+        _row(package, origin)
+        for origin, packages in (("shipped", cards.shipped()), ("imported", cards.imported(folder)))
+        for package in packages
+    ]
+    widths = [max((len(row[column]) for row in rows if isinstance(row, tuple)), default=0) for column in range(COLUMNS)]
+    for row in rows:
+        print(row if isinstance(row, str) else "  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def _line(package: Path) -> str:
+def _row(package: Path, origin: str) -> tuple[str, ...] | str:
+    """Id, version, images to give, title and origin; of a damaged package one text: its folder and what is wrong."""
     from veloxseg import cards
 
     try:
         card = cards.read(package)
     except VeloxSegError as error:
-        return f"{package.name}: {error.text}"
-    return f"{card['id']:<24} {card['version']:<8} {card['title']}{' (demo)' if card['demo'] else ''}"
+        return f"{names.shown(package.name)}: {error.text}"
+    roles = " ".join(role["name"] for role in card["roles"])
+    return card["id"], card["version"], roles, f"{card['title']}{' (demo)' if card['demo'] else ''}", origin
 
 
 def _print_card(package: str, folder: Path | None) -> None:

@@ -75,7 +75,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "REQUEST": (EXIT_REQUEST, "The request cannot be used because {reason}; correct it and start again."),
     "MODEL_MISSING": (
         EXIT_MODEL,
-        "No model was found at {path}; choose or install a model package and start again.",
+        "No model was found at {path}{near}; choose or install a model package and start again.",
     ),
     "MODEL_CORRUPT": (EXIT_MODEL, "The model {model} is damaged ({reason}); delete it and install it again."),
     "MODEL_FILE": (EXIT_MODEL, "The file {model} is no model package ({reason}); copy or export it again."),
@@ -102,6 +102,10 @@ TABLE: dict[str, tuple[int, str]] = {
     "MODEL_ROLES": (
         EXIT_MODEL,
         "The model {model} needs the image(s) {needed}, but {given} was given; choose one image for each.",
+    ),
+    "INPUT_FOLDER": (
+        EXIT_INPUT,
+        "The {role} image is a folder ({path}), but one file is needed; export the series as NRRD or NIfTI first.",
     ),
     "INPUT_MISSING": (EXIT_INPUT, "The {role} image file does not exist ({path}); choose another file."),
     "INPUT_UNREADABLE": (

@@ -53,7 +53,7 @@ def import_package(source: Path, models_folder: Path, report: Report = unheard) 
     names.check(source)
     names.check(models_folder)
     if not source.exists():
-        raise VeloxSegError("MODEL_MISSING", path=source)
+        raise VeloxSegError("MODEL_MISSING", path=names.shown(source), near="")
     files.remove_leftovers(models_folder)
     partial = files.partial_name(models_folder / "package")
     # messages name a package by its folder

@@ -119,10 +119,12 @@ def segment(
 ) -> pipeline.Outcome | photo_pipeline.PhotoOutcome:
     """One case through `pipeline.segment` or `photo_pipeline.segment`, whichever the card needs, with the same arguments.
 
-    Raises REQUEST for a setting that the model does not have, PATH, and what those two raise.
+    Raises REQUEST for a setting that the model does not have, PATH, INPUT_FOLDER, and what those two raise.
     """
-    for path in paths.values():
+    for role, path in paths.items():
         names.check(path)
+        if Path(path).is_dir():
+            raise VeloxSegError("INPUT_FOLDER", role=role, path=names.shown(path))
     photo_pipeline.check_settings(package.card, settings)
     way = photo_pipeline if photo_pipeline.takes_photo(package.card) else pipeline
     return way.segment(package, paths, settings, device, run, measure)
