@@ -1,9 +1,12 @@
 """Headers of MetaImage files (.mha, .mhd); the format is described at https://itk.org/Wiki/MetaIO/Documentation."""
 
+import re
 from pathlib import Path
 
+import numpy as np
+
 from veloxseg import payload, stored
-from veloxseg.errors import Note, note
+from veloxseg.errors import note
 from veloxseg.payload import Place
 from veloxseg.stored import Stored, unreadable
 
@@ -13,19 +16,65 @@ SPACINGS = ("ElementSpacing", "ElementSize")
 ORIENTATIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 
+NUMBER_TYPES = {"MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_USHORT": "u2", "MET_SHORT": "i2", "MET_UINT": "u4", "MET_INT": "i4",
+                "MET_ULONG_LONG": "u8", "MET_LONG_LONG": "i8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8"}  # fmt: skip
+POSITIONS = ("Offset", "Position", "Origin")
+MOST_AXES = 4
+LONGEST_COUNT = 12  # digits
+
+
 def read_header(path: Path, role: str) -> Stored:
-    """Raises INPUT_UNREADABLE or INPUT_GEOMETRY."""
+    """Raises INPUT_UNREADABLE or INPUT_GEOMETRY.
+
+    ITK is not asked: it ends the whole process for some damaged headers.
+    """
     fields, end = _fields(payload.beginning(path, LONGEST_HEADER), role)
     if not _is_true(fields.get("BinaryData", "True")):
         raise unreadable(role, "its voxels are stored as text", stored.SAVE_PLAIN)
+    if fields.get("ElementType") not in NUMBER_TYPES:
+        raise unreadable(role, f"its number type {fields.get('ElementType', '')!r} is not known", stored.SAVE_PLAIN)
+    size = _counts(fields, "DimSize", role)
+    (channels,) = _counts(fields, "ElementNumberOfChannels", role)[:1] or (1,)
+    count = len(size)
+    if not 2 <= count <= MOST_AXES or fields.get("NDims") != str(count) or min(*size, channels) < 1:
+        raise unreadable(role, stored.DAMAGED_HEADER)
     if not any(name in fields for name in SPACINGS):
         raise stored.contradiction(role, "its voxel spacing is not stored")
-    msb = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))
-    notes: list[Note] = []
-    if not any(name in fields for name in ORIENTATIONS):
-        notes.append(note("INPUT_ORIENTATION", role=role))
-    described = stored.by_itk(path, role, "MetaImageIO", ">" if _is_true(msb) else "<", Place(path, end), notes)
+    spacing = _numbers(fields, SPACINGS, role)
+    origin = _numbers(fields, POSITIONS, role) or (0.0,) * count
+    axes = _numbers(fields, ORIENTATIONS, role) or tuple(np.eye(count).ravel().tolist())
+    if (len(spacing), len(origin), len(axes)) != (count, count, count**2):
+        raise unreadable(role, stored.DAMAGED_HEADER)
+    notes = [] if any(name in fields for name in ORIENTATIONS) else [note("INPUT_ORIENTATION", role=role)]
+    order = ">" if _is_true(fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))) else "<"
+    described = Stored(
+        Place(path, end),
+        size,
+        channels,
+        np.dtype(order + NUMBER_TYPES[fields["ElementType"]]),
+        spacing,
+        origin,
+        # an axis after the other in the file
+        tuple(np.reshape(axes, (count, count)).T.ravel().tolist()),
+        notes=notes,
+    )
     return described.at(_place(path, role, fields, end, described.byte_count))
+
+
+def _counts(fields: dict[str, str], name: str, role: str) -> tuple[int, ...]:
+    words = fields.get(name, "").split()
+    if not all(word.isdecimal() and len(word) < LONGEST_COUNT for word in words):
+        raise unreadable(role, stored.DAMAGED_HEADER)
+    return tuple(int(word) for word in words)
+
+
+def _numbers(fields: dict[str, str], names: tuple[str, ...], role: str) -> tuple[float, ...]:
+    """The numbers of the first field that is there, none without one."""
+    words = next((fields[name].split() for name in names if name in fields), [])
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError as error:
+        raise unreadable(role, stored.DAMAGED_HEADER) from error
 
 
 def _fields(beginning: bytes, role: str) -> tuple[dict[str, str], int]:
@@ -56,7 +105,7 @@ def _place(path: Path, role: str, fields: dict[str, str], end: int, byte_count: 
         raise unreadable(role, "its voxels are spread over several files", stored.SAVE_PLAIN)
     data = stored.beside(path, name, role)
     skipped = fields.get("HeaderSize", "0")
-    if not skipped.lstrip("-").isdigit():
+    if not re.fullmatch(r"-?\d{1,12}", skipped):
         raise unreadable(role, stored.DAMAGED_HEADER)
     offset = int(skipped) if int(skipped) >= 0 else data.stat().st_size - byte_count
     return Place(data, offset, encoding)

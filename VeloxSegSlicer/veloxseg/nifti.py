@@ -184,15 +184,17 @@ def _matrix(header: _Header, size: tuple[int, ...], factor: float, role: str, no
     spacing = np.array(header["pixdim"][1:4])
     found = {}
     if qform_code > 0:
+        if not np.isfinite(header["quaternion"]).all():
+            raise contradiction(role, "its header has values that are not numbers")
         found["qform"] = _of_quaternion(header["quaternion"], spacing, header["pixdim"][0])
     if sform_code > 0:
         found["sform"] = np.reshape(header["sform"], (3, 4))
     if not found:
         notes.append(note("INPUT_ORIENTATION", role=role))
         return np.hstack([np.diag(spacing), np.zeros((3, 1))]) * factor
-    if not all(np.isfinite(matrix).all() for matrix in found.values()):
-        raise contradiction(role, "its header has values that are not numbers")
     if "sform" in found:
+        if not np.isfinite(found["sform"]).all():
+            raise contradiction(role, "its header has values that are not numbers")
         _check_spacing(found["sform"], spacing, factor, role)
     taken = _taken(found, sform_code)
     if len(found) == 2:

@@ -1,5 +1,6 @@
 """Headers of NRRD files (.nrrd, .nhdr); the format is described at https://teem.sourceforge.net/nrrd/format.html."""
 
+import re
 from pathlib import Path
 
 from veloxseg import payload, stored
@@ -65,7 +66,7 @@ def _data_file(path: Path, role: str, fields: dict[str, str]) -> Path:
 def _place(begin: Place, byte_count: int, role: str, fields: dict[str, str]) -> Place:
     """Where the voxels begin after the bytes that `fields` skip; -1 puts them at the end of the file."""
     skip, lines = fields.get("byteskip", "0"), fields.get("lineskip", "0")
-    if lines != "0" or not skip.lstrip("-").isdigit():
+    if lines != "0" or not re.fullmatch(r"-?\d{1,12}", skip):
         raise unreadable(role, "its voxels begin at a place that is not supported", stored.SAVE_PLAIN)
     if begin.encoding == payload.COMPRESSED:
         return Place(begin.path, begin.offset, begin.encoding, max(int(skip), 0))
