@@ -237,8 +237,7 @@ class TestListed:
             ),
             (
                 "CT,label\nct,m\n",
-                "{0}/cases.csv cannot be used because every row needs an id, and there must be a column for each image; "
-                "correct it and start again.",
+                "{0}/cases.csv cannot be used because line 2 has no id (column id); correct it and start again.",
             ),
         ],
     )

@@ -3,8 +3,6 @@
 Only names and headers are read here, so that thousands of cases are listed in seconds and without torch.
 """
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from veloxseg import csv_text, names, reading
+from veloxseg import case_lists, names, reading
 from veloxseg.errors import VeloxSegError
 
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -21,7 +19,6 @@ PHOTO_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nrrd")
 READY, INCOMPLETE, UNREADABLE = "ready", "incomplete", "unreadable"
 CASE = "{case}"
 LONG_PATTERN = 4
-DELIMITERS = ",;\t"
 # The batch's own files beside the cases' folders.
 TAKEN_NAMES = ("pause", "cancel", "settings.json", "summary.csv", "lesions.csv", "failures.csv")
 MOST_WILDCARDS = 8
@@ -182,26 +179,18 @@ def _expression(pattern: str, endings: Sequence[str]) -> re.Pattern:
 
 def _listed_cases(path: Path, roles: Sequence[str]) -> list[Case]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _source_error(path, "it cannot be read as UTF-8 text", "save it as CSV UTF-8") from error
-    first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=first.count))
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise _source_error(path, f"line {reader.line_num} is no CSV ({error})", "save it as CSV UTF-8") from error
-    columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+        rows = case_lists.read(path)
+    except case_lists.ListProblem as problem:
+        raise _source_error(path, problem.reason, problem.remedy) from problem
+    columns = {name.lower(): name for row in rows for name in row.cells}
     lacking = [name for name in ("case", *roles) if name.lower() not in columns]
-    if lacking:
+    if rows and lacking:
         raise _source_error(path, f"it has no column {', '.join(lacking)}", f"give it the columns case, {', '.join(roles)}")
     cases = []
     for row in rows:
-        found = {}
-        for role in roles:
-            entry = csv_text.plain((row[columns[role.lower()]] or "").strip())
-            found[role] = [path.parent / entry] if entry else []
-        cases.append(_case(csv_text.plain((row[columns["case"]] or "").strip()), found))
+        entries = {role: row.cells[columns[role.lower()]] for role in roles}
+        found = {role: [path.parent / entry] if entry else [] for role, entry in entries.items()}
+        cases.append(_case(row.cells[columns["case"]], found))
     return cases
 
 

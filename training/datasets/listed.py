@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from veloxseg.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)
 OTHER_COLUMNS = ("id", "patient", LABEL)
+MR_NAME = re.compile(r"t1|t2|flair|dwi|adc|pd|swi", re.IGNORECASE)
+IMAGE_NAME = re.compile(r"[/\\]|\.(nii|nrrd|nhdr|mha|mhd|gz|hdr|img|dcm|dicom)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +40,9 @@ class Listed(Options):
     def listing(self) -> DataSet:
         """Raises DATASET_FILE for a list that cannot be used and DATASET_* as `pair`."""
         rows = read_rows(self.source)
-        roles = [column for column in dict.fromkeys(key for row in rows for key in row) if column not in OTHER_COLUMNS]
-        if not roles or not all("id" in row for row in rows):
-            raise VeloxSegError(
-                "DATASET_FILE", path=self.source, reason="every row needs an id, and there must be a column for each image"
-            )
+        roles = self._roles(rows)
+        if not roles:
+            raise VeloxSegError("DATASET_FILE", path=self.source, reason="it has no column with image files, such as CT or T1")
         wrong = [role for role in roles if cards.role_name(role) != role]
         if wrong:
             reason = f"the column {wrong[0]!r} has other characters than letters, digits, dashes and underscores"
@@ -50,6 +53,19 @@ class Listed(Options):
         expected = dict.fromkeys([*roles, LABEL], f"in the list {self.source.name}")
         cases = pair(self._files(rows, roles), expected, self.source, patients.get)
         return DataSet(card, cards.groups(card), PATCH_SIZE, {value: value for value in names}, cases)
+
+    def _roles(self, rows: list[dict[str, str]]) -> list[str]:
+        """The columns with images. Beside such, one like an age, which neither has nor names any, is left out aloud."""
+        columns = [key for key in dict.fromkeys(itertools.chain(*rows)) if key not in OTHER_COLUMNS]
+        roles = [column for column in columns if self._is_image(column, [row[column] for row in rows if column in row])]
+        for column in columns if roles else ():
+            if column not in roles:
+                print(f"The column {column} of {self.source.name} names no image and is left out.", file=sys.stderr)
+        return roles or columns
+
+    def _is_image(self, column: str, cells: list[str]) -> bool:
+        named = column.lower() in cards.MODALITY_NAMES or MR_NAME.match(column)
+        return bool(named) or any(IMAGE_NAME.search(cell) or (self.source.parent / cell).exists() for cell in cells)
 
     def _files(self, rows: list[dict[str, str]], roles: list[str]) -> Iterable[Found]:
         """Raises an ExceptionGroup with DATASET_FILE for every file that is not there or stands in the list twice."""
