@@ -28,6 +28,9 @@ _SHARED_DEFAULT = {
 _SHORT_LIVED = ("QTimer", "QProcess", "QDialog", "QFileDialog", "QShortcut")
 # Methods of Qt objects that people call with keywords in PySide6.
 _WITHOUT_KEYWORDS = ("findChild", "findChildren", "addWidget", "addItem", "insertItem", "setData", "singleShot", "addRow")
+# Functions that give such objects, and words at the end of names for them.
+_FALSE_WHEN_EMPTY = ("layout", "menu", "icon", "pixmap", "document", "windowIcon")
+_QT_WORDS = ("layout", "icon", "pixmap", "menu", "image", "color", "document", "palette")
 _THREADS = ("threading", "concurrent", "multiprocessing")
 
 
@@ -61,6 +64,27 @@ class _Finder(ast.NodeVisitor):
         if name.split(".")[0] in _THREADS:
             self._add(node, f"import of {name}: MRML and widgets must not be touched from a thread")
 
+    def visit_If(self, node):
+        self._checkTruth(node.test)
+        self.generic_visit(node)
+
+    visit_While = visit_IfExp = visit_If
+
+    def visit_BoolOp(self, node):
+        for value in node.values:
+            self._checkTruth(value)
+        self.generic_visit(node)
+
+    def _checkTruth(self, test):
+        """Layouts, icons, menus and the like are false when they are empty."""
+        test = test.operand if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else test
+        if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute) and test.func.attr in _FALSE_WHEN_EMPTY:
+            self._add(test, f"truth value of {test.func.attr}(): false when empty; compare with None")
+        if isinstance(test, (ast.Name, ast.Attribute)):
+            name = ast.unparse(test).split(".")[-1].lower()
+            if name.endswith(_QT_WORDS):
+                self._add(test, f"truth value of {ast.unparse(test)}: false when empty; compare with None")
+
     def visit_FunctionDef(self, node):
         for name, assignment in self._newObjects(node):
             uses = [found for found in ast.walk(node) if isinstance(found, ast.Name) and found.id == name]
@@ -86,6 +110,10 @@ class _Finder(ast.NodeVisitor):
     def visit_Attribute(self, node):
         if ast.unparse(node) == "sys.executable" and "PythonSlicer" not in self.source:
             self._add(node, "sys.executable is Slicer itself: look for PythonSlicer first")
+        if node.attr.endswith("Layout") and ast.unparse(node.value).split(".")[-1] in ("ui", "_ui"):
+            self._add(node, f"{node.attr} by name: an empty layout is false and not found; take layout() of a named widget")
+        if node.attr in ("addSegment", "AddSegment") and ast.unparse(node.value).lower().endswith("segmentation"):
+            self._add(node, "AddSegment() puts empty label maps in the place of surfaces: use AddEmptySegment()")
         names = ast.unparse(node).split(".")
         if _isQt(node.value) and node.attr in ("Signal", "Slot"):
             self._add(node, f"qt.{node.attr}: own signals and slots cannot be declared as in PySide6")

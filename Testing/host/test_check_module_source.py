@@ -29,6 +29,11 @@ TRAPS = {
     "own program": "command = [sys.executable, '-m', 'engine']",
     "pair of a file dialog": "path, kind = qt.QFileDialog.getOpenFileName(None, 'a')",
     "keyword of a method": "root.findChildren(qt.QWidget, options=qt.Qt.FindDirectChildrenOnly)",
+    "layout by name": "panel.ui.rolesLayout.addWidget(widget)",
+    "truth of a layout": "if layout: pass",
+    "truth of a method": "if not widget.layout(): pass",
+    "truth in an expression": "icon = given or self._icon",
+    "surfaces": "segmentation.AddSegment(segment)",
     "lost timer": "def f():\n    timer = qt.QTimer()\n    timer.start(100)",
     "lost dialog": "def f():\n    dialog = qt.QDialog()\n    dialog.show()",
 }

@@ -41,12 +41,14 @@ def newFolder(prefix: str, place: Path | None = None) -> Path:
 def remove(folder: Path) -> None:
     """Delete a folder; what cannot be deleted stays for Clear. May be called twice."""
     shutil.rmtree(folder, ignore_errors=True)
-    _inUse.discard(folder)
+    leave(folder)
 
 
 def leave(folder: Path) -> None:
     """A folder that a person wants to keep is not in use any more."""
     _inUse.discard(folder)
+    if folder.parent in _claims and not any(used.parent == folder.parent for used in _inUse):
+        _claims.pop(folder.parent).unlock()
 
 
 def unused(places: set[Path]) -> list[Path]:

@@ -17,6 +17,8 @@ import weakref
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
 
+from . import offered
+
 QObject = QtCore.QObject
 _plainGetattribute = QObject.__getattribute__
 _plainSetattr = shiboken6.Object.__setattr__
@@ -296,6 +298,7 @@ def _declaration(cls, name):
 
 
 def _getAttribute(plainGetter, self, name):
+    offered.check(type(self), name, framesAbove=2)
     if name in _EXTRA_METHODS:
         return types.MethodType(_EXTRA_METHODS[name], self)
     if name == "name":
@@ -320,6 +323,7 @@ def _getAttribute(plainGetter, self, name):
 
 
 def _setAttribute(self, name, value):
+    offered.check(type(self), name, framesAbove=1)
     if name == "name":
         QObject.setProperty(self, "objectName", value)
         return
