@@ -162,7 +162,8 @@ class _Finder(ast.NodeVisitor):
                 node,
                 f"keyword arguments of {ast.unparse(function)}: set the properties after the construction",
             )
-        if function.attr in _WITHOUT_KEYWORDS and node.keywords:
+        isPython = ast.unparse(function.value) == "slicer.util"
+        if function.attr in _WITHOUT_KEYWORDS and node.keywords and not isPython:
             self._add(node, f"keyword arguments of {function.attr}(): PythonQt takes them by position only")
         if function.attr in _SHARED_DEFAULT and ast.unparse(function.value) in ("slicer.util", "util"):
             isNamed = any(keyword.arg in ("properties", None) for keyword in node.keywords)

@@ -52,6 +52,7 @@ slicer.util.saveNode(node, path, {})
 size = qt.QSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Preferred)
 isinstance(node, slicer.vtkMRMLVolumeNode)
 path = qt.QFileDialog.getOpenFileName(None, "a")
+labels = slicer.util.findChildren(root, className="QLabel")
 program = shutil.which("PythonSlicer") or sys.executable
 def newTimer(self):
     timer = qt.QTimer()
