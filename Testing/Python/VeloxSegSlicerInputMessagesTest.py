@@ -13,7 +13,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Computer, Content, Job, RegionBox, Registration, Suv
+from VeloxSegSlicerLib import Computer, Content, Job, RegionBox, Registration, StatisticsPlugin, Suv
 from VeloxSegSlicerLib.Parameters import Quality
 
 GIGABYTE = 1e9
@@ -373,6 +373,87 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         self.petct(pet=self.unmarked(high=31000.0))
         text = "The unit of this PET is not stored. Largest value 31000: too high for SUV."
         self.assertTold(text, ["Enter dose, time, weight", "Treat as SUVbw", CHOOSE_ANOTHER], blocks=True)
+
+    def test_otherKindsOfSuv(self):
+        """By lean mass, surface and ideal weight: the measures need body weight."""
+        units = {"{SUVlbm}g/ml": "SUVlbm", "{SUVbsa}cm2/ml": "SUVbsa", "{SUVibw}g/ml": "SUVibw", "{counts}": "counts"}
+        for unit, kind in units.items():
+            pet = self.unmarked(unit, high=8.0)
+            pet.SetName("PET SUVbw")
+            self.petct(pet=pet)
+            text = f"PET values are {kind}; the model and the measures need SUVbw."
+            self.assertTold(text, ["How to convert", "Segment without SUV measures", CHOOSE_ANOTHER], blocks=True)
+            self.assertEqual(self.word("PET"), "Unit?")
+            self.assertFalse(Suv.isSuv(pet))
+        self.press("Segment without SUV measures")
+        self.assertTrue(self.ui.segmentButton.enabled)
+        self.assertFalse(self.requestOf()["suv"])
+
+    def test_bodyWeightIsToldInManyWays(self):
+        for unit in ("{SUVbw}g/ml", "{SUVbw} g/mL", "g/ml", "SUVbw", "GML"):
+            self.assertEqual(Suv.kindOf(self.unmarked(unit, high=8.0)), Suv.BODY_WEIGHT, unit)
+        for unit in ("Bq/ml", "BQML", "kBq/mL", "MBq/cc"):
+            self.assertEqual(Suv.kindOf(self.unmarked(unit)), Suv.ACTIVITY, unit)
+
+    def test_nameIsNoUnit(self):
+        """A name says SUV by words of its own, and the values outweigh it."""
+        kinds = {
+            "PET SUV": Suv.BODY_WEIGHT,
+            "5: PET_SUVbw_AC": Suv.BODY_WEIGHT,
+            "PET_noSUV": Suv.UNKNOWN,
+            "PET no SUV": Suv.UNKNOWN,
+            "PET SUV lbm": Suv.UNKNOWN,
+            "PET SUVlbm": Suv.UNKNOWN,
+            "Pursuvia": Suv.UNKNOWN,
+        }
+        for name, kind in kinds.items():
+            pet = self.unmarked(high=8.0)
+            pet.SetName(name)
+            self.assertEqual(Suv.kindOf(pet), kind, name)
+        for name in ("PET SUV", "PET_noSUV"):
+            pet = self.unmarked(high=19500.0)
+            pet.SetName(name)
+            self.petct(pet=pet)
+            text = "The unit of this PET is not stored. Largest value 19500: too high for SUV."
+            self.assertTold(text, ["Enter dose, time, weight", "Treat as SUVbw", CHOOSE_ANOTHER], blocks=True)
+            self.assertFalse(Suv.isSuv(pet))
+
+    def test_storedUnitThatTheValuesContradict(self):
+        pet = self.unmarked("{SUVbw}g/ml", high=19500.0)
+        self.petct(pet=pet)
+        text = "PET is stored as SUVbw, but its largest value 19500 is too high for SUV."
+        self.assertTold(text, ["Enter dose, time, weight", "Treat as SUVbw", CHOOSE_ANOTHER], blocks=True)
+
+    # Position
+
+    def test_positionThatIsNoNumber(self):
+        """It is told in the row of the image, is never assigned, and stops nothing."""
+        breaks = {
+            "spacing": lambda node: node.SetSpacing(float("nan"), 2, 2),
+            "origin": lambda node: node.SetOrigin(float("nan"), 0, 0),
+            "infinite": lambda node: node.SetOrigin(0, float("inf"), 0),
+            "direction": lambda node: node.SetIJKToRASDirections(*[float("nan")] * 9),
+            "transform": lambda node: fixtures.moved(node, np.full((4, 4), np.nan)),
+        }
+        for name, damage in breaks.items():
+            slicer.mrmlScene.Clear(False)
+            ct, pet = fixtures.sphereVolume("CT"), fixtures.sphereVolume("PET SUVbw")
+            bad = fixtures.sphereVolume(f"CT PET broken {name}")
+            damage(bad)
+            self.choose("petct-lesions")
+            self.panel.update()
+            self.assertEqual(self.panel.images, {"CT": ct, "PET": pet}, name)
+            for role in ("CT", "PET"):
+                self.choose("petct-lesions", CT=ct, PET=pet)
+                self.panel.chooseImage(role, bad)
+                text = (
+                    f"'CT PET broken {name}' has a position that is no number. Correct its spacing, origin and transform,"
+                    " or choose another image."
+                )
+                self.assertTold(text, [CHOOSE_ANOTHER], blocks=True)
+                self.assertEqual(self.word(role), "Not suitable")
+                self.assertEqual(self.ui.newRegionButton.enabled, role == "CT")
+                self.assertEqual(StatisticsPlugin.numbers(slicer.vtkMRMLSegmentationNode(), "1", bad), {})
 
     # Content
 

@@ -1,9 +1,13 @@
 """What is in the voxels of an image: range and numbers that are none. Looked at once as long as they stay the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import slicer
+
+from veloxseg import plausibility
+
+from . import Geometry
 
 # JPEG moves the channels of a gray photo apart by a step or two.
 GRAY_STEPS = 2
@@ -17,13 +21,14 @@ _known: dict[str, tuple[int, "Content"]] = {}
 class Content:
     """`lowest` and `highest` of the finite values, and the `share` (0-1) of values that are no numbers.
 
-    `isGray`: a color picture whose colors are all grays.
+    `isGray`: a color picture whose colors are all grays. `sample`: some values of a volume, (i, j, k), see `plausibility.Image`.
     """
 
     lowest: float
     highest: float
     share: float
     isGray: bool = False
+    sample: np.ndarray | None = None
 
     @property
     def isConstant(self) -> bool:
@@ -41,12 +46,23 @@ def of(volumeNode) -> Content:
     return known[1]
 
 
+def lookAt(volumeNode) -> plausibility.Image:
+    """A volume of single numbers as the rules of `plausibility` see it, in RAS mm."""
+    content, grid = of(volumeNode), Geometry.worldGrid(volumeNode)
+    return plausibility.Image(grid.size, grid.ijkToRas, content.lowest, content.highest, content.sample)
+
+
 def forget() -> None:
     """The scene was closed."""
     _known.clear()
 
 
 def _measure(array: np.ndarray) -> Content:
+    content = _range(array)
+    return content if array.ndim > 3 else replace(content, sample=plausibility.sampled(array.transpose(2, 1, 0), content.lowest))
+
+
+def _range(array: np.ndarray) -> Content:
     if not np.issubdtype(array.dtype, np.floating):
         return Content(float(array.min()), float(array.max()), 0.0, _isGray(array))
     # Sums and extremes show in one pass each whether there is anything to count.

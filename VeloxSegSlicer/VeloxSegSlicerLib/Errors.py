@@ -6,6 +6,8 @@ here.
 
 from slicer.i18n import tr as _
 
+from veloxseg.errors import ODD
+
 # What a button beside a message does. The panel maps each to one of its own methods.
 INSTALL = "install"
 REPAIR = "repair"
@@ -84,6 +86,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
 
     A function and not a constant, so that the sentences are translated when they are needed.
     """
+    found = {code: sentences[0] for code, sentences in ODD.items()}
     return {
         "ENGINE_MISSING": (_("The AI engine is not installed."), (INSTALL,)),
         "ENGINE_DAMAGED": (
@@ -215,6 +218,10 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (ACCEPT, CHOOSE_ANOTHER),
         ),
         "ROLE_NONLINEAR": (_("{role} has a deformation that must be applied first."), (OPEN_TRANSFORMS,)),
+        "ROLE_POSITION": (
+            _("'{image}' has a position that is no number. Correct its spacing, origin and transform, or choose another image."),
+            (CHOOSE_ANOTHER,),
+        ),
         "ROLE_SHEAR": (
             _(
                 "'{image}' has a position or transform that skews or flattens it: its axes are {degrees} degrees away from"
@@ -230,12 +237,20 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             _("{role} values are activity ({unit}), not SUV. The model and SUV measures need {needed}."),
             (EXPLAIN_SUV, CONVERT_TO_SUV, WITHOUT_SUV),
         ),
+        "ROLE_SUV_KIND": (
+            _("{role} values are {unit}; the model and the measures need {needed}."),
+            (EXPLAIN_SUV, WITHOUT_SUV, CHOOSE_ANOTHER),
+        ),
+        "ROLE_UNIT_DOUBTED": (
+            _("{role} is stored as {unit}, but its largest value {largest} is too high for SUV."),
+            (CONVERT_TO_SUV, TREAT_AS_SUV, CHOOSE_ANOTHER),
+        ),
         "ROLE_UNIT_UNKNOWN": (
             _("The unit of this {role} is not stored. Largest value {largest}: typical of SUV."),
             (TREAT_AS_SUV, CHOOSE_ANOTHER),
         ),
         "ROLE_UNIT_HIGH": (
-            _("The unit of this {role} is not stored. Largest value {largest}: too high for SUV."),
+            _(found["PET_UNIT"]),
             (CONVERT_TO_SUV, TREAT_AS_SUV, CHOOSE_ANOTHER),
         ),
         "ROLE_OVERLAP": (

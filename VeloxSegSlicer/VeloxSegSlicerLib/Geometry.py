@@ -119,9 +119,14 @@ def copyInWorld(volumeNode):
     return copy
 
 
+def isFinite(grid: Grid) -> bool:
+    """Whether position, spacing and direction are numbers."""
+    return bool(np.isfinite(grid.ijkToRas).all())
+
+
 def isRectangular(grid: Grid) -> bool:
-    """Whether the voxel axes are at right angles, as all file formats in use need it."""
-    if np.linalg.matrix_rank(grid.ijkToRas[:3, :3]) < 3:
+    """Whether the voxel axes are at right angles, as all file formats in use need it; not where they are no numbers."""
+    if not isFinite(grid) or np.linalg.matrix_rank(grid.ijkToRas[:3, :3]) < 3:
         return False
     axes = grid.ijkToRas[:3, :3] / grid.spacing
     return bool(np.allclose(axes.T @ axes, np.eye(3), atol=LARGEST_SHEAR))

@@ -7,7 +7,7 @@ from . import Geometry, InputOptions, PlainText
 from .Models import ModelCard
 from .Verdicts import Verdict
 
-PROBLEMS = (InputOptions.OVERLAP, "ROLE_NONLINEAR", "ROLE_SHEAR", "REGION_OUTSIDE", "MODEL_DOMAIN")
+PROBLEMS = (InputOptions.OVERLAP, "ROLE_NONLINEAR", "ROLE_POSITION", "ROLE_SHEAR", "REGION_OUTSIDE", "MODEL_DOMAIN")
 
 
 class GeometryView:
@@ -63,6 +63,8 @@ def _rows(card: ModelCard, images: dict) -> list[tuple[str, ...]]:
     for role, node in present:
         grid = grids[role.name]
         orientation = grid.orientation() if Geometry.isRectangular(grid) else _("skewed")
+        if not Geometry.isFinite(grid):
+            orientation = _("no number")
         if Geometry.isMovedNonlinearly(node):
             orientation = _("deformed")
         overlap = _overlapText(grid, reference, role.isReference)

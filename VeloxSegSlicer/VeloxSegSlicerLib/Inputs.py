@@ -5,6 +5,8 @@ import re
 
 import slicer
 
+from veloxseg import plausibility
+
 from . import Content, Geometry, InputOptions, Suv
 from .Errors import VeloxSegError
 from .Models import Role
@@ -13,6 +15,7 @@ IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
 PHOTO_SIDES = (64, 6000)
 PHOTO_TYPES = ("unsigned char", "unsigned short")
 PHOTO_COMPONENTS = (3, 4)
+EMISSION_MODALITY = "PT"
 MODALITY_SCORE = 4
 UNIT_SCORE = 3
 NAME_SCORE = 2
@@ -42,7 +45,7 @@ def modalityOf(volumeNode) -> str | None:
 def check(role: Role, volumeNode) -> None:
     """Refuse an image that cannot serve a role, whatever the other images are and whatever is in its voxels.
 
-    :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_SHEAR, ROLE_COLOR, or a ROLE_GRAY or PHOTO code.
+    :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_POSITION, ROLE_SHEAR, ROLE_COLOR, or a ROLE_GRAY or PHOTO code.
     """
     facts = _facts(role, volumeNode)
     image = volumeNode.GetImageData()
@@ -54,7 +57,10 @@ def check(role: Role, volumeNode) -> None:
         raise VeloxSegError("ROLE_COLOR", **facts)
     if Geometry.isMovedNonlinearly(volumeNode):
         raise VeloxSegError("ROLE_NONLINEAR", **facts)
-    if not Geometry.isRectangular(Geometry.worldGrid(volumeNode)):
+    grid = Geometry.worldGrid(volumeNode)
+    if not Geometry.isFinite(grid):
+        raise VeloxSegError("ROLE_POSITION", **facts)
+    if not Geometry.isRectangular(grid):
         raise VeloxSegError("ROLE_SHEAR", degrees=_degrees(Geometry.shear(volumeNode)), **facts)
 
 
@@ -97,23 +103,25 @@ def checkModality(role: Role, volumeNode, options: InputOptions.InputOptions) ->
 
 
 def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
-    """SUV need no word; activity and unknown units need a decision.
+    """SUV by body weight need no word; everything else needs a decision. Values outweigh a unit, and both a name.
 
-    :raises VeloxSegError: ROLE_UNIT, ROLE_UNIT_UNKNOWN or ROLE_UNIT_HIGH.
+    :raises VeloxSegError: ROLE_UNIT, ROLE_SUV_KIND, ROLE_UNIT_UNKNOWN, ROLE_UNIT_HIGH or ROLE_UNIT_DOUBTED.
     """
     unit = Suv.unitOf(volumeNode)
-    isWanted = "SUV" in (role.unit or "").upper()
-    if not isWanted or (Suv.isSuv(volumeNode) and not Suv.isActivity(unit)):
+    if "SUV" not in (role.unit or "").upper():
         return
-    facts = _facts(role, volumeNode) | {"unit": unit, "needed": role.unit}
-    if Suv.isActivity(unit):
+    kind, isTooHigh = Suv.kindOf(volumeNode), Suv.isTooHigh(volumeNode)
+    largest = plausibility.number(Content.of(volumeNode).highest)
+    facts = _facts(role, volumeNode) | {"unit": Suv.unitName(unit), "needed": role.unit, "largest": largest}
+    if kind in (Suv.ACTIVITY, Suv.OTHER):
         if not options.isAccepted(InputOptions.ACTIVITY, role.name):
-            raise VeloxSegError(InputOptions.ACTIVITY, **facts)
+            raise VeloxSegError(InputOptions.ACTIVITY if kind == Suv.ACTIVITY else "ROLE_SUV_KIND", **facts)
         return
-    if not options.isAccepted(InputOptions.UNIT_UNKNOWN, role.name):
-        largest = Content.of(volumeNode).highest
-        code = InputOptions.UNIT_UNKNOWN if largest <= Suv.HIGHEST_TYPICAL_SUV else "ROLE_UNIT_HIGH"
-        raise VeloxSegError(code, largest=f"{largest:.0f}" if largest >= 10 else f"{largest:.2g}", **facts)
+    if options.isAccepted(InputOptions.UNIT_UNKNOWN, role.name) or (kind == Suv.BODY_WEIGHT and not isTooHigh):
+        return
+    if not isTooHigh:
+        raise VeloxSegError(InputOptions.UNIT_UNKNOWN, **facts)
+    raise VeloxSegError("ROLE_UNIT_HIGH" if unit is None else "ROLE_UNIT_DOUBTED", **facts)
 
 
 def remark(role: Role, volumeNode) -> VeloxSegError | None:
@@ -183,8 +191,7 @@ def evidence(role: Role, volumeNode) -> int:
     if modality and modality.upper() != role.modality.upper():
         return -1
     score = MODALITY_SCORE if modality else 0
-    unit = Suv.unitOf(volumeNode)
-    if role.unit and ("SUV" in (unit or "").upper() or Suv.isActivity(unit)):
+    if role.modality == EMISSION_MODALITY and Suv.isOfPet(Suv.unitOf(volumeNode)):
         score += UNIT_SCORE
     if any(_nameHas(volumeNode.GetName(), pattern) for pattern in role.patterns):
         score += NAME_SCORE

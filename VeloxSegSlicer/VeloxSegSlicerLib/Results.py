@@ -296,9 +296,8 @@ def _emissionId(report: dict, facts: RunFacts) -> str | None:
     role = next((role.name for role in facts.card.roles if role.modality == EMISSION_MODALITY), None)
     node = next((slicer.mrmlScene.GetNodeByID(entry.nodeId) for entry in facts.inputs if entry.role == role), None)
     lesions = report.get("lesions", [])
-    if node is None or Suv.isActivity(Suv.unitOf(node)) or (lesions and "suv_max" not in lesions[0]):
-        return None
-    return node.GetID()
+    isOther = node is None or node.GetImageData() is None or Suv.kindOf(node) in (Suv.ACTIVITY, Suv.OTHER) or Suv.isTooHigh(node)
+    return None if isOther or (lesions and "suv_max" not in lesions[0]) else node.GetID()
 
 
 def kindOf(card: ModelCard) -> str:

@@ -2,7 +2,7 @@
 
 from slicer.i18n import tr as _
 
-from . import DiskUse, Icons, Notice, PlainText, Samples, Setup, State
+from . import DiskUse, Geometry, Icons, Notice, PlainText, Samples, Setup, State
 from .Models import Catalogue, ModelCard
 
 GIGABYTE = 1e9
@@ -88,7 +88,8 @@ def showImageOptions(ui, state: State.PanelState, card: ModelCard | None, images
     isFree = not state.areChoicesLocked
     reference = images.get(card.reference.name) if card else None
     ui.scaleSpinBox.enabled = ui.regionSelector.enabled = isFree
-    ui.newRegionButton.enabled = isFree and reference is not None and reference.GetImageData() is not None
+    hasPlace = reference is not None and reference.GetImageData() is not None
+    ui.newRegionButton.enabled = isFree and hasPlace and Geometry.isFinite(Geometry.worldGrid(reference))
 
 
 def showRun(ui, state: State.PanelState, stage: str, isSampleBusy: bool) -> None:

@@ -67,7 +67,9 @@ def pluginClass(base: type) -> type:
 
 def numbers(segmentationNode, segmentId: str, volumeNode) -> dict[str, float]:
     """Key -> number of a segment on a PET volume; empty without SUV or without voxels."""
-    if segmentationNode is None or volumeNode is None or Suv.isActivity(Suv.unitOf(volumeNode)) or not Suv.isSuv(volumeNode):
+    if segmentationNode is None or volumeNode is None or volumeNode.GetImageData() is None or not Suv.isSuv(volumeNode):
+        return {}
+    if not Geometry.isRectangular(Geometry.worldGrid(volumeNode)):
         return {}
     voxels = SegmentVoxels.voxelsOf(segmentationNode, segmentId)
     if not voxels.count:

@@ -4,21 +4,34 @@ SUVbw = activity (Bq/ml) x weight (g) / dose left at the scan (Bq). Source: the 
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from veloxseg import plausibility
+
+from . import Content
+
 UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
-ACTIVITY_UNITS = {"bq/ml": 1.0, "bqml": 1.0, "bq/cc": 1.0, "kbq/ml": 1000.0, "kbq/cc": 1000.0}
+_VOLUMES = ("/ml", "ml", "/cc", "/cm3")
+ACTIVITY_UNITS = {
+    prefix + "bq" + volume: scale
+    for prefix, scale in {"": 1.0, "k": 1e3, "m": 1e6}.items()
+    for volume in _VOLUMES
+}
 """Unit in small letters -> Bq/ml of one."""
+# In small letters: of the PET DICOM extension, of DICOM (GML, where no other kind is named), and as people write it.
+BODY_WEIGHT_UNITS = ("{suvbw}g/ml", "{suvbw}", "suvbw", "{suv}g/ml", "suv", "g/ml", "gml")
+BODY_WEIGHT_WORDS = {"suv", "suvbw"}
+# Words beside "SUV" in a name that say of what else it is, or that it is none.
+OTHER_WORDS = {"lbm", "lean", "sul", "bsa", "ibw", "ideal", "no", "not", "non", "without", "bq", "bqml", "kbq"}
+# What is known about the values of a volume.
+BODY_WEIGHT, ACTIVITY, OTHER, UNKNOWN = "body weight", "activity", "other", "unknown"
 # Physical half-lives in minutes (Decay Data Evaluation Project).
 HALF_LIVES = {"F-18": 109.77, "C-11": 20.36, "Ga-68": 67.71, "Cu-64": 762.1, "Zr-89": 4704.7, "I-124": 6013.4}
-# Above this, even the bladder is no SUV.
-HIGHEST_TYPICAL_SUV = 200.0
-# Part of the mean of all positive values above which a voxel counts as body.
-BODY_PART = 0.3
 ATTRIBUTE = "VeloxSeg.SuvConversion"
 
 
@@ -46,12 +59,39 @@ def unitOf(volumeNode) -> str | None:
 
 def isActivity(unit: str | None) -> bool:
     """Whether a unit is radioactivity per volume instead of SUV."""
-    return unit is not None and unit.lower() in ACTIVITY_UNITS
+    return unit is not None and unit.lower().replace(" ", "") in ACTIVITY_UNITS
+
+
+def isOfPet(unit: str | None) -> bool:
+    """Whether a unit is one of a PET: any SUV, or activity."""
+    return isActivity(unit) or "suv" in (unit or "").lower()
+
+
+def unitName(unit: str | None) -> str:
+    """A unit for people: "SUVlbm" for "{SUVlbm}g/ml"."""
+    kind = re.match(r"\{(\w+)\}", unit or "")
+    return kind[1] if kind else unit or ""
+
+
+def kindOf(volumeNode) -> str:
+    """BODY_WEIGHT, ACTIVITY, OTHER or UNKNOWN: what the unit says, and the name where no unit is stored."""
+    unit = unitOf(volumeNode)
+    if unit is None:
+        words = set(re.split(r"[^a-z0-9]+", volumeNode.GetName().lower()))
+        return BODY_WEIGHT if words & BODY_WEIGHT_WORDS and not words & OTHER_WORDS else UNKNOWN
+    if isActivity(unit):
+        return ACTIVITY
+    return BODY_WEIGHT if unit.lower().replace(" ", "") in BODY_WEIGHT_UNITS else OTHER
+
+
+def isTooHigh(volumeNode) -> bool:
+    """Whether the values are too high for SUV, whatever unit and name say."""
+    return Content.of(volumeNode).sample is not None and plausibility.is_too_high(Content.lookAt(volumeNode))
 
 
 def isSuv(volumeNode) -> bool:
-    """Whether unit or name say that the values are SUV."""
-    return "SUV" in f"{unitOf(volumeNode) or ''} {volumeNode.GetName()}".upper()
+    """Whether unit or name say that the values are SUV by body weight, and the values do not say otherwise."""
+    return kindOf(volumeNode) == BODY_WEIGHT and not isTooHigh(volumeNode)
 
 
 def mark(volumeNode) -> None:
@@ -63,7 +103,7 @@ def mark(volumeNode) -> None:
 
 def factorOf(volumeNode, injection: Injection) -> float:
     """SUVbw of one unit of the stored values; values of unknown unit count as Bq/ml."""
-    return ACTIVITY_UNITS.get((unitOf(volumeNode) or "").lower(), 1.0) * injection.factor
+    return ACTIVITY_UNITS.get((unitOf(volumeNode) or "").lower().replace(" ", ""), 1.0) * injection.factor
 
 
 def convertedCopy(volumeNode, injection: Injection):
@@ -86,10 +126,7 @@ def guessedFactor(array: np.ndarray) -> float:
 
     For finding lesions in values of unknown scale, never for measuring.
     """
-    positive = array[array > 0]
-    if positive.size == 0:
-        return 1.0
-    return 1.0 / float(positive[positive > BODY_PART * positive.mean()].mean())
+    return 1.0 / (plausibility.body_mean(array) or 1.0)
 
 
 def _placeBeside(copy, volumeNode) -> None:

@@ -88,6 +88,8 @@ def _kindOf(error: VeloxSegError) -> str:
         InputOptions.ACTIVITY: UNIT,
         InputOptions.UNIT_UNKNOWN: UNIT,
         "ROLE_UNIT_HIGH": UNIT,
+        "ROLE_UNIT_DOUBTED": UNIT,
+        "ROLE_SUV_KIND": UNIT,
     }
     return kinds.get(error.code, UNSUITABLE)
 

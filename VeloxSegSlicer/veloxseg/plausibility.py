@@ -142,8 +142,13 @@ def look(voxels: np.ndarray, to_world: np.ndarray) -> Image:
     if not np.isfinite([lowest, highest]).all():
         finite = voxels[np.isfinite(voxels)]
         lowest, highest = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    return Image(voxels.shape, to_world, lowest, highest, sampled(voxels, lowest))
+
+
+def sampled(voxels: np.ndarray, lowest: float) -> np.ndarray:
+    """The sample of an `Image`."""
     sample = voxels[np.ix_(*places(voxels.shape))].astype(np.float64)
-    return Image(voxels.shape, to_world, lowest, highest, np.where(np.isfinite(sample), sample, lowest))
+    return np.where(np.isfinite(sample), sample, lowest)
 
 
 def body_mean(values: np.ndarray) -> float:
