@@ -16,8 +16,10 @@ UIS = [ElementTree.parse(path).getroot() for path in UI_FILES]
 # Not shipped: the list itself and what Python leaves behind when it runs.
 NOT_SHIPPED = re.compile(r"^CMakeLists\.txt$|(^|/)__pycache__/")
 ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "VeloxSegSlicerLib"}
-PLAIN_PARTS = {"csv_text", "redaction", "requirements"}
+PLAIN_PARTS = {"csv_text", "errors", "redaction", "requirements"}
 """Of the engine, and used by the panel too: they need nothing but Python."""
+NUMERIC_PARTS = {"plausibility"}
+"""Of the engine, and used by the panel too: they need numpy, which every Slicer has."""
 INTERACTIVE = {
     "QPushButton",
     "QComboBox",
@@ -132,7 +134,7 @@ def test_importsAtFileScope():
             )
             for name in names:
                 top = name.split(".")[0]
-                if top == "veloxseg" and {alias.name for alias in node.names} <= PLAIN_PARTS:
+                if top == "veloxseg" and {alias.name for alias in node.names} <= PLAIN_PARTS | NUMERIC_PARTS:
                     continue
                 assert top in ALLOWED_AT_FILE_SCOPE or top in sys.stdlib_module_names, (
                     f"{path.name} imports {name}"
@@ -161,6 +163,15 @@ def test_sharedPartsNeedNothingButPython():
     names = ", ".join(f"veloxseg.{name}" for name in sorted(PLAIN_PARTS))
     code = f"import sys; sys.path.insert(0, {str(MODULE)!r}); import {names}"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
+def test_numericPartsNeedNothingButNumpy():
+    names = ", ".join(f"veloxseg.{name}" for name in sorted(NUMERIC_PARTS))
+    code = (
+        f"import sys; sys.path.insert(0, {str(MODULE)!r}); import {names};"
+        " sys.exit(bool({'torch', 'SimpleITK', 'scipy', 'jsonschema'} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], check=True)
 
 
 SHOWN_ATTRIBUTES = {"text", "toolTip", "accessibleName", "noneDisplay", "title"}

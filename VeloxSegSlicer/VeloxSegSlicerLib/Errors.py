@@ -6,7 +6,7 @@ here.
 
 from slicer.i18n import tr as _
 
-from veloxseg.errors import ODD
+from veloxseg import errors as engine
 
 # What a button beside a message does. The panel maps each to one of its own methods.
 INSTALL = "install"
@@ -86,8 +86,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
 
     A function and not a constant, so that the sentences are translated when they are needed.
     """
-    found = {code: sentences[0] for code, sentences in ODD.items()}
-    return {
+    return _oddErrors() | {
         "ENGINE_MISSING": (_("The AI engine is not installed."), (INSTALL,)),
         "ENGINE_DAMAGED": (
             _("The AI engine is only partly installed, probably an interrupted install."),
@@ -250,7 +249,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (TREAT_AS_SUV, CHOOSE_ANOTHER),
         ),
         "ROLE_UNIT_HIGH": (
-            _(found["PET_UNIT"]),
+            engine.ODD["PET_UNIT"][0],
             (CONVERT_TO_SUV, TREAT_AS_SUV, CHOOSE_ANOTHER),
         ),
         "ROLE_OVERLAP": (
@@ -268,17 +267,18 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             ),
             (SHOW_GEOMETRY,),
         ),
+        "GRID_PART": (
+            _(
+                "{role} ({spacing} mm) and {reference} ({referenceSpacing} mm) have different grids; {role} covers"
+                " {percent} % of {reference}. A copy of {role} will be resampled to {reference} for the computation;"
+                " your images stay as they are."
+            ),
+            (SHOW_GEOMETRY,),
+        ),
         "GRID_MOVED": (_("{role} has a linear transform. It will be applied to a copy."), (SHOW_GEOMETRY,)),
         "REGION_OUTSIDE": (
             _("The region does not touch {reference}. Move it over the image, or use the whole image."),
             (WHOLE_IMAGE,),
-        ),
-        "MODEL_DOMAIN": (
-            _(
-                "Voxel spacing {spacing} mm is much coarser than the grid of {trained} mm that this model was"
-                " trained on."
-            ),
-            (SHOW_CARD,),
         ),
         "IMAGE_LARGE": (
             _(
@@ -305,6 +305,20 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (SHOW_LOG, COPY_REPORT),
         ),
     }
+
+
+def _oddErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What is odd about images, in the engine's sentences."""
+    actions = {
+        "PET_UNIT": (CONVERT_TO_SUV, CHOOSE_ANOTHER),
+        "PET_SCALE": (CONVERT_TO_SUV, CHOOSE_ANOTHER),
+        "PET_LOW": (CONVERT_TO_SUV, CHOOSE_ANOTHER),
+        "GRID_SPACING": (SHOW_GEOMETRY, CHOOSE_ANOTHER),
+        "GRID_EXTENT": (SHOW_GEOMETRY, CHOOSE_ANOTHER),
+        "MODEL_DOMAIN": (SHOW_CARD,),
+        "COVERAGE": (SHOW_GEOMETRY,),
+    }
+    return {code: (found, actions.get(code, (CHOOSE_ANOTHER,))) for code, (found, _remedy) in engine.ODD.items()}
 
 
 def _installErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -354,7 +368,7 @@ def _installErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 # Told without a warning: nothing is wrong.
-REMARKS = ("GRID_DIFFERS", "GRID_MOVED", "PHOTO_ALPHA", "ROLE_STRAIGHTENED")
+REMARKS = ("GRID_DIFFERS", "GRID_PART", "GRID_MOVED", "PHOTO_ALPHA", "ROLE_STRAIGHTENED")
 
 ENGINE_ACTIONS = {
     "MODEL_MISSING": (),

@@ -7,7 +7,7 @@ from . import Geometry, InputOptions, PlainText
 from .Models import ModelCard
 from .Verdicts import Verdict
 
-PROBLEMS = (InputOptions.OVERLAP, "ROLE_NONLINEAR", "ROLE_POSITION", "ROLE_SHEAR", "REGION_OUTSIDE", "MODEL_DOMAIN")
+PROBLEMS = (InputOptions.OVERLAP, "ROLE_NONLINEAR", "ROLE_POSITION", "ROLE_SHEAR", "REGION_OUTSIDE", "MODEL_DOMAIN", "COVERAGE")
 
 
 class GeometryView:

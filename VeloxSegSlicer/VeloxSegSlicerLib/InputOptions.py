@@ -40,5 +40,9 @@ def acceptedText(code: str, role: str) -> str:
         ACTIVITY: _("{role} is no SUV and was scaled so that the body's mean is 1"),
         UNIT_UNKNOWN: _("{role} has no stored unit and counts as SUV"),
         LARGE: _("the image is large for this computer"),
+        "VALUES_OF_CT": _("{role} has values like those of a CT"),
+        "ROLES_SWAPPED": _("{role} seems to be swapped with another image"),
+        "GRID_SPACING": _("{role} has an unusual voxel spacing"),
+        "GRID_EXTENT": _("{role} has an unusual size"),
     }
     return words[code].format(role=role) if code in words else code

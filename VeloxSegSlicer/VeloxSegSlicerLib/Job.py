@@ -8,7 +8,7 @@ import qt
 import slicer
 import vtk
 
-from . import Computer, Effort, Geometry, InputOptions, Sensitivity, Suv, Temporary
+from . import Computer, Effort, Geometry, InputOptions, Plausibility, Sensitivity, Suv, Temporary
 from .Errors import VeloxSegError
 from .Models import ModelCard, Role
 
@@ -98,6 +98,7 @@ class Job:
         else:
             request["region"] = options.region
             request["accept_overlap"] = options.accepts(InputOptions.OVERLAP)
+            request["accept"] = Plausibility.acceptedCodes(options)
             request["suv"] = not options.accepts(InputOptions.ACTIVITY)
         self.requestFile.write_text(json.dumps(request, indent=2), encoding="utf-8")
 

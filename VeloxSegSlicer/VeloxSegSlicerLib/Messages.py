@@ -4,6 +4,8 @@ import math
 
 from slicer.i18n import tr as _
 
+from veloxseg import errors as engine
+
 from . import Facts, Geometry, ResultTable, Wording
 from .Segmenter import Result
 
@@ -25,16 +27,12 @@ def agreementText(agreement: float) -> str:
 
 def emptyText(result: Result) -> str:
     """Nothing found is a result too: say how close it was and what may be behind it."""
-    text = _("Nothing was found above the threshold {threshold:.2f}.").format(threshold=result.card.threshold)
     highest = result.report.get("highest_probability", {})
     if "value" not in highest:
-        return text
-    reasons = _(
-        "The highest score was {score:.2f} at {position}. Possible reasons: nothing is there, images are swapped, or values"
-        " are not in the expected unit."
-    )
+        return _("Nothing was found above the threshold {threshold:.2f}.").format(threshold=result.card.threshold)
     position = Geometry.positionText(Geometry.rasFromLps(highest["position_lps"]))
-    return f"{text} {reasons.format(score=highest['value'], position=position)}"
+    facts = {"threshold": result.card.threshold, "score": highest["value"], "position": position}
+    return engine.NOTES["NOTHING_FOUND"].format(**facts)
 
 
 def _found(table: ResultTable.ResultTable) -> str:

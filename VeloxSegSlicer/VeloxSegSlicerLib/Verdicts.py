@@ -4,15 +4,17 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from . import Computer, Effort, Geometry, InputOptions, Inputs, RegionBox
+from veloxseg import plausibility
+
+from . import Computer, Content, Effort, Geometry, InputOptions, Inputs, Plausibility, RegionBox
 from .Errors import VeloxSegError
 from .InputOptions import InputOptions as Options
 from .Models import ModelCard, Role
 
 # At half the smaller box or less, images are most likely not of one position.
 LITTLE_OVERLAP = 0.5
-# So many times the model's own grid is coarser than what it was trained on.
-COARSE = 2.0
+# Of the reference and of the smaller box, for images that cover the same region.
+SAME_REGION = 0.95
 GIGABYTE = 1e9
 
 REFERENCE = "reference"
@@ -59,10 +61,10 @@ def judge(card: ModelCard, images: dict, options: Options | None = None) -> dict
     :param options: what the person has decided about them.
     """
     options = options or Options()
-    verdicts = {}
+    verdicts, odd = {}, Plausibility.findings(card, images, options)
     for role in card.roles:
         try:
-            verdicts[role.name] = _judgeRole(card, role, images, options)
+            verdicts[role.name] = _judgeRole(card, role, images, options, odd.get(role.name, []))
         except VeloxSegError as error:
             verdicts[role.name] = Verdict(_kindOf(error), error.text, error)
     return verdicts
@@ -94,7 +96,7 @@ def _kindOf(error: VeloxSegError) -> str:
     return kinds.get(error.code, UNSUITABLE)
 
 
-def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options) -> Verdict:
+def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options, odd: list[VeloxSegError]) -> Verdict:
     node = images.get(role.name)
     if node is None:
         raise _missing(card, role, images)
@@ -102,16 +104,23 @@ def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options) -> V
     Inputs.check(role, node)
     Inputs.checkContent(role, node)
     Inputs.checkModality(role, node, options)
+    _refuse(card, odd)
     Inputs.checkUnit(role, node, options)
     grid = Geometry.worldGrid(node)
-    advice = Inputs.remark(role, node)
+    advice = Inputs.remark(role, node) or next(iter(odd), None)
     if role.isReference:
         _checkRegion(role, grid, options)
-        advice = advice or _domain(card, role, grid) or _effort(card, images, options)
+        advice = advice or _effort(card, images, options)
         text = _("{grid}. The result gets this grid.").format(grid=grid.description())
         isMoved = Geometry.isMoved(node)
         return Verdict(MOVED if isMoved else REFERENCE, text, advice=advice or (_moved(role) if isMoved else None))
     return _compare(card, role, node, grid, images, options, advice)
+
+
+def _refuse(card: ModelCard, odd: list[VeloxSegError]) -> None:
+    for error in odd:
+        if Plausibility.isRefused(card, error.code):
+            raise error
 
 
 def _missing(card: ModelCard, role: Role, images: dict) -> VeloxSegError:
@@ -133,16 +142,6 @@ def _refuseDoubled(card: ModelCard, role: Role, images: dict) -> None:
 def _checkRegion(role: Role, grid: Geometry.Grid, options: Options) -> None:
     if options.region is not None and Geometry.overlap(RegionBox.gridOf(options.region), grid) == 0:
         raise VeloxSegError("REGION_OUTSIDE", name=role.name, reference=role.title)
-
-
-def _domain(card: ModelCard, role: Role, grid: Geometry.Grid) -> VeloxSegError | None:
-    """Voxels much larger than the model's grid show less than it has learned from."""
-    if role.kind == "photo":
-        return None
-    trained, found = max(card.content["spacing_mm"]), float(grid.spacing.max())
-    if found <= COARSE * trained:
-        return None
-    return VeloxSegError("MODEL_DOMAIN", name=role.name, spacing=f"{found:.3g}", trained=f"{trained:.3g}")
 
 
 def _effort(card: ModelCard, images: dict, options: Options) -> VeloxSegError | None:
@@ -189,8 +188,10 @@ def _compare(
     if Geometry.isSameGrid(grid, referenceGrid):
         return Verdict(OK, _("{grid}, the same grid as {reference}.").format(**facts), advice=advice)
     text = _("{grid}, {percent} % overlap with {reference}. A copy is resampled; your image stays as it is.")
-    spacings = {"spacing": grid.spacingText(), "referenceSpacing": referenceGrid.spacingText()}
-    return Verdict(RESAMPLED, text.format(**facts), advice=advice or VeloxSegError("GRID_DIFFERS", **facts, **spacings))
+    covered = plausibility.box_share(Content.lookAt(reference), Content.lookAt(node))
+    code = "GRID_DIFFERS" if min(covered, share) >= SAME_REGION else "GRID_PART"
+    parts = {"spacing": grid.spacingText(), "referenceSpacing": referenceGrid.spacingText(), "percent": round(100 * covered)}
+    return Verdict(RESAMPLED, text.format(**facts), advice=advice or VeloxSegError(code, **facts | parts))
 
 
 def _moved(role: Role) -> VeloxSegError:

@@ -6,6 +6,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from veloxseg import errors as engine
+
 from . import (
     CardView,
     ComputerCheck,
@@ -318,7 +320,8 @@ class Panel(Listener):
             Errors.SHOW_LICENSE: self._manageModels,
             **self.inputActions.of(error),
         }
-        isWarning = error.code.startswith(("ENGINE_", "ROLE_", "PHOTO_", "IMAGE_", "REGION_", "MODEL_NONE", "MODEL_DOMAIN"))
+        isOfPanel = error.code.startswith(("ENGINE_", "ROLE_", "PHOTO_", "IMAGE_", "REGION_", "MODEL_NONE"))
+        isWarning = isOfPanel or error.code in engine.ODD
         kind = Notice.INFO if error.isRemark else Notice.WARNING if isWarning else Notice.STOP
         return Notice.fromError(error, actions, kind)
 

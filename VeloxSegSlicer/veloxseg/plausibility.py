@@ -253,9 +253,10 @@ def _of_others(role: Role, known: Sequence[Role], images: Mapping[str, Image]) -
 
 
 def have_same_voxels(first: Image, second: Image) -> bool:
-    """Whether two images are most likely the same: size, range and all sampled values."""
+    """Whether two images are most likely the same: size, place, range and all sampled values."""
     return (
         first.size == second.size
+        and np.allclose(first.to_world, second.to_world, atol=ROUNDING_MM)
         and (first.lowest, first.highest) == (second.lowest, second.highest)
         and np.array_equal(first.sample, second.sample)
     )
