@@ -12,6 +12,7 @@ import VeloxSegSlicerFixtures as fixtures
 from veloxseg import errors as engine
 from veloxseg import plausibility
 from VeloxSegSlicerLib import Content, InputOptions, Plausibility, Verdicts
+from VeloxSegSlicerLib.Errors import VeloxSegError
 from VeloxSegSlicerLib.InputOptions import InputOptions as Options
 
 SIZE = (48, 40, 44)
@@ -20,11 +21,15 @@ SIZE = (48, 40, 44)
 class VeloxSegSlicerPlausibilityTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear(False)
-        folder = Path(tempfile.mkdtemp(prefix="VeloxModels"))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = self.folder()
         self.brain = fixtures.loadCard(folder / "brain", fixtures.brainCard())
         self.petct = self.cardOf(folder / "petct")
         self.strict = self.cardOf(folder / "strict", plausibility={"CT_OFFSET": "refuse", "COVERAGE": "ignore"})
+
+    def folder(self):
+        folder = Path(tempfile.mkdtemp(prefix="VeloxModels"))
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
 
     def cardOf(self, folder, **changes):
         content = fixtures.petctCard() | changes
@@ -91,6 +96,12 @@ class VeloxSegSlicerPlausibilityTest(unittest.TestCase):
         problem, advice = self.judged(self.strict, CT=self.ct(size=(48, 40, 11)), PET=self.pet())
         self.assertEqual((problem, advice.code), (None, "GRID_PART"))
 
+    def test_cardThatDecidesNonsense(self):
+        for wrong in ([], {"COVERAGE": "perhaps"}, {"COVERAGE": None}):
+            with self.assertRaises(VeloxSegError) as caught:
+                self.cardOf(self.folder(), plausibility=wrong)
+            self.assertIn("plausibility", caught.exception.text)
+
     def test_activityThatIsScaledIsNoMatter(self):
         options = Options(accepted=frozenset({(InputOptions.ACTIVITY, "PET")}))
         unit = slicer.vtkCodedEntry()
@@ -110,9 +121,7 @@ class VeloxSegSlicerPlausibilityTest(unittest.TestCase):
         self.assertIn("CT covers 52 % of PET.", advice.text)
 
     def plain(self):
-        folder = Path(tempfile.mkdtemp(prefix="VeloxModels"))
-        self.addCleanup(shutil.rmtree, folder)
-        return fixtures.loadCard(folder, fixtures.petctCard())
+        return fixtures.loadCard(self.folder(), fixtures.petctCard())
 
     def test_sameWordsAsTheEngine(self):
         """A finding of the panel has the facts that the engine's note has."""

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from veloxseg import plausibility
+
 from . import Shapes
 
 _TEXTS = Shapes.listOf(Shapes.text)
@@ -92,6 +94,7 @@ _CARD = Shapes.record(
         "training": Shapes.record(
             {}, {name: Shapes.text for name in ("data", "data_license", "date")} | {"steps": Shapes.whole(0)}
         ),
+        "plausibility": Shapes.record({}, {code: _pattern("ignore|note|refuse") for code in plausibility.DEFAULTS}),
         "scores": Shapes.listOf(_SCORE),
         "intended_use": Shapes.text,
         "not_for": Shapes.text,
