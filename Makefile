@@ -1,5 +1,6 @@
 # make demo    set up, then the main job: open a real head and four phantoms in the panel, segment, save pictures
 # make test    set up if needed, then style and the whole test suite
+# make test-versions    the examples with the oldest promised and the newest releases of PyTorch and the helpers
 # make screenshots    renew the pictures of the README from the demo
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ READY := $(VENV)/ready
 # the tests start small processes: spinning OpenMP threads on a busy machine would cost more than they bring
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test setup screenshots clean
+.PHONY: demo test test-versions setup screenshots clean
 
 demo: setup
 	$(BIN)/python Testing/host/demo.py
@@ -18,6 +19,9 @@ demo: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+test-versions:
+	$(PYTHON) Testing/versions.py
 
 screenshots: demo
 	mkdir -p Screenshots
@@ -40,4 +44,4 @@ $(READY): requirements.txt Testing/requirements.txt pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .versions demo

@@ -11,7 +11,7 @@ from .Errors import VeloxSegError
 from .Protocol import eventOf, problemOf
 
 START_TIMEOUT_MS = 60000
-TERMINATE_AFTER_MS = 5000
+TERMINATE_AFTER_MS = 4000
 KILL_AFTER_MS = 3000
 EXIT_CANCELLED = 6
 # Events without which a result is as good.
@@ -111,7 +111,7 @@ class Run(Process.Listener):
             self._process.writeLine(str(self._request))
 
     def cancel(self) -> None:
-        """Ask the child to stop; terminate it after 5 s, kill it after 3 s more."""
+        """Ask the child to stop; terminate and then kill it when it does not."""
         if self._isFinished or self._isCancelled:
             return
         self._isCancelled = True
