@@ -1,6 +1,64 @@
-"""For all tests: models that a person has imported on this computer take no part."""
+"""For all tests: no imported models, how they are shared out to several processes, and a word in every long wait."""
 
 import os
 import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
 
 os.environ["VELOXSEG_MODELS"] = os.path.join(tempfile.gettempdir(), "veloxseg-tests-have-no-imported-models")
+
+TESTING = Path(__file__).parent
+# Those of the panel stay together: they share one application, and the acceptance record is written from all of them.
+PANEL = ("host", "Python")
+SILENCE_SECONDS = 10
+
+
+class Heartbeat:
+    """Names the tests that are running whenever nothing was printed for a while."""
+
+    def __init__(self, reporter) -> None:
+        self._reporter = reporter
+        self._running: dict[str, float] = {}
+        self._heard = time.monotonic()
+        self._ended = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._running[nodeid] = time.monotonic()
+
+    def pytest_runtest_logreport(self) -> None:
+        self._heard = time.monotonic()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._running.pop(nodeid, None)
+
+    def pytest_sessionfinish(self) -> None:
+        self._ended.set()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(1):
+            now = time.monotonic()
+            if now - self._heard >= SILENCE_SECONDS:
+                running = [f"{nodeid} for {now - begun:.0f} s" for nodeid, begun in list(self._running.items())]
+                self._reporter.write_line(f"\nrunning: {', '.join(running)}" if running else "collecting tests ...")
+                self._heard = now
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config) -> None:
+    # A worker has nobody to talk to.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Heartbeat(config.pluginmanager.getplugin("terminalreporter")))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items) -> None:
+    """Tests of a file share what is costly to make."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        folder, file = item.path.relative_to(TESTING).parts[0], str(item.path)
+        item.add_marker(pytest.mark.xdist_group("panel" if folder in PANEL else file))

@@ -52,6 +52,7 @@ def main(output: Path = ROOT / "demo") -> int:
     Args:
         output: folder for what is saved.
     """
+    tell(f"Five tasks, about a minute on two cores and nothing to download; pictures go to {output}.\nOpening the panel ...")
     slicerhost.loadModule(ROOT / "VeloxSegSlicer" / "VeloxSegSlicer.py")
     import slicer
 
@@ -75,18 +76,25 @@ def main(output: Path = ROOT / "demo") -> int:
 def demonstrate(task: Task, folder: Path, outer, panel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     chooseTask(panel, task.taskId)
+    tell(f"\n{panel.card.title} {panel.card.version}\n  loading a sample ...")
     seconds = press(panel.ui.sampleButton, lambda: all(panel.images.values()), panel)
     names = ", ".join(f"{role} = {node.GetName()}" for role, node in panel.images.items())
-    print(f"\n{panel.card.title} {panel.card.version}\n  sample loaded in {seconds:.1f} s: {names}")
+    tell(f"  sample loaded in {seconds:.1f} s: {names}\n  segmenting ...")
 
     seconds = press(panel.ui.segmentButton, lambda: not panel.segmenter.isBusy, panel)
     print(f"  click to result {seconds:.1f} s: {panel.ui.noticeLabel.text}")
     node = panel.ui.resultSelector.currentNode()
     if node is None:
         raise DemoError(f"no result: {panel.ui.logTextEdit.plainText}")
+    tell("  drawing ...")
     save(folder, outer, panel, node)
     report(task, panel, node)
     print(f"  files: {folder}")
+
+
+def tell(text: str) -> None:
+    """Before a wait: at once also where what is printed goes into a file."""
+    print(text, flush=True)
 
 
 def chooseTask(panel, taskId: str) -> None:
@@ -147,8 +155,8 @@ def overview(folder: Path, pictures: list[str]) -> None:
     for view in views:
         whole.paste(view, (panel.width + GAP, top))
         top += view.height + GAP
-    # 256 colors: a README is read over a slow line too
-    whole.quantize(256).save(folder / "overview.png")
+    # No palette: a legend must have the colors of its picture.
+    whole.save(folder / "overview.png", optimize=True)
 
 
 def report(task: Task, panel, node) -> None:
@@ -162,6 +170,7 @@ def report(task: Task, panel, node) -> None:
         print(f"    {entry.name:<22} " + (f"{entry.voxels:9} px" if isPhoto else f"{entry.volumeMl:9.1f} ml"))
     if isPhoto:
         print(f"  {panel.ui.agreementLabel.text}")
+    tell("  comparing with the truth ...")
     print(f"  {truthLine(task, node)}")
 
 
