@@ -54,11 +54,8 @@ def pytest_configure(config) -> None:
         config.pluginmanager.register(Heartbeat(config.pluginmanager.getplugin("terminalreporter")))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items) -> None:
+def pytest_itemcollected(item) -> None:
     """Tests of a file share what is costly to make."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        folder, file = item.path.relative_to(TESTING).parts[0], str(item.path)
-        item.add_marker(pytest.mark.xdist_group("panel" if folder in PANEL else file))
+    if item.config.pluginmanager.hasplugin("xdist"):
+        folder = item.path.relative_to(TESTING).parts[0]
+        item.add_marker(pytest.mark.xdist_group("panel" if folder in PANEL else item.path.stem))

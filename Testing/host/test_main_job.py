@@ -60,3 +60,21 @@ def test_table_has_every_segment_in_ml_and_says_demo(demo):
     *volumes, total = [float(row[header.index("volume_ml")]) for row in rows]
     assert min(volumes) > 10 and total == pytest.approx(sum(volumes), rel=1e-6)
     assert {row[header.index("demo")] for row in rows} == {"yes"}
+
+
+@pytest.mark.slow
+def test_overview_has_the_colors_of_its_parts(demo):
+    """A palette of 256 colors would give two regions of the legend the same one."""
+    folder, _ = demo
+    for part in (folder, folder / "petct", folder / "head-neck", folder / "brain-tumor", folder / "skin"):
+        panel = np.asarray(Image.open(part / "panel.png").convert("RGB"))
+        overview = np.asarray(Image.open(part / "overview.png").convert("RGB"))
+        assert np.array_equal(overview[: panel.shape[0], : panel.shape[1]], panel)
+
+
+@pytest.mark.slow
+def test_no_long_wait_without_a_word(demo):
+    _, printed = demo
+    assert printed.index("about a minute") < printed.index("Panel opened")
+    for words in ("loading a sample", "segmenting", "drawing", "comparing with the truth"):
+        assert printed.count(f"  {words} ...\n") == 5
