@@ -4,15 +4,13 @@ import os
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 os.environ["VELOXSEG_MODELS"] = os.path.join(tempfile.gettempdir(), "veloxseg-tests-have-no-imported-models")
 
-TESTING = Path(__file__).parent
 # Those of the panel stay together: they share one application, and the acceptance record is written from all of them.
-PANEL = ("host", "Python")
+PANEL = ("Testing/host/", "Testing/Python/")
 SILENCE_SECONDS = 10
 
 
@@ -54,8 +52,14 @@ def pytest_configure(config) -> None:
         config.pluginmanager.register(Heartbeat(config.pluginmanager.getplugin("terminalreporter")))
 
 
-def pytest_itemcollected(item) -> None:
-    """Tests of a file share what is costly to make."""
-    if item.config.pluginmanager.hasplugin("xdist"):
-        folder = item.path.relative_to(TESTING).parts[0]
-        item.add_marker(pytest.mark.xdist_group("panel" if folder in PANEL else item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hands out whole files, whose tests share what is costly to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "panel" if file.startswith(PANEL) else file
+
+    return ByFile(config, log)
