@@ -18,9 +18,8 @@ SIZE = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems":
 GROUPS = {"type": "array", "items": {"type": "array", "items": TEXT}}
 SPLIT = {"type": "object", "required": ["validation", "test"], "properties": {"train": IDS, "validation": IDS, "test": IDS}}
 ML = {"type": "object", "additionalProperties": {"type": "object", "required": ["source", "prepared"]}}
-SCORES = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))["properties"]["scores"] | {
-    "$defs": {"text": TEXT}
-}
+CARD = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
+SCORES = {**CARD["properties"]["scores"], "$defs": CARD["$defs"]}
 
 AGAIN = "prepare it again with training/prepare.py"
 TRAIN = "start train.py again, which writes it"
