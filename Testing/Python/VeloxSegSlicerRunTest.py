@@ -6,12 +6,15 @@ import signal
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
-from VeloxSegSlicerLib import Run, Setup
+from VeloxSegSlicerLib import Computer, Run, Setup, VolumeFile
 from VeloxSegSlicerLib.Errors import VeloxSegError
 from VeloxSegSlicerLib.InputOptions import InputOptions
 from VeloxSegSlicerLib.Job import Job
@@ -306,6 +309,42 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         self.assertTrue((segmenter.jobFolder / "request.json").is_file())
         shutil.rmtree(segmenter.jobFolder)
+
+    def test_everyNumberTypeIsExported(self):
+        for kind in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"):
+            with self.subTest(kind):
+                values = np.arange(-60 if kind[0] in "if" else 0, 60)[:60].reshape(3, 4, 5).astype(kind)
+                if kind in ("int64", "uint64"):
+                    values[0, 0, 0] = 2**40
+                # Slicer's own function refuses 64 bits with a sign; files bring them all the same.
+                node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", kind)
+                image = vtk.vtkImageData()
+                image.SetDimensions(5, 4, 3)
+                image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+                node.SetAndObserveImageData(image)
+                before = fixtures.checksum(node)
+                path = Path(self.folder) / f"{kind}.nrrd"
+                VolumeFile.write(node, path, "T1")
+                self.assertEqual(fixtures.checksum(node), before)
+                back = slicer.util.arrayFromVolume(VolumeFile.load(str(path), "back"))
+                np.testing.assert_array_equal(back.astype(float), values.astype(float))
+
+    def test_labelMapOfBytesCanBeSegmented(self):
+        values = slicer.util.arrayFromVolume(self.volume).astype(np.int8)
+        self.volume = slicer.util.addVolumeFromArray(values, name="T1 bytes")
+        self.assertEqual(self.finish("succeed").kind, Run.DONE)
+
+    def test_onlyAFullDiskIsCalledOne(self):
+        path = Path(self.folder) / "no such folder" / "input1.nrrd"
+        with self.assertRaises(VeloxSegError) as caught:
+            VolumeFile.write(self.volume, path, "T1")
+        self.assertEqual(caught.exception.code, "EXPORT_FAILED")
+        self.assertNotIn("disk", caught.exception.text)
+        path = Path(self.folder) / "taken"
+        path.mkdir()
+        with mock.patch.object(Computer, "freeDisk", return_value=0), self.assertRaises(VeloxSegError) as caught:
+            VolumeFile.write(self.volume, path, "T1")
+        self.assertEqual(caught.exception.code, "DISK_FULL")
 
     def test_fullDiskOrForbiddenFolder(self):
         job = Job()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
 from . import Geometry, ReportCheck, Results, Shapes, Temporary, VolumeFile
 from .Errors import VeloxSegError
@@ -28,7 +29,7 @@ def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loade
 
     :param images: role name -> volume node.
     :return: the result, and its segmentation node, which is None when nothing was found.
-    :raises VeloxSegError: RESULT_MISSING, RESULT_DAMAGED or RESULT_LABELS.
+    :raises VeloxSegError: RESULT_MISSING, RESULT_DAMAGED, RESULT_LABELS, EXPORT_FAILED or DISK_FULL.
     """
     report = _readReport(caseFolder, card)
     temporary = Temporary.newFolder(Temporary.BATCH)
@@ -70,10 +71,7 @@ def _asResultFolder(caseFolder: Path, folder: Path) -> Geometry.Grid:
             continue
         volume = _read(path)
         grid = grid or Geometry.worldGrid(volume)
-        writer = slicer.vtkMRMLNRRDStorageNode()
-        writer.SetUseCompression(False)
-        writer.SetFileName(str(folder / name))
-        writer.WriteData(volume)
+        VolumeFile.write(volume, folder / name, _("result's"))
     if grid is None:
         raise VeloxSegError("RESULT_MISSING")
     return grid

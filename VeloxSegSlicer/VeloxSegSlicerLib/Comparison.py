@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from . import Child, Components, SegmentVoxels, Shapes, Temporary
+from . import Child, Components, SegmentVoxels, Shapes, Temporary, VolumeFile
 from .Errors import VeloxSegError
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
@@ -62,7 +62,7 @@ class Comparison:
     def start(self, segmentationNode, referenceNode, pairs: list[Pair]) -> None:
         """Compare pairs of segments on the grid of the result; the reference is resampled on a copy (nearest neighbor).
 
-        :raises VeloxSegError: EXPORT_FAILED.
+        :raises VeloxSegError: EXPORT_FAILED or DISK_FULL.
         """
         self.abandon()
         self._folder = Temporary.newFolder(Temporary.JOB)
@@ -131,8 +131,4 @@ def _write(segmentationNode, referenceNode, pair: Pair, path: Path) -> None:
     volume = slicer.vtkMRMLScalarVolumeNode()
     volume.SetAndObserveImageData(SegmentVoxels.imageData(bits))
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijkToRas))
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetUseCompression(False)
-    storage.SetFileName(str(path))
-    if not storage.WriteData(volume) or not path.is_file():
-        raise VeloxSegError("EXPORT_FAILED", role=_("segment's"))
+    VolumeFile.write(volume, path, _("segment's"))

@@ -145,10 +145,10 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         "BUSY": (_("A computation is already running. Wait for it or press Cancel."), ()),
         "EXPORT_FAILED": (
             _(
-                "The {role} image could not be written to the temporary folder. Free some disk space"
-                " and try again."
+                "The {role} image could not be written to the temporary folder, although there is space for it. Choose"
+                " another folder for temporary files."
             ),
-            (RETRY, SHOW_LOG),
+            (CHOOSE_FOLDER, RETRY, SHOW_LOG),
         ),
         "MODEL_NONE": (_("No model is installed for this task."), ()),
         "BATCH_OUTPUT": (_("Nothing can be written to {folder}. Choose another folder for the results."), ()),

@@ -8,7 +8,7 @@ import qt
 import slicer
 import vtk
 
-from . import Computer, Effort, Geometry, InputOptions, Plausibility, Sensitivity, Suv, Temporary
+from . import Computer, Effort, Geometry, InputOptions, Plausibility, Sensitivity, Suv, Temporary, VolumeFile
 from .Errors import VeloxSegError
 from .Models import ModelCard, Role
 
@@ -71,12 +71,12 @@ class Job:
         :param way: the fields of the request that say how the model computes.
         :param uncertainty: whether to ask for the map of where runs disagree.
         :param options: what the person has decided about them.
-        :raises VeloxSegError: EXPORT_FAILED.
+        :raises VeloxSegError: EXPORT_FAILED or DISK_FULL.
         """
         inputs = {}
         for role in card.roles:
             fileName = f"input{len(inputs) + 1}.nrrd"
-            self._writeImage(_copyFor(role, images[role.name], options), self.folder / fileName, role.title)
+            VolumeFile.write(_copyFor(role, images[role.name], options), self.folder / fileName, role.title)
             inputs[role.name] = fileName
         outputs = ["mask", "measures"]
         if not Sensitivity.whyNot(card):
@@ -113,14 +113,6 @@ class Job:
             Temporary.leave(self.folder)
         else:
             Temporary.remove(self.folder)
-
-    def _writeImage(self, volumeNode, path: Path, roleTitle: str) -> None:
-        # A storage node of its own: slicer.util.saveNode would leave one on the person's image.
-        storage = slicer.vtkMRMLNRRDStorageNode()
-        storage.SetUseCompression(False)
-        storage.SetFileName(str(path))
-        if not storage.WriteData(volumeNode) or not path.is_file():
-            raise VeloxSegError("EXPORT_FAILED", role=roleTitle)
 
 
 def _copyFor(role: Role, volumeNode, options: InputOptions.InputOptions):

@@ -9,9 +9,9 @@ from slicer.i18n import tr as _
 
 from veloxseg import csv_text
 
-from . import Geometry, Inputs
+from . import Geometry, Inputs, VolumeFile
 from .Errors import VeloxSegError
-from .Models import ModelCard, Role
+from .Models import ModelCard
 
 LIST_FILE = "cases.csv"
 UNUSABLE = re.compile(r'[\\/:*?"<>|\x00-\x1f]+|^[.\s]+|[.\s]+$')
@@ -56,7 +56,7 @@ class Export:
     def step(self) -> bool:
         """Write the next image, or at the end the list; returns whether there is more to do.
 
-        :raises VeloxSegError: EXPORT_FAILED; ROLE_MISSING when a node was deleted meanwhile.
+        :raises VeloxSegError: EXPORT_FAILED or DISK_FULL; ROLE_MISSING when a node was deleted meanwhile.
         """
         if not self._todo:
             self._writeList()
@@ -66,7 +66,7 @@ class Export:
         if node is None:
             raise VeloxSegError("ROLE_MISSING", role=role.title)
         path = self._folder / f"{row + 1}-{role.name}.nrrd"
-        _write(Geometry.copyInWorld(node), path, role)
+        VolumeFile.write(Geometry.copyInWorld(node), path, role.title)
         self._rows[row].append(path.name)
         return True
 
@@ -74,15 +74,6 @@ class Export:
         columns = ["case", *(role.name for role in self._card.roles)]
         rows = [dict(zip(columns, row, strict=True)) for row in self._rows]
         self.listFile.write_text(csv_text.table(rows, columns), encoding="utf-8", newline="")
-
-
-def _write(volumeNode, path: Path, role: Role) -> None:
-    # A storage node of its own: slicer.util.saveNode would leave one on the person's image.
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetUseCompression(False)
-    storage.SetFileName(str(path))
-    if not storage.WriteData(volumeNode) or not path.is_file():
-        raise VeloxSegError("EXPORT_FAILED", role=role.title)
 
 
 def _studyItem(hierarchy, node) -> int:
