@@ -354,6 +354,9 @@ class Panel(Listener):
 
     def _settings(self) -> Settings:
         parameters = self._parameters
+        if parameters is None:
+            # Between two scenes; a batch of files goes on.
+            return Settings(self.deviceChoice.device)
         outputId = parameters.output.GetID() if parameters.output else None
         return Settings(
             self.deviceChoice.device,
@@ -605,6 +608,8 @@ class Panel(Listener):
         self._useModel(self.catalogue.card(self.ui.modelComboBox.itemData(index)))
 
     def _useModel(self, card: ModelCard) -> None:
+        if self._parameters is None:
+            return
         self._outcome = None
         self._chooseModel(card)
         self.assign()
@@ -621,6 +626,8 @@ class Panel(Listener):
         self.update()
 
     def _onNewRegion(self) -> None:
+        if self.card is None or self.images[self.card.reference.name] is None:
+            return
         self._parameters.region = RegionBox.newAround(self.images[self.card.reference.name])
         self.update()
 
