@@ -84,7 +84,7 @@ class TestSegment:
 
     def test_defect(self, package, case, tmp_path, capsys, monkeypatch):
         def broken(*_arguments):
-            raise KeyError("inner")
+            raise KeyError(f"inner {case}")
 
         monkeypatch.setattr(cli, "segment", broken)
         monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -92,6 +92,7 @@ class TestSegment:
         message = capsys.readouterr().err
         log = Path(message.partition("The log is ")[2].strip().rstrip("."))
         assert "Traceback" not in message and "KeyError" in message and "Traceback" in log.read_text()
+        assert "KeyError" in log.read_text() and str(tmp_path) not in log.read_text()
         log.unlink()
 
     def test_interrupt(self, package, case, tmp_path, capsys, monkeypatch):

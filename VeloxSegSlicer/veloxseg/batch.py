@@ -6,14 +6,14 @@ that is finished with the same model, settings and images is skipped.
 
 import math
 import shutil
-import traceback
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from veloxseg import batch_cases, batch_files, cards, files, names, strict_json
+from veloxseg import batch_cases, batch_files, cards, files, names, redaction, strict_json
 from veloxseg.batch_cases import Case
 from veloxseg.errors import EXIT_MODEL, VeloxSegError, expected
 from veloxseg.validation import first_problem
@@ -272,7 +272,7 @@ def _attempt(
             raise
         found = VeloxSegError(error.code, detail=error.detail, **_without_files(error.facts, case))
     except Exception as error:  # noqa: BLE001 - the cases that follow must not suffer
-        traceback.print_exc()
+        print(redaction.exception_text(), file=sys.stderr)
         found = expected(error)
     if found.code != "OUTPUT_UNWRITABLE":
         batch_files.write_failure(folder, found)

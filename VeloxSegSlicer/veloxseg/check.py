@@ -8,12 +8,11 @@ from __future__ import annotations
 import platform
 import sys
 import time
-import traceback
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from veloxseg import __version__, requirements
+from veloxseg import __version__, redaction, requirements
 from veloxseg.errors import EXIT_OK, expected
 from veloxseg.runner import PROTOCOL, Events, send_error
 from veloxseg.streams import prepare, private_stdout
@@ -103,7 +102,7 @@ def main() -> int:
         events.send("result", **asdict(examine()))
         return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the panel must hear of every failure
-        traceback.print_exc()
+        print(redaction.exception_text(), file=sys.stderr)
         send_error(events, expected(error))
         return expected(error).exit_code
 

@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
-from veloxseg import cards, names, phantoms, requirements, runner, streams
+from veloxseg import cards, names, phantoms, redaction, requirements, runner, streams
 from veloxseg.cli_batch import Batch
 from veloxseg.cli_models import Models
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
@@ -354,7 +353,7 @@ def keep_log() -> str:
     with tempfile.NamedTemporaryFile(
         "w", prefix="veloxseg-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
-        traceback.print_exc(file=log)
+        log.write(redaction.exception_text())
     return log.name
 
 

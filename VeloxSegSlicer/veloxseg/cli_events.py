@@ -3,10 +3,9 @@
 import contextlib
 import platform
 import sys
-import traceback
 from collections.abc import Iterator
 
-from veloxseg import __version__, runner
+from veloxseg import __version__, redaction, runner
 from veloxseg.errors import EXIT_CANCELLED, expected
 
 
@@ -23,7 +22,7 @@ def sent(wanted: bool) -> Iterator[runner.Events | None]:
     except Exception as error:
         failure = expected(error)
         if failure is not error:
-            traceback.print_exc(file=sys.stderr)
+            print(redaction.exception_text(), file=sys.stderr)
         if failure.exit_code != EXIT_CANCELLED:
             runner.send_error(events, failure)
         raise

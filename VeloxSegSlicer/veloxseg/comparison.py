@@ -6,14 +6,13 @@ speaks the runner's events. Masks are arrays of equal shape; what is not zero co
 
 import math
 import sys
-import traceback
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from veloxseg import __version__, files, images, requirements, runner, streams, strict_json
+from veloxseg import __version__, files, images, redaction, requirements, runner, streams, strict_json
 from veloxseg.errors import EXIT_OK, VeloxSegError, expected
 
 RESULT_BIT, REFERENCE_BIT = 1, 2
@@ -128,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise VeloxSegError("REQUEST", reason="the path of one request.json is needed")
         compare_files(Path(arguments[0]))
     except Exception as error:  # noqa: BLE001 - the panel must hear of every failure
-        traceback.print_exc()
+        print(redaction.exception_text(), file=sys.stderr)
         runner.send_error(events, expected(error))
         return expected(error).exit_code
     events.send("result", files={"comparison": {"path": ANSWER}})

@@ -21,12 +21,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from veloxseg import __version__, names, requirements, strict_json
+from veloxseg import __version__, names, redaction, requirements, strict_json
 from veloxseg.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError, expected
 from veloxseg.streams import prepare, private_stdout
 from veloxseg.warm import Keeper
@@ -237,7 +236,7 @@ def guarded(request_path: Path, events: Events, owner: Owner, keeper: Keeper) ->
     except Exception as error:  # noqa: BLE001 - the last net: the panel must hear of every failure
         failure = expected(error)
         if failure.exit_code != EXIT_CANCELLED:
-            traceback.print_exc()
+            print(redaction.exception_text(), file=sys.stderr)
             send_error(events, failure)
         return failure.exit_code
 
