@@ -18,7 +18,7 @@ from slicer.util import VTKObservationMixin
 
 from VeloxSegSlicerLib import PendingStep, PlainText, Samples, StatisticsPlugin
 from VeloxSegSlicerLib.Models import Catalogue, importedModelsFolder
-from VeloxSegSlicerLib.Parameters import VeloxSegParameters
+from VeloxSegSlicerLib.Parameters import VeloxSegParameters, mend
 from VeloxSegSlicerLib.Segmenter import Segmenter
 from VeloxSegSlicerLib.Widget import Panel
 
@@ -180,7 +180,9 @@ class VeloxSegSlicerLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self) -> VeloxSegParameters:
         """The choices that are saved with the scene."""
-        return VeloxSegParameters(super().getParameterNode())
+        node = super().getParameterNode()
+        mend(node)
+        return VeloxSegParameters(node)
 
 
 class VeloxSegSlicerTest(ScriptedLoadableModuleTest):

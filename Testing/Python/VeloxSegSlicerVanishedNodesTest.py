@@ -96,6 +96,19 @@ class VeloxSegSlicerVanishedNodesTest(unittest.TestCase):
         self.widget.setParameterNode(None)
         self.useEverything()
 
+    def test_damagedParametersOfAScene(self):
+        node = self.panel.parameters.parameterNode
+        damages = ("", "none", "-1", "1e999", "nan", "[]", "1.5", "9" * 400, "TRUE")
+        for name in ("quality", "uncertainty", "overlapPercent", "members", "seed", "keepFiles", "smallestLesionMl",
+                     "separateSegments", "mmPerPixel", "task", "model"):  # fmt: skip
+            for damage in damages:
+                with self.subTest(f"{name}={damage}"):
+                    self.widget.setParameterNode(None)
+                    node.SetParameter(name, damage)
+                    self.widget.initializeParameterNode()
+                    self.panel.update()
+                    self.assertIsNotNone(self.panel.card)
+
     def test_closedWhileABatchIsBusy(self):
         with mock.patch.object(type(self.panel.batch), "isBusy", True):
             slicer.mrmlScene.Clear(False)

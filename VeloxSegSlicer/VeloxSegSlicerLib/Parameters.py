@@ -12,6 +12,15 @@ from .Models import ModelCard
 ROLE_PREFIX = "Role."
 BY_HAND_PREFIX = "RoleByHand."
 ACCEPTED_PREFIX = "Accepted."
+RANGES = {
+    "overlapPercent": (0, 90),
+    "members": (0, 100),
+    "seed": (0, 999999),
+    "smallestLesionMl": (0.0, 100.0),
+    "mmPerPixel": (0.0, 10.0),
+}
+WHOLE = ("overlapPercent", "members", "seed")
+FLAGS = ("uncertainty", "keepFiles", "separateSegments")
 
 
 class Quality(enum.Enum):
@@ -83,16 +92,39 @@ class VeloxSegParameters:
     model: str = ""
     quality: Quality = Quality.BALANCED
     uncertainty: bool = True
-    overlapPercent: Annotated[int, WithinRange(0, 90)] = 0
-    members: Annotated[int, WithinRange(0, 100)] = 0
-    seed: Annotated[int, WithinRange(0, 999999)] = 1234
+    overlapPercent: Annotated[int, WithinRange(*RANGES["overlapPercent"])] = 0
+    members: Annotated[int, WithinRange(*RANGES["members"])] = 0
+    seed: Annotated[int, WithinRange(*RANGES["seed"])] = 1234
     keepFiles: bool = False
     output: vtkMRMLSegmentationNode
     result: vtkMRMLSegmentationNode
-    smallestLesionMl: Annotated[float, WithinRange(0.0, 100.0)] = 0.1
+    smallestLesionMl: Annotated[float, WithinRange(*RANGES["smallestLesionMl"])] = 0.1
     separateSegments: bool = False
     region: vtkMRMLMarkupsROINode
-    mmPerPixel: Annotated[float, WithinRange(0, 10)] = 0.0
+    mmPerPixel: Annotated[float, WithinRange(*RANGES["mmPerPixel"])] = 0.0
+
+
+def mend(parameterNode) -> None:
+    """Forget what cannot be read of a scene that was damaged or made by another program: the defaults take its place.
+
+    :param parameterNode: the vtkMRMLScriptedModuleNode, before it is wrapped.
+    """
+    for name in ("quality", *RANGES, *FLAGS):
+        if not _isReadable(name, parameterNode.GetParameter(name)):
+            parameterNode.UnsetParameter(name)
+
+
+def _isReadable(name: str, text: str) -> bool:
+    if name == "quality":
+        return text in Quality.__members__
+    if name in FLAGS:
+        return text in ("True", "False")
+    try:
+        value = int(text) if name in WHOLE else float(text)
+    except ValueError:
+        return False
+    low, high = RANGES[name]
+    return low <= value <= high
 
 
 class RoleChoices:
