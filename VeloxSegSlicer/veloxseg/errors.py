@@ -330,11 +330,14 @@ def expected(error: Exception) -> VeloxSegError:
     return VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
 
 
+# The system's words when a library or a thread finds no room.
+SHORT_MEMORY_PHRASES = ("cannot allocate memory", "failed to map segment", "can't start new thread")
+
+
 def _is_short_memory(error: Exception) -> bool:
-    # Also what the system says when a library or a thread finds no room.
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    if any(phrase in str(error).lower() for phrase in ("cannot allocate memory", "can't start new thread")):
+    if any(phrase in str(error).lower() for phrase in SHORT_MEMORY_PHRASES):
         return True
     if "torch" not in sys.modules:
         return False
