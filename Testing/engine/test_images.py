@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sphere_borders
 from engine_cases import blob_image, write_image
 from veloxseg import files, images
 from veloxseg.errors import VeloxSegError
@@ -340,3 +341,11 @@ class TestParallelGrids:
         before = array.copy()
         assert np.abs(images.smooth(array, where, 3.0) - expected).max() < 1e-6
         assert np.array_equal(array, before)
+
+
+@pytest.mark.parametrize("spacing,least", [(1.5, 0.98), (3.0, 0.95)])
+def test_borders_between_working_voxels(spacing, least):
+    """Probabilities go back and not labels, so that a border may lie inside a working voxel."""
+    found = sphere_borders.dices(spacing, range(6))
+    assert found[:, 0].min() > least
+    assert (found[:, 0] > found[:, 1] + 0.01).all()

@@ -189,6 +189,16 @@ class TestWhole:
         assert "ends before its last voxel" in refusal(path).text
 
 
+    @pytest.mark.parametrize("word", [b"1e30", b"1e400", b"7x", b"nan", b"-7", b"0", b"99999999999999999999"])
+    @pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+    def test_sizes_that_are_no_counts(self, tmp_path, name, word):
+        """ITK reads the digit in front of what it does not understand, and is ended by some."""
+        path = write_image(volume(), tmp_path / name)
+        field = b"sizes: 9 8 " if name == "a.nrrd" else b"DimSize = 9 8 "
+        path.write_bytes(path.read_bytes().replace(field + b"7", field + word))
+        assert refusal(path).code == "INPUT_UNREADABLE"
+
+
 class TestOtherFiles:
     @pytest.mark.parametrize("name", ["a.gipl", "a.vtk", "a.tif"])
     def test_other_formats(self, tmp_path, name):

@@ -74,10 +74,15 @@ def _place(begin: Place, byte_count: int, role: str, fields: dict[str, str]) -> 
 
 
 def _are_channels_apart(fields: dict[str, str], described: Stored, role: str) -> bool:
-    """Channels are the first or the last axis."""
-    sizes = [int(size) for size in fields["sizes"].split()]
-    if described.channels == 1 or sizes == [described.channels, *described.size]:
+    """Whether channels are the last axis and not the first. The sizes have to be those that ITK has understood."""
+    words, size = fields.get("sizes", "").split(), [str(length) for length in described.size]
+    channels = str(described.channels)
+    if words == [channels, *size] or (described.channels == 1 and _longer_than_one(words) == _longer_than_one(size)):
         return False
-    if sizes != [*described.size, described.channels]:
-        raise unreadable(role, "its channels lie between its axes", stored.SAVE_PLAIN)
-    return True
+    if words == [*size, channels]:
+        return True
+    raise unreadable(role, stored.DAMAGED_HEADER)
+
+
+def _longer_than_one(lengths: list[str]) -> list[str]:
+    return [length for length in lengths if length != "1"]
