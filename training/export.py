@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -223,6 +224,9 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
                             remedy="export a run of --network veloxseg, or of nca on photos")
     scores = run / "evaluation" / "scores.json"
     model.card["scores"] = records.read(scores) if scores.exists() else []
+    warning = cards.warning(model.card)
+    if warning:
+        model.card["limits"] = [warning.text, *model.card["limits"]]
     folder = run / "example"
     target = (output or run / "package") / model.card["id"]
     archive = run / "package" / f"{cards.package_name(model.card)}.zip"
@@ -233,6 +237,8 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
     package_writer.write(target, model.state, model.card, example, {"LICENSE": license_text(model.card)})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
     package_writer.pack(target, archive)
+    if warning:
+        print(warning.text, file=sys.stderr)
     print(f"{archive}: to be imported in the panel (Manage...) or with: veloxseg models import")
     return target
 

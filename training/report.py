@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
+from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 
 import command
@@ -36,6 +37,7 @@ METHOD_COLORS = (INK, "#e69f00", "#56b4e9")
 GRAY_LEVELS = {"PT": (10.0, 0.0), "CT": (-160.0, 240.0)}
 """Black and white of an image in its unit: a PET is read in inverted gray. Others are shown between percentiles."""
 CASES_OF_A_KIND = 3
+LEGEND_TOP = 1.4
 WIDTH_INCHES, ROW_INCHES, HEADLINE_INCHES, FOOT_INCHES = 15, 3.5, 1.4, 0.55
 LEAST_FIELD_MM, FIELD_MARGIN_MM = 140.0, 40.0
 STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "axes.titlesize": 10, "axes.titleweight": "bold",
@@ -105,18 +107,35 @@ def draw_learning_rate(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def draw_validation(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.set(title="Validation Dice", xlabel="step", ylim=(0, 1))
-    if "validation" not in rows:
+    axes.set(title="Validation Dice", xlabel="step")
+    rows = rows.dropna(subset="validation") if "validation" in rows else rows[:0]
+    leave_room_for_legend(axes)
+    if rows.empty:
         return
-    rows = rows.dropna(subset="validation")
     if "cases" in rows:
         each = pd.DataFrame(rows.cases.tolist(), index=rows.step, dtype=float)
         axes.plot(each, color=FAINT, linewidth=0.8)
-        axes.plot([], color=FAINT, linewidth=0.8, label=f"each of {each.shape[1]} cases")
+        axes.plot([], color=FAINT, linewidth=0.8, label=f"each case (n = {each.shape[1]})")
     axes.plot(rows.step, rows.validation, color=INK, linewidth=2, marker="o", markersize=4, label="mean")
     best = rows.loc[rows.validation.idxmax()]
     axes.plot(best.step, best.validation, "o", color=PREDICTION, label=f"best, {best.validation:.3f} at step {best.step:.0f}")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper right")
+
+
+def leave_room_for_legend(axes: Axes) -> None:
+    """For values from 0 to 1: what lies above 1 belongs to the legend, so that it hides no point."""
+    axes.set_ylim(-0.03, LEGEND_TOP)
+    axes.set_yticks(np.linspace(0, 1, 6))
+
+
+def scale_by_size(axes: Axes, sizes: pd.Series) -> None:
+    """Sizes over several decades on a logarithmic axis, others on a plain one, in either case with labels that don't touch."""
+    if sizes.max() >= 10 * sizes.min():
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 # ------------------------------------------------------------------------------------------------------------ scores
@@ -144,14 +163,17 @@ def draw_scores(axes: Axes, found: list[dict]) -> None:
 def draw_cases(axes: Axes, cases: pd.DataFrame) -> None:
     """Dice of every case over its reference volume."""
     present = cases[cases.reference_ml > 0]
-    axes.set(title="Dice of each test case", xlabel="reference, ml", ylim=(-0.03, 1.03), xscale="log")
+    axes.set(title="Dice of each test case", xlabel="reference, ml")
+    leave_room_for_legend(axes)
+    if len(present):
+        scale_by_size(axes, present.reference_ml)
     for (method, rows), color in zip(present.groupby("method", sort=False), METHOD_COLORS, strict=False):
         own = method == scores.NETWORK
         rows = scores.labels_apart(rows) if own else rows
         size, dice = rows.groupby("case").reference_ml.max(), scores.per_case(rows, "dice")
         axes.scatter(size[dice.index], dice, s=26 if own else 14, color=color, alpha=0.8, label=method, zorder=3 if own else 2,
                      marker="o" if own else "x", linewidths=0 if own else 1)  # fmt: skip
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper right")
 
 
 # ------------------------------------------------------------------------------------------------------------- cases
@@ -204,7 +226,7 @@ def headline(figure: Figure, run: Path, config: dict, data: dict, rows: pd.DataF
     figure.text(0.03, 1 - 0.25 * inch, run.resolve().name, fontsize=18, fontweight="bold", va="top")
     cases = ", ".join(f"{len(ids)} {side}" for side, ids in data["split"].items())
     last = rows.iloc[-1]
-    spent = f"{last.step:.0f} steps" + (f", {last.cpu_minutes:.0f} CPU minutes" if "cpu_minutes" in rows else "")
+    spent = f"{last.step:.0f} steps" + (f", {last.cpu_minutes:.0f} min of CPU time" if "cpu_minutes" in rows else "")
     facts = config["network"], data["card"]["training"]["data"], f"cases: {cases}", spent
     figure.text(0.03, 1 - 0.65 * inch, "   ·   ".join(facts), fontsize=10, va="top", color="#555555")
     if data["synthetic"]:
@@ -220,7 +242,8 @@ def draw(run: Path) -> Path:
     found = records.read(evaluation / "scores.json") if (evaluation / "scores.json").exists() else []
     cases = scores.read_cases(evaluation / "cases.csv") if (evaluation / "cases.csv").exists() else None
 
-    heights = [1.0] + [0.85] * bool(found) + [2.2] * (cases is not None)
+    lines = gallery_lines(*worst_and_best(cases)) if cases is not None else {}
+    heights = [1.0] + [0.85] * bool(found) + [1.1 * len(lines)] * bool(lines)
     with matplotlib.rc_context(STYLE):
         height = HEADLINE_INCHES + FOOT_INCHES + ROW_INCHES * sum(heights)
         figure = Figure(figsize=(WIDTH_INCHES, height))
@@ -234,8 +257,8 @@ def draw(run: Path) -> Path:
             draw_scores(figure.add_subplot(middle[0]), found)
             if cases is not None:
                 draw_cases(figure.add_subplot(middle[1]), cases)
-        if cases is not None:
-            draw_gallery(figure, grid[len(heights) - 1], data, evaluation / "masks", cases)
+        if lines:
+            draw_gallery(figure, grid[len(heights) - 1], data, evaluation / "masks", lines)
         headline(figure, run, config, data, rows)
         path = run / "report.png"
         with files.replacing(path) as temporary:
@@ -243,16 +266,21 @@ def draw(run: Path) -> Path:
     return path
 
 
-def draw_gallery(figure: Figure, part, data: dict, masks: Path, cases: pd.DataFrame) -> None:
-    """Two lines of cases, each with an axial and a coronal picture."""
-    lines = GridSpecFromSubplotSpec(2, 1, part, hspace=0.22)
-    for line, title, ranked in zip(lines, ("Worst", "Best"), worst_and_best(cases), strict=True):
+def gallery_lines(worst: pd.Series, best: pd.Series) -> dict[str, pd.Series]:
+    """Title -> cases of every line of pictures that has some."""
+    titles = ("Worst", "Best") if len(best) else ("Test cases, worst first", "")
+    return {title: ranked for title, ranked in zip(titles, (worst, best), strict=True) if len(ranked)}
+
+
+def draw_gallery(figure: Figure, part, data: dict, masks: Path, lines: dict[str, pd.Series]) -> None:
+    """Lines of cases, each with an axial and a coronal picture."""
+    for line, (title, ranked) in zip(GridSpecFromSubplotSpec(len(lines), 1, part, hspace=0.22), lines.items(), strict=True):
         pictures = GridSpecFromSubplotSpec(1, 2 * CASES_OF_A_KIND, line, wspace=0.03)
         frame = figure.add_subplot(line)
         frame.set_axis_off()
-        frame.set_title(title, pad=20)
+        frame.set_title(title, pad=34)
         views = "axial slice through the largest lesion, coronal slice (PET: projection)"
-        for x, text, color in ((0.05, "reference", REFERENCE), (0.11, "network", PREDICTION), (0.165, views, "#777777")):
+        for x, text, color in ((0, "reference", REFERENCE), (0.06, "network", PREDICTION), (0.115, views, "#777777")):
             frame.annotate(text, (x, 1), (0, 20), "axes fraction", textcoords="offset points", color=color)
         for number, (case, dice) in enumerate(ranked.items()):
             axial, coronal = (figure.add_subplot(pictures[2 * number + k]) for k in (0, 1))

@@ -29,7 +29,8 @@ def draw(run: Path) -> Path:
     rows = pd.DataFrame(run_log.read(run))
     found = records.read(run / "evaluation" / "scores.json")
     table = scores.read_cases(run / "evaluation" / "cases.csv")
-    heights = (1.0, 0.85, 2.0)
+    lines = gallery_lines(table[table.method == scores.NETWORK])
+    heights = (1.0, 0.85, 1.0 * len(lines))
     with matplotlib.rc_context(report.STYLE):
         height = report.HEADLINE_INCHES + report.FOOT_INCHES + report.ROW_INCHES * sum(heights)
         figure = Figure(figsize=(report.WIDTH_INCHES, height))
@@ -41,7 +42,7 @@ def draw(run: Path) -> Path:
         middle = GridSpecFromSubplotSpec(1, 2, grid[1], wspace=0.06, width_ratios=(2.1, 1))
         report.draw_scores(figure.add_subplot(middle[0]), found)
         draw_dice(figure.add_subplot(middle[1]), table)
-        draw_gallery(figure, grid[2], data, run / "evaluation" / "masks", table[table.method == scores.NETWORK])
+        draw_gallery(figure, grid[2], data, run / "evaluation" / "masks", lines)
         report.headline(figure, run, config, data, rows)
         path = run / "report.png"
         with files.replacing(path) as temporary:
@@ -51,24 +52,30 @@ def draw(run: Path) -> Path:
 
 def draw_dice(axes: Axes, table: pd.DataFrame) -> None:
     """Dice of every photo over the lesion's share of it."""
-    axes.set(title="Dice of each test photo", xlabel="lesion, % of the photo", ylim=(-0.03, 1.03), xscale="log")
+    axes.set(title="Dice of each test photo", xlabel="lesion, % of the photo", xscale="log")
+    report.leave_room_for_legend(axes)
     axes.set_xticks(SHARES, map(str, SHARES))
     axes.set_xticks((), minor=True)
     for (method, rows), color in zip(table[table.reference_percent > 0].groupby("method", sort=False), report.METHOD_COLORS):
         axes.scatter(rows.reference_percent, rows.dice, s=20, marker="o" if method == scores.NETWORK else "x", color=color,
                      alpha=0.8, label=method)  # fmt: skip
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper right")
 
 
-def draw_gallery(figure: Figure, part, data: dict, masks: Path, table: pd.DataFrame) -> None:
-    """A line of the worst and a line of the best photos."""
+def gallery_lines(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Kind and photos of every line that has some."""
     ranked = table.sort_values("dice", kind="stable")
     worst = ranked[:PHOTOS_OF_A_KIND]
     best = ranked[len(worst) :][::-1][:PHOTOS_OF_A_KIND]
-    lines = GridSpecFromSubplotSpec(2, PHOTOS_OF_A_KIND, part, wspace=0.04, hspace=0.2)
-    for line, (kind, photos_of_line) in enumerate((("worst", worst), ("best", best))):
+    return [(kind, photos_of_line) for kind, photos_of_line in (("worst", worst), ("best", best)) if len(photos_of_line)]
+
+
+def draw_gallery(figure: Figure, part, data: dict, masks: Path, lines: list[tuple[str, pd.DataFrame]]) -> None:
+    """A line of the worst and a line of the best photos."""
+    grid = GridSpecFromSubplotSpec(len(lines), PHOTOS_OF_A_KIND, part, wspace=0.04, hspace=0.2)
+    for line, (kind, photos_of_line) in enumerate(lines):
         for column, row in enumerate(photos_of_line.itertuples()):
-            axes = figure.add_subplot(lines[line, column])
+            axes = figure.add_subplot(grid[line, column])
             axes.set_title(f"{kind}: {row.case}   Dice {row.dice:.3f}", fontsize=8)
             folder = Path(data["folder"]) / "cases" / row.case
             show(axes, photos.read(folder / PHOTO), read_mask(folder / MASK), read_mask(masks / f"{row.case}.png"))

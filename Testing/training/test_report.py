@@ -1,11 +1,14 @@
 """The sheet of a run: what it picks, where it looks, and that it comes out with and without an evaluation."""
 
+import itertools
 import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import report
@@ -33,6 +36,35 @@ def test_a_sheet_with_and_without_evaluation(finished_run):
     assert magenta[whole.shape[0] // 2 :].sum() > 500  # contours of the network in the gallery
     shutil.rmtree(finished_run / "evaluation")
     assert imread(report.draw(finished_run)).shape[0] < whole.shape[0] / 2
+
+
+def test_two_cases_fill_the_sheet():
+    """No line of pictures without one, labels of the axis that don't touch, and no point behind the legend."""
+    cases = pd.DataFrame({"case": ["a", "b"], "method": "network", "region": "Lesion", "reference_ml": [26.0, 33.0],
+                          "dice": [0.5, 1.0]})  # fmt: skip
+    assert list(report.gallery_lines(*report.worst_and_best(cases))) == ["Test cases, worst first"]
+    for sizes in ([26.0, 33.0], [0.2, 900.0]):
+        figure = Figure(figsize=(5, 3))
+        axes = figure.add_subplot()
+        report.draw_cases(axes, cases.assign(reference_ml=sizes))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        labels = [text for text in axes.get_xticklabels(which="both") if text.get_text()]
+        low, high = axes.get_xlim()
+        boxes = sorted((text.get_window_extent() for text in labels if low <= text.get_position()[0] <= high), key=lambda b: b.x0)
+        assert len(boxes) >= 2 and all(first.x1 < second.x0 for first, second in itertools.pairwise(boxes))
+        legend = axes.get_legend().get_window_extent()
+        assert not any(legend.contains(*axes.transData.transform(point)) for point in zip(sizes, cases.dice))
+
+
+def test_best_validation_stands_beside_the_legend():
+    figure = Figure(figsize=(6, 3.5))
+    axes = figure.add_subplot()
+    for best in (1.0, 0.02):
+        axes.clear()
+        report.draw_validation(axes, pd.DataFrame({"step": [10, 20], "validation": [0.0, best]}))
+        FigureCanvasAgg(figure).draw()
+        assert not axes.get_legend().get_window_extent().contains(*axes.transData.transform((20, best)))
 
 
 def test_worst_and_best_do_not_overlap():

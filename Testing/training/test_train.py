@@ -18,7 +18,7 @@ import networks
 import tiny
 import train
 from losses import VeloxSegLoss
-from veloxseg import packages
+from veloxseg import cli_models, packages
 from veloxseg.errors import VeloxSegError
 
 TRAINING = Path(train.__file__).parent
@@ -173,6 +173,24 @@ def test_exported_package_passes_its_own_checks(finished):
     assert zipfile.is_zipfile(target.parent / f"{card['id']}-{card['version']}.zip")
     assert card["training"]["steps"] in (6, 12) and card["training"]["cpu_minutes"] > 0
     assert card["architecture"]["arguments"]["in_ch"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "value, words", [(0.05, "THIS MODEL IS POOR: Dice 0.05 (SUV 4: 0.40), n = 2"), (None, "NEVER SCORED"), (0.7, "")]
+)
+def test_poor_model_is_packaged_with_a_loud_word(finished, capsys, value, words):
+    entry = {"name": "Dice", "data": "balls", "n": 2, "value": value, "synthetic": True, "seed": 1, "interval_95": None,
+             "baseline": {"name": "SUV 4", "value": 0.4}}  # fmt: skip
+    (finished / "evaluation").mkdir(exist_ok=True)
+    (finished / "evaluation" / "scores.json").write_text(json.dumps([entry] if value is not None else []))
+    target = export.export(finished)
+    (finished / "evaluation" / "scores.json").unlink()
+    text = cli_models._verify(str(target), None, lambda *_: None)[0]
+    limits = packages.read(target).card["limits"]
+    if words:
+        assert words in capsys.readouterr().err and words in limits[0] and words in text
+    else:
+        assert "THIS MODEL" not in capsys.readouterr().err + limits[0] + text
 
 
 def test_package_of_real_data_holds_no_image_of_it(folder, tmp_path):

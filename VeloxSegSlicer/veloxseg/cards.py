@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from veloxseg import __version__, files, names, strict_json
-from veloxseg.errors import VeloxSegError
+from veloxseg.errors import Note, VeloxSegError, note
 from veloxseg.validation import first_problem
 
 CARD = "configs/velox.json"
 SCHEMA_VERSION = 1
 MOST_SUGGESTIONS = 3
+POOR_DICE = 0.3
 MOST_VOXELS = 1 << 24
 """Of one window: 256 x 256 x 256."""
 # SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors; the panel's list is the same.
@@ -253,3 +254,15 @@ def read_json(folder: Path, name: str) -> object:
         raise VeloxSegError("MODEL_CORRUPT", model=names.shown(folder.name), reason=reason, detail=str(error)) from error
     except ValueError as error:
         raise VeloxSegError("MODEL_CORRUPT", model=names.shown(folder.name), reason=f"{name}: {error}") from error
+
+
+def warning(card: dict) -> Note | None:
+    """What everybody who gets a model should hear aloud: that its first Dice is poor, or that it has none; else None."""
+    score = next((entry for entry in card["scores"] if entry["name"].startswith("Dice")), None)
+    if score is None:
+        return note("MODEL_UNSCORED")
+    if score["value"] >= POOR_DICE:
+        return None
+    rule = score.get("baseline")
+    beside = f" ({rule['name']}: {rule['value']:.2f})" if rule else ""
+    return note("MODEL_POOR", score=score["name"], value=score["value"], beside=beside, n=score["n"])

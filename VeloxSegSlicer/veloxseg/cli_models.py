@@ -102,7 +102,9 @@ def _verify(package: str, folder: Path | None, checks: Checks) -> tuple[str, dic
 
     found = cards.find(package, folder)
     dice = packages.verify(found, checks)
-    return f"{found.name}: intact, example Dice {dice:.3f}", {"folder": str(found), "dice": dice}
+    warning = cards.warning(cards.read(found))
+    text = f"{found.name}: intact, example Dice {dice:.3f}" + (f"\n{warning.text}" if warning else "")
+    return text, {"folder": str(found), "dice": dice}
 
 
 def _import(package: str, folder: Path | None, checks: Checks) -> tuple[str, dict]:

@@ -259,6 +259,11 @@ NOTES: dict[str, str] = {
         "Nothing was found above the threshold {threshold:.2f}. The highest score was {score:.2f} at {position}."
         " Possible reasons: nothing is there, images are swapped, or values are not in the expected unit."
     ),
+    "MODEL_POOR": (
+        "THIS MODEL IS POOR: {score} {value:.2f}{beside}, n = {n}."
+        " It can show how the software works; what it finds is not reliable."
+    ),
+    "MODEL_UNSCORED": "THIS MODEL WAS NEVER SCORED: nobody knows how good it is.",
     "LABEL_ABSENT": "{labels}: in no {part} case, so that {consequence}.",
     "RETRY_ONE_WINDOW": "The memory of {device} is short; going on with one window at a time.",
     "RETRY_HALF": "The memory of {device} is short; going on in half precision.",
