@@ -38,7 +38,7 @@ setup: $(READY)
 $(READY): requirements.txt Testing/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
 	@echo "Setting up $(VENV), once: PyTorch and some 100 packages, all from the package index that pip is set up for."
-	@echo "About 1 GB to download and 3 GB on disk with PyTorch for the CPU, 4 GB and 9 GB with CUDA, which is what pip takes"
+	@echo "About 1 GB to download and 3 GB on disk with PyTorch for the CPU, 4 GB and 8 GB with CUDA, which is what pip takes"
 	@echo "on Linux by default; 5 to 20 minutes. Free here: $$(df -h . | awk 'NR == 2 {print $$4}')."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install "$$(grep '^torch==' requirements.txt)"

@@ -23,7 +23,7 @@ CARD = Computer.GraphicsCard("NVIDIA RTX 4070", "560.35")
 READY = Setup.EngineState(Setup.READY, torchVersion="2.5")
 MISSING = Setup.EngineState(Setup.MISSING, ("torch",))
 DAMAGED = Setup.EngineState(Setup.DAMAGED, damaged=("torch",))
-COMPANIONS = ["safetensors>=0.4", "jsonschema>=4.18", "tyro>=0.9", "tqdm>=4.60"]
+COMPANIONS = ["safetensors>=0.4", "jsonschema>=4.18", "tyro>=0.9.14", "tqdm>=4.60"]
 ON_CPU = {"device": "CPU (2 threads)", "is_cpu": True, "seconds": 0.4, "cuda_build": None, "obstacle": None, "detail": ""}
 ON_CARD = ON_CPU | {"device": "RTX 4070", "is_cpu": False, "seconds": 0.021, "cuda_build": "12.4"}
 

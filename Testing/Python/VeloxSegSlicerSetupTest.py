@@ -84,7 +84,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
 
     def test_oldHelpers(self):
         state = self.probe(self.wholeTorch(), tyro="0.8.14", numpy="1.26.4")
-        self.assertEqual(state.error.text, "The AI engine is too old: numpy 1.26.4 (2 or newer), tyro 0.8.14 (0.9 or newer).")
+        self.assertEqual(state.error.text, "The AI engine is too old: numpy 1.26.4 (2 or newer), tyro 0.8.14 (0.9.14 or newer).")
         self.assertFalse(state.mustRemoveTorch)
 
     def test_versionsAreNumbers(self):
