@@ -33,6 +33,8 @@ monai.data.set_track_meta(False)
 BOTH = ("image", "label")
 MARGIN = 1.3
 """Size of the region that is read for a patch, in patch sizes: what a rotation may bring in from outside the patch."""
+LARGEST_CUT = 0.35
+"""Of the side of a case."""
 
 
 def published(size: Sequence[int], _empty: Sequence[float], _drop: float) -> Compose:
@@ -80,12 +82,36 @@ class RandDropModalityd(MapTransform, Randomizable):
         return data
 
 
-def read_region(array: np.ndarray, center: np.ndarray, size: Sequence[int], outside: Sequence[float]) -> np.ndarray:
-    """The box of `size` voxels around voxel `center` of (C, x, y, z), filled with `outside` (one value per channel) beyond it."""
+def cut_field(shape: Sequence[int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """First voxel and end of a field of view within `shape` that is smaller by up to `LARGEST_CUT` on half of its sides."""
+    cuts = rng.uniform(0, LARGEST_CUT, (2, len(shape))) * (rng.random((2, len(shape))) < 0.5) * np.asarray(shape)
+    return cuts[0].astype(int), np.asarray(shape) - cuts[1].astype(int)
+
+
+def beyond_plane(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """bool of `shape`, true beyond a random plane across one axis in its middle half."""
+    axis = rng.integers(len(shape))
+    place = rng.uniform(0.25, 0.75) * shape[axis]
+    across = np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return np.broadcast_to((across >= place) ^ (rng.random() < 0.5), shape)
+
+
+def read_region(
+    array: np.ndarray,
+    center: np.ndarray,
+    size: Sequence[int],
+    outside: Sequence[float],
+    field: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
+    """The box of `size` voxels around voxel `center` of (C, x, y, z), filled with `outside` (one value per channel) beyond it.
+
+    field: first voxel and end of the part of the array that is read; the whole one when not given.
+    """
     low = np.asarray(center) - np.asarray(size) // 2
+    begin, end = field or (0, array.shape[1:])
     region = np.empty((len(array), *size), dtype=array.dtype)
     region[:] = np.asarray(outside, dtype=array.dtype).reshape(-1, 1, 1, 1)
-    first, last = np.maximum(low, 0), np.minimum(low + size, array.shape[1:])
+    first, last = np.maximum(low, begin), np.minimum(low + size, end)
     if (first < last).all():
         source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
         target = tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ class BrainRegions:
 
     def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
         """The network's settings with the channels, classes and patch size of the data."""
-        return replace(network, input_size=self.settings.size, in_ch=(1,), n_classes=len(GROUPS) + 1)
+        return network.resized(self.settings.size, in_ch=(1,), n_classes=len(GROUPS) + 1)
 
     def describe(self) -> dict:
         """data.json of a run: what export needs to know about the data."""

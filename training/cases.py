@@ -17,15 +17,17 @@ from tqdm import tqdm
 
 import case_cache
 import records
-from augmentation import AUGMENTATIONS, MARGIN, read_region
+from augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field, read_region
 from metrics import dice
-from networks import Ensemble
+from networks import BaselineConfig, Ensemble
 from veloxseg import diffusion, files, images, intensities, windows
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.errors import Note, VeloxSegError, note
 from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import NCA, NCAConfig
 
+Network = VeloxSegConfig | NCAConfig | BaselineConfig
+"""Settings of a network."""
 LABEL = "label.nii.gz"
 MOST_CENTERS = 5000
 """Voxels kept per label and case as possible patch centers."""
@@ -54,6 +56,10 @@ class CasesSettings:
     augmentation: Literal["strong", "published"] = "strong"
     drop_modality: float = 0.1
     """Share of patches in which one image is missing (strong augmentation, two images or more)."""
+    cut: float = 0.0
+    """Share of patches whose case ends early on random sides, for cases that were cut out around what is looked for."""
+    joined: float = 0.0
+    """Share of patches that show another training case beyond a random plane, for the same reason."""
 
 
 # ------------------------------------------------------------------------------------------------------------- split
@@ -150,7 +156,7 @@ class Cases:
         present["test"] = [set(np.unique(read_label(folder)).tolist()) for folder in folders]
         return absent_labels(present, names)
 
-    def adapt(self, network: VeloxSegConfig | NCAConfig) -> VeloxSegConfig | NCAConfig:
+    def adapt(self, network: Network) -> Network:
         """The network's settings with the channels, classes and patch size of the data. Raises DATASET where they don't fit."""
         channels = tuple(len(group) for group in self.groups)
         if isinstance(network, NCAConfig) and len(self.values) > 1:
@@ -159,10 +165,10 @@ class Cases:
         try:
             if isinstance(network, NCAConfig):
                 return replace(network, spatial_dim=3, in_ch=sum(channels))
-            return replace(network, input_size=self.size, in_ch=channels, n_classes=len(self.values) + 1)
+            return network.resized(self.size, in_ch=channels, n_classes=len(self.values) + 1)
         except ValueError as error:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
-                                remedy="choose another --data.patch-size or --veloxseg settings") from error
+                                remedy="choose another --data.patch-size or other settings of the network") from error
 
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""
@@ -171,17 +177,25 @@ class Cases:
 
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One random patch; a pure function of the generator's state."""
+        image, label = self._region(rng)
+        if rng.random() < self.settings.joined:
+            beyond = beyond_plane(label.shape[1:], rng)
+            for array, other in zip((image, label), self._region(rng), strict=True):
+                np.copyto(array, other, where=beyond)
+        self.augment.set_random_state(int(rng.integers(2**31)))
+        data = self.augment({"image": torch.from_numpy(image), "label": torch.from_numpy(label)})
+        return data["image"].numpy(), data["label"].numpy().astype(np.int64)
+
+    def _region(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label, float32 (C, x, y, z), of a place in a training case, with room for turning it."""
         case = self.split["train"][rng.integers(len(self.split["train"]))]
         image, label, centers = self.store.load(case)
-        region = [round(n * MARGIN) for n in self.size]
-        center = self._center(rng, centers, label.shape[1:])
-        data = {
-            "image": torch.from_numpy(read_region(image, center, region, self.store.empty([case])).astype(np.float32)),
-            "label": torch.from_numpy(read_region(label, center, region, [0]).astype(np.float32)),
-        }
-        self.augment.set_random_state(int(rng.integers(2**31)))
-        data = self.augment(data)
-        return data["image"].numpy(), data["label"].numpy().astype(np.int64)
+        size = [round(n * MARGIN) for n in self.size]
+        center, field = self._center(rng, centers, label.shape[1:]), None
+        if rng.random() < self.settings.cut:
+            field = cut_field(label.shape[1:], rng)
+        return tuple(read_region(array, center, size, outside, field).astype(np.float32)
+                     for array, outside in ((image, self.store.empty([case])), (label, [0])))
 
     def _center(self, rng, centers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         if len(centers) and rng.random() < self.settings.label_centered:

@@ -30,6 +30,15 @@ def interval(values: np.ndarray, seed: int) -> list[float] | None:
     return [float(end) for end in found.confidence_interval]
 
 
+def interval_of_ratio(above: np.ndarray, below: np.ndarray, seed: int) -> list[float] | None:
+    """The same of sum(above) / sum(below), where whole cases are drawn; both (cases,)."""
+    if len(above) < 2:
+        return None
+    found = stats.bootstrap((np.asarray(above), np.asarray(below)), lambda a, b, axis: a.sum(axis) / b.sum(axis), paired=True,
+                            n_resamples=DRAWS, method="percentile", rng=seed)  # fmt: skip
+    return [float(end) for end in found.confidence_interval]
+
+
 def paired(first: np.ndarray, second: np.ndarray, seed: int) -> Paired:
     """Compares values of the same cases, (cases,) each and without NaN; two-sided. p is NaN without cases."""
     difference = np.asarray(second) - np.asarray(first)

@@ -34,6 +34,8 @@ from veloxseg.errors import VeloxSegError
 
 BRATS_TASK = "brain-tumor"
 SEED = 2026
+By = tuple[Path, str]
+"""A list of cases (CSV or JSON with a column id) and the name of a column."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _pet_role(card: dict) -> str | None:
     return next((role["name"] for role in card["roles"] if role["modality"] == "PT" and role["unit"] == "SUVbw"), None)
 
 
-def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto") -> list[dict]:
+def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
     """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
 
     Raises DATASET for no cases, labels that differ or a label off its image's grid, and what `pipeline.segment` raises.
@@ -104,7 +106,7 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     if photo_pipeline.takes_photo(cases.card):
         import evaluate_photos  # which takes `Cases` from here
 
-        return evaluate_photos.evaluate(model, cases, output, device)
+        return evaluate_photos.evaluate(model, cases, output, device, by)
     rows = []
     with files.typed_output_errors(output):
         (output / "masks").mkdir(parents=True, exist_ok=True)
@@ -171,6 +173,7 @@ def main(
     cases: Literal["test", "validation"] = "test",
     output: Path | None = None,
     device: str = "auto",
+    by: By | None = None,
 ) -> None:
     """Scores a run, or a finished package on a prepared dataset.
 
@@ -181,6 +184,7 @@ def main(
         cases: which side of the split.
         output: folder of the results; RUN/evaluation (RUN/evaluation-validation) or DATA/evaluation/PACKAGE by default.
         device: auto, cpu, cuda or cuda:N.
+        by: of photos: a list with a column id, and the name of a column by whose values they are scored as well.
     """
     if run and not package and not data:
         model, chosen = load_run(run), cases_of_run(run, cases)
@@ -191,7 +195,7 @@ def main(
     else:
         sys.exit("give either --run, or --package and --data")
     folder = output or folder
-    evaluate(model, chosen, folder, device)
+    evaluate(model, chosen, folder, device, by)
     print((folder / "summary.txt").read_text(encoding="utf-8"))
 
 

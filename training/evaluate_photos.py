@@ -17,11 +17,13 @@ from scipy import ndimage
 from tqdm import tqdm
 
 import scores
-from confidence import interval
-from evaluate import SEED, Cases
+from confidence import interval, interval_of_ratio
+from datasets.description import read_rows
+from evaluate import SEED, By, Cases
 from metrics import confusion, dice, ratio
 from photos import MASK, PHOTO, read_mask
 from veloxseg import devices, files, photo_pipeline, photos, pipeline
+from veloxseg.errors import VeloxSegError
 
 OTSU = "Otsu"
 SMOOTHING = 2 / 256
@@ -33,11 +35,13 @@ FIVE = ", mean of five thresholds as published"
 SCORES = {"dice": "Dice", "iou": "IoU", "dice_five": f"Dice{FIVE}", "iou_five": f"IoU{FIVE}"}
 
 
-def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto") -> list[dict]:
+def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
     """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
 
-    Raises what `photo_pipeline.segment` raises.
+    by: a list of the photos and its column by whose values they are scored as well. Raises DATASET_FILE for a list without it,
+    and what `photo_pipeline.segment` raises.
     """
+    groups = column(*by) if by else None
     with files.typed_output_errors(output):
         (output / "masks").mkdir(parents=True, exist_ok=True)
     rows = []
@@ -46,8 +50,19 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     table = pd.DataFrame(rows)
     scores.write_cases(table, output / "cases.csv")
     found = entries(table, cases.name, cases.synthetic)
+    text = summary(table, found)
+    if groups:
+        text += f"\nBy {by[1]}:\n{by_column(table[table.method == scores.NETWORK], groups)}"
     files.write_json(output / "scores.json", found)
-    files.write_text(output / "summary.txt", summary(table, found) + "\n")
+    files.write_text(output / "summary.txt", text + "\n")
+    return found
+
+
+def column(path: Path, name: str) -> dict[str, str]:
+    """The values of a list's column by id. Raises DATASET_FILE."""
+    found = {row["id"]: row[name] for row in read_rows(path) if "id" in row and name in row}
+    if not found:
+        raise VeloxSegError("DATASET_FILE", path=path, reason=f"it has no column id or no column {name}")
     return found
 
 
@@ -71,7 +86,8 @@ def overlap(mask: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Numbers of a mask bool (y, x). Dice and IoU of two empty masks are 1."""
     tp, fp, fn, _ = confusion(mask, truth)
     return {"dice": dice(mask, truth, both_empty=1.0), "iou": ratio(tp, tp + fp + fn) if tp + fp + fn else 1.0,
-            "precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "predicted_percent": 100 * float(mask.mean())}
+            "precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "predicted_percent": 100 * float(mask.mean()),
+            "shared_px": tp, "both_px": 2 * tp + fp + fn}
 
 
 def five_thresholds(probability: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -98,7 +114,25 @@ def entries(table: pd.DataFrame, data: str, synthetic: bool) -> list[dict]:
         beside = None if column not in ("dice", "iou") else {"name": OTSU, "value": round(float(rule[column].mean()), 4)}
         found.append(scores.score(name, data, network[column].tolist(), SEED, synthetic, baseline=beside))
     found[0]["strata"] = strata(network)
-    return found
+    return [*found, pooled(network, rule, data, synthetic)]
+
+
+def pooled(network: pd.DataFrame, rule: pd.DataFrame, data: str, synthetic: bool) -> dict:
+    """Dice over the pixels of all photos together, as papers on small networks report it: large lesions count more."""
+    value, beside = (2 * rows.shared_px.sum() / rows.both_px.sum() for rows in (network, rule))
+    ends = interval_of_ratio(2 * network.shared_px.to_numpy(), network.both_px.to_numpy(), SEED)
+    return {"name": "Dice pooled over all pixels", "data": data, "n": len(network), "seed": SEED, "value": round(float(value), 4),
+            "interval_95": ends and [round(end, 4) for end in ends], "synthetic": synthetic,
+            "baseline": {"name": OTSU, "value": round(float(beside), 4)}}  # fmt: skip
+
+
+def by_column(rows: pd.DataFrame, values: dict[str, str]) -> str:
+    """A line for each value of a column that a list gives the photos, for people: mean Dice with interval and n."""
+    lines = []
+    for value, part in rows.groupby(rows.case.map(values).fillna("not stated")):
+        entry = scores.score(str(value), "", part.dice.tolist(), SEED, False)
+        lines.append(f"    Dice, {value}: {entry['value']:.3f}{scores.between(entry)}, n = {entry['n']}")
+    return "\n".join(lines)
 
 
 def strata(rows: pd.DataFrame) -> list[dict]:

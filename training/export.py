@@ -9,6 +9,7 @@ scores of `evaluate.py`. The package holds the averaged weights in half precisio
 from __future__ import annotations
 
 import datetime
+import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -26,10 +27,10 @@ import heads
 import networks
 import records
 import train
-from datasets.cards import with_static_part
+from datasets.cards import identifier, with_static_part
 from veloxseg import cards, devices, diffusion, files, images, package_writer, packages, phantoms, photo_pipeline, pipeline
 from veloxseg.errors import VeloxSegError
-from veloxseg.networks import VeloxSegConfig, load_weights
+from veloxseg.networks import load_weights
 from veloxseg.networks.nca import NCA
 from veloxseg.phantoms import shapes
 
@@ -55,7 +56,7 @@ class TrainedModel:
             if isinstance(network, NCA) and not photo_pipeline.takes_photo(self.card):
                 network = networks.Ensemble(network, diffusion.Sampling(**self.card["sampling"]))
         else:
-            network = networks.build(self.name, VeloxSegConfig(**self.card["architecture"]["arguments"]))
+            network = networks.build(self.name, networks.BaselineConfig(**self.card["architecture"]["arguments"]))
             network.load_state_dict(self.state)
         return network.eval().to(device)
 
@@ -70,7 +71,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     content = data["card"]
     if card:
         content = with_static_part(content, card)
-    content |= architecture(settings)
+    content |= architecture(settings) | named(settings["name"], settings["version"])
     if settings["network"] == "nca" and not photo_pipeline.takes_photo(content):
         content["window"] |= {"size": data["patch_size"]}
     content["training"] |= {
@@ -82,8 +83,19 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
         "git_revision": revision(),
         "date": datetime.date.today().isoformat(),
     }
+    if settings["init"]:
+        content["training"]["begun_with"] = Path(settings["init"]).name
     state = {k: v.half().float() if v.is_floating_point() else v for k, v in best["network"].items()}
     return TrainedModel(content, settings["network"], state)
+
+
+def named(name: str | None, version: str | None) -> dict:
+    """The fields of a card that a run's name and version decide. Raises DATASET for a version that packages can't have."""
+    if version is not None and not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
+        raise VeloxSegError("DATASET", path=f"The version {version!r}", reason="it is not three numbers with dots between them",
+                            remedy="choose a --version such as 1.2.0")
+    found = {} if name is None else {"id": identifier(name), "title": name}
+    return found if version is None else found | {"version": version}
 
 
 def can_be_packaged(model: TrainedModel) -> bool:
@@ -93,8 +105,10 @@ def can_be_packaged(model: TrainedModel) -> bool:
 
 def architecture(settings: dict) -> dict:
     """What the card says about the network, and for a cellular automaton how its ensemble is drawn."""
-    if settings["network"] != "nca":
+    if settings["network"] == "veloxseg":
         return {"architecture": {"name": "VeloxSeg", "arguments": settings["veloxseg"]}}
+    if settings["network"] != "nca":
+        return {"architecture": {"name": settings["network"], "arguments": settings["baseline"]}}
     network = NCA(**settings["nca"])
     # windows of a volume are many, so that each gets fewer members
     chosen = diffusion.Sampling.preset("normal" if network.config.spatial_dim == 2 else "draft", network)
@@ -112,10 +126,10 @@ def command_line(settings: dict) -> str:
 def options_of(settings: dict, task: str) -> str:
     """The command for a task of `CONFIGS` with every option that differs from its defaults."""
     default = flat(train.plain(train.CONFIGS[task][1]))
-    ignored = {"run", "card", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
+    ignored = {"run", "card", "init", "max_minutes", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
     words = ["python training/train.py", task]
     for name, value in flat(settings).items():
-        if name in ignored or value == default.get(name):
+        if name in ignored or name.startswith("baseline.") or value == default.get(name):
             continue
         section, _, last = name.rpartition(".")
         option = f"--{section + '.' if section else ''}{'no-' if value is False else ''}{last}".replace("_", "-")

@@ -7,6 +7,8 @@ Baselines take the patch of the data, in 2D or 3D, and give logits of its size; 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil, prod
 from typing import Literal, get_args
 
 import torch
@@ -37,9 +39,40 @@ BASELINES: dict[str, Callable[[int, int, tuple[int, ...]], nn.Module]] = {
     ),
     "unetr": lambda channels, classes, size: UNETR(channels, classes, img_size=size, spatial_dims=len(size)),
 }  # fmt: skip
+# pixels per axis of the coarsest grid's pixels, and how many of these the network needs at least (an instance norm: two)
+STEPS = {"unet": (16, 2), "segresnet": (8, 1), "dynunet": (16, 2), "swinunetr": (32, 2), "unetr": (16, 1)}
 OF_THE_ENGINE = ("veloxseg", "nca")
 """Those that the engine has too."""
 assert {*OF_THE_ENGINE, *BASELINES} == set(get_args(NetworkName))
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """What a baseline takes from the data. Raises ValueError with one sentence for a patch that the network can't take."""
+
+    name: str = "unet"
+    """A name of `BASELINES`."""
+    input_size: tuple[int, ...] = (96, 96, 96)
+    in_ch: tuple[int, ...] = (1,)
+    n_classes: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("input_size", "in_ch"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        step, least = STEPS[self.name]
+        fitting = [max(1, ceil(n / step)) * step for n in self.input_size]
+        if prod(fitting) < least * step ** len(fitting):
+            fitting[0] *= 2
+        if tuple(fitting) != self.input_size:
+            raise ValueError(f"{self.name} takes no patch of {self.input_size}; {tuple(fitting)} would do")
+
+    @property
+    def spatial_dim(self) -> int:
+        return len(self.input_size)
+
+    def resized(self, input_size: tuple[int, ...], **changes) -> BaselineConfig:
+        """The same for a patch of another size."""
+        return replace(self, input_size=input_size, **changes)
 
 
 class Baseline(nn.Module):
@@ -73,8 +106,8 @@ class Ensemble(nn.Module):
         return torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
-def build(name: NetworkName, config: VeloxSegConfig | NCAConfig) -> nn.Module:
-    """The network `name` with its settings; a baseline takes channels, classes and patch size from those of VeloxSeg."""
+def build(name: NetworkName, config: VeloxSegConfig | NCAConfig | BaselineConfig) -> nn.Module:
+    """The network `name` with its settings."""
     if name == "nca":
         return NCA(**config.arguments())
     if name == "veloxseg":

@@ -14,18 +14,15 @@ from PIL import Image
 from tqdm import tqdm
 
 import case_cache
-from cases import absent_labels, read_description, split_of, unlabelled
+from cases import Network, absent_labels, read_description, split_of, unlabelled
 from metrics import dice
+from photo_augmentation import augmented
 from veloxseg import diffusion, photo_pipeline, photos
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.errors import Note, VeloxSegError
-from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import NCA, NCAConfig
 
 PHOTO, MASK = "photo.png", "mask.png"
-GAIN, COLOR_GAIN, OFFSET = 0.2, 0.06, 0.08
-"""Largest random change of the light, of each color alone, and of black, in parts of full brightness."""
-
 
 @dataclass(frozen=True)
 class PhotosSettings:
@@ -76,12 +73,12 @@ class Photos:
             return bool(read_mask(self.settings.folder / "cases" / case / MASK).any())
         return bool(self.store.load(case)[1].any())
 
-    def adapt(self, network: VeloxSegConfig | NCAConfig) -> VeloxSegConfig | NCAConfig:
+    def adapt(self, network: Network) -> Network:
         """The network's settings with the channels, classes and size of photos. Raises DATASET where they don't fit."""
         try:
             if isinstance(network, NCAConfig):
                 return replace(network, spatial_dim=2, in_ch=3)
-            return replace(network, spatial_dim=2, input_size=(self.size,) * 2, in_ch=(3,), n_classes=2)
+            return network.resized((self.size,) * 2, in_ch=(3,), n_classes=2)
         except ValueError as error:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
                                 remedy="choose another --data.size or other settings of the network") from error
@@ -109,18 +106,6 @@ class Photos:
             answer = photo_pipeline.answer(self.card, network, image, sampling, device)
             scores[case] = dice(answer.support >= answer.cut, mask, both_empty=1.0)
         return scores
-
-
-def augmented(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A square photo uint8 (y, x, 3) and its mask, turned, mirrored and in other light, as the network and its loss take them.
-
-    Image (3, y, x) float32 and label (1, y, x) int64. Quarter turns only: they need no interpolation and leave no corner empty.
-    """
-    turns, mirrored = rng.integers(4), rng.random() < 0.5
-    pixels, mask = (np.rot90(array, turns)[:, :: -1 if mirrored else 1] for array in (pixels, mask))
-    gain = (1 + rng.uniform(-GAIN, GAIN)) * (1 + rng.uniform(-COLOR_GAIN, COLOR_GAIN, 3))
-    light = np.clip(pixels * (gain / 255).astype(np.float32) + np.float32(rng.uniform(-OFFSET, OFFSET)), 0, 1)
-    return np.ascontiguousarray(2 * light.transpose(2, 0, 1) - 1), np.ascontiguousarray(mask[None], dtype=np.int64)
 
 
 class Store:

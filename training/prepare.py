@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 import tyro
 from tqdm import tqdm
@@ -41,6 +43,8 @@ from veloxseg import children, csv_text, files
 from veloxseg.errors import VeloxSegError
 
 CASES, HOW, DATASET, REPORT = "cases", "prepare.json", "dataset.json", "report.csv"
+PATCH_STEP = 32
+"""Voxels per axis: tokens of 4, halved three times."""
 # These concern every further case as well.
 FATAL = {"DISK_FULL", "OUTPUT_UNWRITABLE", "MEMORY_CPU", "SUV_PYDICOM"}
 LAYOUTS = {
@@ -166,10 +170,13 @@ def report(folder: Path, data: DataSet, failed: Iterable[conversion.Result]) -> 
 def write_dataset(output: Path, data: DataSet) -> None:
     """dataset.json of the cases that are there; a card that somebody has edited since stays as it is."""
     path = output / DATASET
+    finished = [case.id for case in data.cases if conversion.is_finished(output / CASES, case.id)]
+    facts = (output / CASES / case / conversion.FACTS for case in finished)
+    sizes = [json.loads(text.read_text(encoding="utf-8"))["size"] for text in facts]
     content = {
         "card": data.card,
         "groups": data.groups,
-        "patch_size": list(data.patch_size),
+        "patch_size": suggested_patch(data.patch_size, sizes),
         "synthetic": data.synthetic,
         "split": None,
     }
@@ -177,10 +184,24 @@ def write_dataset(output: Path, data: DataSet) -> None:
         content = records.read(path)
     if data.split is not None:
         content["split"] = {
-            part: [case for case in cases if conversion.is_finished(output / CASES, case)]
+            part: [case for case in cases if case in finished]
             for part, cases in data.split.items()
         }
     write_if_changed(path, as_json(content))
+
+
+def suggested_patch(largest: Sequence[int], sizes: list[list[int]]) -> list[int]:
+    """The patch for volumes of these sizes: `largest`, but on no axis more than half of the cases fill; that of photos stays.
+
+    largest, and each of sizes: voxels per axis. The default network takes multiples of `PATCH_STEP`, two of them on some axis.
+    """
+    if not sizes or len(largest) == 2:
+        return list(largest)
+    middle = np.median(sizes, axis=0)
+    patch = [min(most, math.ceil(n / PATCH_STEP) * PATCH_STEP) for most, n in zip(largest, middle)]
+    if max(patch) < 2 * PATCH_STEP:
+        patch[int(np.argmax(middle))] = 2 * PATCH_STEP
+    return patch
 
 
 def as_json(content: object) -> str:

@@ -32,10 +32,10 @@ case "${1:-}" in
   train)
     runs cases petct 1000 800 250 --data.drop-modality 0 --validate-every 200
     runs cases brain-tumor 520 390 140 --data.drop-modality 0 --validate-every 130
-    runs flat-cases head-neck 440 325 135 --data.drop-modality 0 --validate-every 110
+    runs cases head-neck 440 325 135 --data.patch-size 128 128 64 --data.drop-modality 0 --validate-every 110
     # ten CPU minutes leave the nodes unfound by both networks: the one that is shipped goes on for as long again
     cp -r runs/head-neck runs/head-neck-440
-    $python training/train.py flat-cases --run runs/head-neck --device cpu --data.folder data/head-neck --learning-rate 8e-4 \
+    $python training/train.py cases --run runs/head-neck --device cpu --data.folder data/head-neck --data.patch-size 128 128 64 --learning-rate 8e-4 \
       --data.drop-modality 0 --validate-every 110 --steps 990 $light
     $python training/train.py brain-regions --run runs/brain-regions --device cpu
     photos=(--device cpu --data.folder data/skin --data.size 64)

@@ -21,7 +21,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 import checkpoints
+import initial
 import networks
 import objectives
 import run_log
@@ -66,10 +67,20 @@ class Settings:
     """Settings of VeloxSeg; patch size, channels and classes are those of the data."""
     nca: NCAConfig = NCAConfig(**PRESETS["compact"])
     """Settings of the cellular automaton."""
+    baseline: tyro.conf.Suppress[networks.BaselineConfig] = networks.BaselineConfig()
+    """What a MONAI network takes from the data."""
     network: networks.NetworkName = "veloxseg"
     """VeloxSeg, the cellular automaton (photos, or volumes with one label), or a MONAI network to compare them with."""
     card: Path | None = None
     """Static part of the model card, to be used instead of the dataset's own."""
+    name: str | None = None
+    """Title of the model, from which its id follows; that of the card when not given."""
+    version: str | None = None
+    """Version of the model, such as 1.2.0; that of the card when not given."""
+    init: Path | None = None
+    """Weights to begin with: a model package, or a checkpoint of another run (best.pt)."""
+    max_minutes: float | None = None
+    """Minutes after which a start ends by itself, with validation, package and report; the same command goes on."""
     steps: int = 3500
     batch_size: int = 2
     """Patches per step and process; the published recipe has 4."""
@@ -101,27 +112,24 @@ class Settings:
     validate_every: int = 500
 
     @property
-    def part(self) -> Literal["veloxseg", "nca"]:
-        """The field with the settings of the network; baselines take those of VeloxSeg that concern the data."""
-        return "nca" if self.network == "nca" else "veloxseg"
+    def part(self) -> Literal["veloxseg", "nca", "baseline"]:
+        """The field with the settings of the network."""
+        return self.network if self.network in networks.OF_THE_ENGINE else "baseline"
 
     @property
-    def architecture(self) -> VeloxSegConfig | NCAConfig:
-        return getattr(self, self.part)
+    def architecture(self) -> VeloxSegConfig | NCAConfig | networks.BaselineConfig:
+        found = getattr(self, self.part)
+        return replace(found, name=self.network) if self.part == "baseline" else found
 
 
-# as published for patches of 96^3 (AutoPET, BraTS) and of 128 x 128 x 64 (HECKTOR)
+# as published for patches of 96^3 (AutoPET, BraTS); windows are fitted to the data's patch, so that 128 x 128 x 64 has those of
+# HECKTOR as published
 PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
-FLAT = replace(PUBLISHED, input_size=(128, 128, 64), min_big_window_sizes=((4, 4, 2), (8, 8, 4), (4, 4, 2), (4, 4, 2)))
-# the smallest windows divide every grid of photos of 64, 128 and 256 pixels, the deepest of which is 2 x 2
-FLAT_PHOTO = VeloxSegConfig(input_size=(256, 256), patch_size=4, in_ch=(3,), spatial_dim=2, depths=(1, 1, 1, 1),
-                            min_big_window_sizes=((4, 4), (4, 4), (4, 4), (2, 2)))
+FLAT_PHOTO = VeloxSegConfig(input_size=(256, 256), patch_size=4, in_ch=(3,), spatial_dim=2, depths=(1, 1, 1, 1))
 SKIN = Settings(Path("runs/skin"), PhotosSettings(), FLAT_PHOTO, steps=3000, batch_size=8, warmup=1 / 60, gradient_clip=1.0)
 CONFIGS = {
     "cases": ("A prepared dataset (see prepare.py), the published recipe",
               Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)),
-    "flat-cases": ("The same with patches of 128 x 128 x 64, the published HECKTOR configuration",
-                   Settings(Path("runs/cases"), CasesSettings(patch_size=(128, 128, 64)), FLAT)),
     "cases-nca": ("The same with one label by diffusion with a small 3D cellular automaton; for comparison, no package",
                   Settings(Path("runs/cases-nca"), CasesSettings(patch_size=(32, 32, 32)), PUBLISHED, network="nca",
                            nca=NCAConfig(**PRESETS["volume"]), learning_rate=2e-3, weight_decay=0.0, gradient_clip=1.0)),
@@ -136,14 +144,15 @@ CONFIGS = {
     "smoke": ("Two minutes on two cores: a tiny network on coarse phantoms (synthetic), to see the whole way work; also --smoke",
               Settings(Path("runs/smoke"), CasesSettings(Path("runs/smoke/data"), patch_size=(32, 32, 32)),
                        VeloxSegConfig(input_size=(32, 32, 32), patch_size=2, in_ch=(1, 1), base_ch=8, attn_base_ch=4,
-                                      depths=(1, 1, 1, 1), min_dim_group=(4, 8, 8, 16), min_dim_head=(4, 4, 8, 8),
-                                      min_big_window_sizes=((2, 2, 2),) * 4),
+                                      depths=(1, 1, 1, 1), min_dim_group=(4, 8, 8, 16), min_dim_head=(4, 4, 8, 8)),
                        steps=80, learning_rate=2e-3, checkpoint_every=20, validate_every=40)),
     "skin-smoke": ("The same for photos: a tiny cellular automaton on ten phantoms (synthetic)",
                    replace(SKIN, run=Path("runs/skin-smoke"), data=PhotosSettings(Path("runs/skin-smoke/data"), size=64),
                            network="nca", nca=NCAConfig(channels=16, hidden=32, levels=2, steps=6), steps=40,
                            learning_rate=4e-3, weight_decay=0.0, checkpoint_every=20, validate_every=20)),
 }  # fmt: skip
+ESTIMATED_AFTER = 20
+"""Steps after which the length of a run is told."""
 SMOKE = ("smoke", "skin-smoke")
 """Those that make their own data."""
 
@@ -251,7 +260,8 @@ def build(settings: Settings, device: torch.device) -> State:
     factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average = AveragedModel(network, multi_avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
-    scaler = torch.amp.GradScaler(device.type, enabled=settings.amp and device.type == "cuda")
+    scaled = settings.amp and device.type == "cuda" and half_type(device) is torch.float16
+    scaler = torch.amp.GradScaler(device.type, enabled=scaled)
     return State(objective, average, optimizer, scheduler, scaler)
 
 
@@ -265,7 +275,10 @@ def moving_average(averages: list[torch.Tensor], current: list[torch.Tensor], co
 
 
 def train(settings: Settings) -> None:
-    """Trains to the last step. Raises BUSY, DIVERGED when the loss stops being a number, and what data and checkpoint raise."""
+    """Trains to the last step, or for `max_minutes`.
+
+    Raises BUSY, DIVERGED when the loss stops being a number, and what data and checkpoint raise.
+    """
     children.protect()
     with only_one(settings.run) if int(os.environ.get("RANK", 0)) == 0 else contextlib.nullcontext():
         _train(settings)
@@ -280,10 +293,13 @@ def _train(settings: Settings) -> None:
         with_static_part(task.describe()["card"], settings.card)  # refused now and not after the training
     settings = replace(settings, **{settings.part: task.adapt(settings.architecture)})
     state = build(settings, device)
+    out_of_time = stopwatch(settings.max_minutes, world)
     last, previous, best = (settings.run / name for name in ("last.pt", "previous.pt", "best.pt"))
     saved, notice = checkpoints.read_newest(last, previous)
     if saved:
         state.restore(saved, last, settings)
+    elif settings.init and (left := initial.load(state.network, settings.init)) and rank == 0:
+        print(f"Begun anew, because {settings.init} has nothing of their shape: {', '.join(left)}.", file=sys.stderr)
     if rank == 0:
         for text in (*(note.text for note in task.notes), *filter(None, [notice])):
             print(text, file=sys.stderr)
@@ -330,7 +346,9 @@ def _train(settings: Settings) -> None:
                "learning_rate": state.scheduler.get_last_lr()[0], "seconds": round(time.perf_counter() - started, 1),
                "waited_for_data": round(waited, 1), "cpu_minutes": round(state.cpu_minutes, 3)}
         progress.set_postfix(loss=f"{row['loss']:.3f}")
-        ended = state.step == settings.steps
+        ended = state.step == settings.steps or out_of_time()
+        if rank == 0 and state.step - batches.first == ESTIMATED_AFTER:
+            print(f"\n{duration(settings, state.step, row['seconds'] / ESTIMATED_AFTER)}", file=sys.stderr)
         if state.step % settings.validate_every == 0 or ended:
             row["cases"] = validate(task, fast.convert(state.average.module.eval(), relative=True), device, rank, world)
             defined = [value for value in row["cases"].values() if value == value]
@@ -342,14 +360,45 @@ def _train(settings: Settings) -> None:
             log(settings.run, row, board)
             if state.step % settings.checkpoint_every == 0 or ended:
                 checkpoints.save(last, state.content(settings), previous)
+        if ended:
+            break
         ready = time.perf_counter()
 
 
+def stopwatch(minutes: float | None, world: int) -> Callable[[], bool]:
+    """Whether so many minutes have passed since now, the same answer in all processes."""
+    end = time.monotonic() + 60 * (minutes or math.inf)
+
+    def passed() -> bool:
+        over = time.monotonic() > end
+        if minutes is None or world == 1:
+            return over
+        anywhere = torch.tensor(float(over), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(anywhere, dist.ReduceOp.MAX)
+        return bool(anywhere.item())
+
+    return passed
+
+
+def duration(settings: Settings, step: int, seconds: float) -> str:
+    """How long the steps after `step` will take, for a person; validations come on top."""
+    minutes = (settings.steps - step) * seconds / 60
+    limit = settings.max_minutes
+    early = f"; it ends after {limit:g} minutes, and the same command goes on" if limit and limit < minutes else ""
+    return f"{settings.steps - step} more steps of {seconds:.2f} s: about {max(1, round(minutes))} minutes{early}."
+
+
 def half_precision(settings: Settings, device: torch.device) -> torch.autocast:
-    """What the forward pass runs in: float16 on CUDA, bfloat16 on a CPU where it is asked for, else full precision."""
+    """What the forward pass runs in: half precision on CUDA, bfloat16 on a CPU where it is asked for, else full precision."""
     if device.type == "cpu":
         return torch.autocast("cpu", torch.bfloat16, enabled=settings.cpu_bfloat16)
-    return torch.autocast(device.type, torch.float16, enabled=settings.amp and device.type == "cuda")
+    return torch.autocast(device.type, half_type(device), enabled=settings.amp and device.type == "cuda")
+
+
+def half_type(device: torch.device) -> torch.dtype:
+    """bfloat16 where the card computes in it, whose range needs no scaling of gradients; else float16."""
+    wide = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if wide else torch.float16
 
 
 def validate(task, network: nn.Module, device: torch.device, rank: int, world: int) -> dict[str, float]:
@@ -386,6 +435,7 @@ def tensorboard(run: Path, step: int):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
+        print("TensorBoard is not installed; the curves are in metrics.jsonl and, at the end, in report.png.", file=sys.stderr)
         return None
     return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
@@ -405,12 +455,15 @@ def plain(settings: Settings) -> dict:
 
 
 def main() -> None:
-    from finish import finish, smoke_dataset  # plots and tables: not for the processes that load patches
+    # plots and tables: not for the processes that load patches
+    from export import named
+    from finish import finish, smoke_dataset
 
     arguments = ["smoke" if argument == "--smoke" else argument for argument in sys.argv[1:]]
     settings = tyro.extras.overridable_config_cli(CONFIGS, args=arguments, description=__doc__)
     try:
         versions.check()
+        named(settings.name, settings.version)
         if arguments[0] in SMOKE:
             smoke_dataset(arguments[0], settings.data.folder)
         train(settings)

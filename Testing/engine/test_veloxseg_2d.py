@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from losses import VeloxSegLoss
 from parity_rules import fill, no_dropout, noise
-from veloxseg.networks import TrainingOutput, VeloxSeg, load_weights
+from veloxseg.networks import TrainingOutput, VeloxSeg, VeloxSegConfig, load_weights
 from veloxseg.networks.decoder import full_resolution_head
 from veloxseg.networks.pwa import PairedWindowAttention, PatchMerging, relative_position_index
 
@@ -281,7 +281,7 @@ def test_initial_values():
 )
 @torch.no_grad()
 def test_sizes_of_photos(size, windows):
-    """[] stands for the published windows of 3 and 6, which fit grids such as 48."""
+    """[] stands for windows that are fitted to the size."""
     network = VeloxSeg(**PHOTO | {"input_size": size, "min_big_window_sizes": windows}, teachers=False)
     x = noise("photo", (1, 3, *size))
     assert network.eval()(x).shape == (1, 2, *size)
@@ -290,11 +290,39 @@ def test_sizes_of_photos(size, windows):
     assert (output.reconstruction, output.gram_seg, output.gram_teachers) == (None, None, [])
 
 
-def test_empty_windows_are_the_published_ones():
-    config = VeloxSeg(**PHOTO | {"input_size": [192, 192], "min_big_window_sizes": []}).config
-    assert config.min_big_window_sizes == ((3, 3), (6, 6), (3, 3), (3, 3))
-    assert config.min_small_window_sizes == ((1, 1),) * 4
-    assert VeloxSeg(**config.arguments()).config == config
+@pytest.mark.parametrize(
+    "size, windows",
+    [
+        ([192, 192], ((3, 3), (6, 6), (3, 3), (3, 3))),
+        ([128, 128], ((4, 4), (8, 8), (4, 4), (4, 4))),
+        ([160, 224], ((5, 7), (5, 7), (5, 7), (5, 7))),
+        ([96, 96, 96], ((3, 3, 3), (6, 6, 6), (3, 3, 3), (3, 3, 3))),
+        ([128, 128, 64], ((4, 4, 2), (8, 8, 4), (4, 4, 2), (4, 4, 2))),
+    ],
+)
+def test_empty_windows_are_fitted_and_the_published_ones_on_the_published_sizes(size, windows):
+    config = VeloxSegConfig(size, 4, [1], spatial_dim=len(size))
+    assert config.min_big_window_sizes == windows
+    assert config.min_small_window_sizes == ((1,) * len(size),) * 4
+    assert VeloxSegConfig(**config.arguments()) == config
+
+
+def test_every_divisible_size_gets_windows():
+    for size in product(range(32, 545, 32), (32, 64, 96, 160, 352, 544)):
+        if size == (32, 32):
+            continue
+        config = VeloxSegConfig(size, 4, [3], spatial_dim=2)
+        for stage in range(4):
+            assert config.window_plan(stage)[-1][0] <= config.grid(stage)
+
+
+def test_another_size_keeps_chosen_windows_and_fits_fitted_ones():
+    fitted = VeloxSegConfig((96, 96), 4, [3], spatial_dim=2)
+    assert fitted.resized((128, 128)) == VeloxSegConfig((128, 128), 4, [3], spatial_dim=2)
+    chosen = VeloxSegConfig((128, 128), 4, [3], spatial_dim=2, min_big_window_sizes=((4, 4), (4, 4), (2, 2), (2, 2)))
+    assert chosen.resized((256, 256)).min_big_window_sizes == chosen.min_big_window_sizes
+    with pytest.raises(ValueError, match=r"such as \(96, 128\) or \(128, 160\), got \(100, 130\)"):
+        fitted.resized((100, 130))
 
 
 BAD_SETTINGS = {
@@ -305,7 +333,6 @@ BAD_SETTINGS = {
     "deepest grid of one pixel": ({"input_size": [16, 16]}, "deepest grid"),
     "window of three axes": ({"min_big_window_sizes": [[4, 6, 4]] * 4}, "stage 1: windows need 2 positive sizes"),
     "window that does not divide the grid": ({"min_big_window_sizes": [[4, 4], [4, 5], [2, 3], [2, 3]]}, "window"),
-    "published windows on a grid of 16": ({"min_big_window_sizes": []}, "doesn't divide the grid"),
 }
 
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import cases
+import networks
 import tiny
-from augmentation import RandDropModalityd, published, read_region, strong
+import train
+from augmentation import RandDropModalityd, beyond_plane, cut_field, published, read_region, strong
 from cases import Cases, CasesSettings
 from veloxseg import images, pipeline
 from veloxseg.errors import VeloxSegError
@@ -233,6 +235,54 @@ def test_folder_without_a_dataset(tmp_path):
 def test_dataset_without_cases(tmp_path):
     tiny.write_dataset(tmp_path, cases=0)
     assert "holds no case" in refused(lambda: task(tmp_path))
+
+
+def test_cut_fields_and_joined_cases(folder):
+    """Image and label change together: what is labelled stays bright on the PET, and the rest dark."""
+    plain, cut, joined = (task(folder, augmentation="published", label_centered=0.0, **c)
+                          for c in ({}, {"cut": 1.0}, {"joined": 1.0}))  # fmt: skip
+    empty = plain.store.empty(plain.split["train"])
+    shares = []
+    for found in (plain, cut, joined):
+        share = 0.0
+        for seed in range(12):
+            image, label = found._region(np.random.default_rng(seed))
+            share += (np.abs(image[1] - empty[1]) < 1e-3).mean()
+            image, label = found.patch(0, np.random.default_rng(seed))
+            again, _ = found.patch(0, np.random.default_rng(seed))
+            assert np.array_equal(image, again) and image.shape == (2, *found.size)
+            assert image[1][label[0] > 0].mean() > 3 * image[1][label[0] == 0].mean() if label.any() else True
+        shares.append(share)
+    assert shares[1] > 1.1 * shares[0] and shares[2] == shares[0]
+
+
+def test_fields_and_planes():
+    for seed in range(50):
+        low, high = cut_field((40, 30, 20), np.random.default_rng(seed))
+        assert (low >= 0).all() and (high <= (40, 30, 20)).all() and ((high - low) >= 0.3 * np.array((40, 30, 20))).all()
+        share = beyond_plane((40, 30, 20), np.random.default_rng(seed)).mean()
+        assert 0.2 <= share <= 0.8
+    region = read_region(np.ones((1, 6, 6, 6)), np.array([3, 3, 3]), (8, 8, 8), [-1], (np.array([2, 0, 0]), np.array([6, 6, 5])))
+    assert (region == 1).sum() == 4 * 6 * 5
+
+
+def test_only_the_chosen_network_decides_which_patches_fit(tmp_path):
+    tiny.write_dataset(tmp_path)
+    for patch, unet, veloxseg in (((32, 32, 32), True, False), ((64, 64, 32), True, True), ((48, 32, 32), True, False),
+                                  ((128, 128, 64), True, True), ((40, 32, 32), False, False)):  # fmt: skip
+        found = cases.Cases(replace(cases.CasesSettings(tmp_path, folds=3), patch_size=patch), 1)
+        for config, fits in ((networks.BaselineConfig("unet"), unet), (train.PUBLISHED, veloxseg)):
+            if fits:
+                assert found.adapt(config).input_size == patch
+            else:
+                refused(lambda found=found, config=config: found.adapt(config))
+    text = refused(lambda: found.adapt(networks.BaselineConfig("unet")))
+    assert "unet takes no patch of (40, 32, 32); (48, 32, 32) would do" in text
+    for name, (step, least) in networks.STEPS.items():
+        smallest = (step * least, step, step)
+        assert networks.BaselineConfig(name, smallest).input_size == smallest
+        network = networks.build(name, networks.BaselineConfig(name, smallest, (1, 1))).train()
+        assert network(torch.zeros(1, 2, *smallest)).seg[0].shape == (1, 2, *smallest)
 
 
 def test_missing_case_of_a_fixed_split(tmp_path):

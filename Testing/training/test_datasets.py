@@ -251,6 +251,44 @@ class TestListed:
             touch(tmp_path, "pet")
         assert problems(options)[0] == sentence.format(tmp_path)
 
+    def test_card_of_its_own(self, tmp_path):
+        touch(tmp_path, "ct", "pet", "m")
+        path = tmp_path / "cases.csv"
+        path.write_text("id,CT,PET,label\na,ct,pet,m\n")
+        own = cards.FOLDER / "petct-sarcoma.json"
+        card = self.options(path, card=own, reference="PET").listing().card
+        assert (card["id"], card["spacing_mm"], card["labels"][0]["name"]) == ("petct-sarcoma", [4.0, 4.0, 4.0], "Tumor")
+        assert [role["name"] for role in card["roles"] if role["reference"]] == ["PET"]
+        other = cards.FOLDER / "hippocampus-mri.json"
+        sentence = f"{other} cannot be used because its images or labels are not those of cases.csv; correct it and start again."
+        assert problems(self.options(path, card=other)) == [sentence]
+
+    def split_of(self, tmp_path, *rows):
+        touch(tmp_path, *(f"{part}{number}" for number in range(len(rows)) for part in ("ct", "m")))
+        lines = [f"{number},{row},ct{number},m{number}" for number, row in enumerate(rows)]
+        (tmp_path / "cases.csv").write_text("\n".join(["id,patient,split,CT,label", *lines]))
+        return self.options(tmp_path / "cases.csv")
+
+    def test_given_split(self, tmp_path):
+        options = self.split_of(tmp_path, "a,train", "b,test", "c,validation", "b,test", "d,train")
+        assert options.listing().split == {"validation": ["2"], "test": ["1", "3"]}
+
+    @pytest.mark.parametrize(
+        "rows, reason",
+        [
+            (("a,train", "b,validation", "a,test"), "a has cases in train and in test, and a patient belongs to one part"),
+            (("a,train", "b,Test", "c,validation"), "the split of 1 is 'Test' instead of train, validation or test"),
+            (("a,train", "b,", "c,validation"), "the split of 1 is '' instead of train, validation or test"),
+            (("a,train", "b,val", "c,test"), "the split of 1 is 'val' instead of train, validation or test"),
+            (("a,test", "b,validation"), "its column split names no case for train"),
+            (("a,train", "b,validation"), "its column split names no case for test"),
+        ],
+    )
+    def test_splits_that_cannot_be_used(self, tmp_path, rows, reason):
+        path = tmp_path / "cases.csv"
+        sentence = f"{path} cannot be used because {reason}; correct it and start again."
+        assert problems(self.split_of(tmp_path, *rows)) == [sentence]
+
     def test_unknown_reference(self, tmp_path):
         touch(tmp_path, "ct", "m")
         (tmp_path / "cases.csv").write_text("id,CT,label\na,ct,m\n")

@@ -46,6 +46,52 @@ def test_missing_and_double_are_all_named(folders):
     ]
 
 
+def listed(folders, text):
+    """The data set of the folders' photos that a CSV file with this text takes."""
+    images, masks = folders
+    path = images.parent / "cases.csv"
+    path.write_text(text)
+    return isic.Isic(output=images.parent / "out", images=images, masks=masks, cases=path).listing()
+
+
+def three(folders):
+    images, masks = folders
+    (images / "ISIC_0000003.jpg").touch()
+    (masks / "ISIC_0000003.png").touch()
+    return folders
+
+
+def test_a_list_gives_split_and_groups(folders):
+    text = "id,split,group,age\nISIC_0000003,train,g1,40\nISIC_0000002,test,g2,\nISIC_0000011,validation,,70\n"
+    data = listed(three(folders), text)
+    assert data.split == {"validation": ["ISIC_0000011"], "test": ["ISIC_0000002"]}
+    assert {case.id: case.patient for case in data.cases} == {
+        "ISIC_0000002": "g2", "ISIC_0000003": "g1", "ISIC_0000011": "ISIC_0000011"}  # fmt: skip
+    assert data.cases[1].label.name == "ISIC_0000003.png"
+    fewer = listed(folders, "id\nISIC_0000011\n")
+    assert [case.id for case in fewer.cases] == ["ISIC_0000011"] and fewer.split is None
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("id,split\nISIC_0000009,test\n", "ISIC_0000009 has no photo"),
+        ("id,split\nISIC_0000002,test\nISIC_0000002,train\n", "ISIC_0000002 stands in it twice"),
+        ("name,split\nISIC_0000002,test\n", "line 2 has no id (column id)"),
+        ("id,split\nISIC_0000002,test\nISIC_0000003,train\n", "its column split names no case for validation"),
+        (
+            "id,split,group\nISIC_0000002,test,g\nISIC_0000003,train,g\nISIC_0000011,validation,h\n",
+            "g has cases in train and in test, and a patient belongs to one part",
+        ),
+    ],
+)
+def test_lists_that_cannot_be_used(folders, text, reason):
+    with pytest.raises(VeloxSegError) as caught:
+        listed(three(folders), text)
+    path = folders[0].parent / "cases.csv"
+    assert caught.value.text == f"{path} cannot be used because {reason}; correct it and start again."
+
+
 def test_wrong_folders(tmp_path):
     with pytest.raises(VeloxSegError) as caught:
         isic.cases(tmp_path, tmp_path / "nowhere")

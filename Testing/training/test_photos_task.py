@@ -17,6 +17,7 @@ import evaluate
 import evaluate_photos
 import export
 import networks
+import photo_augmentation
 import photos
 import prepare
 import report_photos
@@ -24,7 +25,9 @@ import scores
 import train
 from datasets.phantom import Phantom
 from finish import finish
+from metrics import dice
 from objectives import Diffusion
+from photo_augmentation import Ranges
 from veloxseg import packages, photo_pipeline
 from veloxseg.errors import VeloxSegError
 from veloxseg.networks.nca import NCA, NCAConfig
@@ -124,21 +127,22 @@ def test_other_networks_on_the_same_photos(folder, tmp_path, name):
     train.train(replace(base, network=name, steps=2, batch_size=2, workers=0, device="cpu"))
     model = export.load_run(tmp_path, CARDS / "skin-lesion-veloxseg-demo.json")
     assert model.network()(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
-    assert model.card["architecture"]["name"] == "VeloxSeg" and "sampling" not in model.card and model.card["working_size"] == 64
+    assert model.card["architecture"]["name"] == {"veloxseg": "VeloxSeg"}.get(name, name)
+    assert "sampling" not in model.card and model.card["working_size"] == 64
     assert set(rows(tmp_path)[-1]["cases"]) == {f"dermoscopy-{n}" for n in range(50, 56)}
     if name == "veloxseg":
         assert packages.verify(export.export(tmp_path, CARDS / "skin-lesion-veloxseg-demo.json")) > 0.99
 
 
-@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("size", [64, 96, 128, 160, 192, 224, 256, 416])
 def test_veloxseg_preset_fits_every_size(size):
-    config = replace(train.FLAT_PHOTO, input_size=(size, size))
+    config = train.FLAT_PHOTO.resized((size, size))
     assert sum(p.numel() for p in networks.build("veloxseg", config).parameters()) < 1e6
 
 
 @pytest.mark.parametrize("name", networks.BASELINES)
 def test_baselines_take_photos(name):
-    network = networks.build(name, replace(train.FLAT_PHOTO, input_size=(64, 64))).eval()
+    network = networks.build(name, networks.BaselineConfig(name, (64, 64), (3,))).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
 
@@ -169,17 +173,34 @@ def test_patches_are_a_pure_function_of_the_generator(folder):
     assert image.min() >= -1 and image.max() <= 1 and set(np.unique(label)) == {0, 1}
 
 
-def test_augmentation_moves_photo_and_mask_together_and_only_by_symmetries():
-    rng = np.random.default_rng(0)
-    mask = (rng.random((16, 16)) > 0.7).astype(np.uint8)
-    pixels = np.repeat(mask[..., None] * 200, 3, axis=2).astype(np.uint8)
-    seen = set()
+def test_augmentation_moves_photo_and_mask_together():
+    y, x = np.mgrid[:64, :64]
+    mask = (np.hypot(y - 25, (x - 36) / 1.6) < 11).astype(np.uint8)
+    pixels = np.repeat(220 - mask[..., None] * 160, 3, axis=2).astype(np.uint8)
+    bare = replace(Ranges(), hair_share=0, frame_share=0, ruler_share=0, bubbles_share=0, noise_share=0, shade_share=0)
+    places = set()
     for seed in range(60):
-        image, label = photos.augmented(pixels, mask, np.random.default_rng(seed))
-        bright = image.mean(axis=0) > (image.min() + image.max()) / 2
-        assert np.array_equal(bright, label[0] > 0)
-        seen.add(label.tobytes())
-    assert len(seen) == 8
+        image, label = photos.augmented(pixels, mask, np.random.default_rng(seed), bare)
+        dark = image.mean(axis=0) < (image.min() + image.max()) / 2
+        assert dice(dark, label[0]) > 0.93
+        places.add(tuple(np.argwhere(label[0]).mean(axis=0).round()))
+    assert len(places) > 40
+
+
+def test_what_covers_the_skin_changes_the_photo_and_never_the_mask():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 20:40] = 1
+    pixels = np.full((64, 64, 3), 150, np.uint8)
+    shares = ("hair_share", "frame_share", "ruler_share", "bubbles_share", "noise_share", "blur_share", "shade_share")
+    none = replace(Ranges(), **dict.fromkeys(shares, 0.0))
+    for share in ("hair_share", "frame_share", "ruler_share", "bubbles_share"):
+        always = replace(none, **{share: 1.0})
+        for seed in range(5):
+            photo, label = photo_augmentation.placed(pixels, mask, np.random.default_rng(seed), none)
+            covered = photo_augmentation.covered(photo, np.random.default_rng(seed), always)
+            assert (np.abs(covered - photo).max(axis=2) > 0.05).mean() > 0.002
+            assert np.array_equal(photos.augmented(pixels, mask, np.random.default_rng(seed), always)[1][0], label)
+            assert np.array_equal(photo_augmentation.covered(photo, np.random.default_rng(seed), none), photo)
 
 
 def test_working_squares_are_those_of_inference(folder):
@@ -242,6 +263,15 @@ class TestScores:
         assert found.loc["percent where empty", "difference"] == 3
         with pytest.raises(ValueError, match="one table is of photos"):
             compare.compare(first, second.rename(columns={"reference_percent": "reference_ml"}))
+
+    def test_pooled_dice_counts_pixels(self):
+        shared = {"case": ["a", "b"], "dice": [0.5, 1.0], "iou": [0.3, 1.0], "shared_px": [10, 90], "both_px": [40, 180]}
+        network, rule = pd.DataFrame(shared), pd.DataFrame(shared | {"shared_px": [0, 90]})
+        entry = evaluate_photos.pooled(network, rule, "test photos", False)
+        assert (entry["value"], entry["baseline"]["value"], entry["n"]) == (0.9091, 0.8182, 2)
+        assert entry["interval_95"] == [0.5, 1.0]
+        text = evaluate_photos.by_column(network, {"a": "nevus"}).splitlines()
+        assert text == ["    Dice, nevus: 0.500, n = 1", "    Dice, not stated: 1.000, n = 1"]
 
     def test_strata_by_area(self):
         table = pd.DataFrame({"reference_percent": [1.0, 3.0, 12.0, 50.0, 100.0], "dice": [0.1, 0.5, 0.7, 0.8, 0.9]})

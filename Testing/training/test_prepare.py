@@ -23,9 +23,27 @@ from datasets.phantom import Phantom
 from dicom_series import write_dicom
 from veloxseg import images, phantoms
 from veloxseg.errors import VeloxSegError
+from veloxseg.networks import VeloxSegConfig
 
 GRID = images.Grid((24, 20, 16), (4.0, 4.0, 4.0), (-46.0, -38.0, -30.0))
 CENTER = np.array([4.0, -2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "sizes, patch",
+    [
+        ([[35, 51, 35]] * 3, [64, 64, 64]),
+        ([[200, 190, 300]], [96, 96, 96]),
+        ([[30, 31, 30], [200, 200, 200], [20, 20, 10]], [32, 64, 32]),
+        ([[30, 65, 20]], [32, 96, 32]),
+        ([], [96, 96, 96]),
+    ],
+)
+def test_patch_fits_the_cases_and_a_network_fits_the_patch(sizes, patch):
+    found = prepare.suggested_patch((96, 96, 96), sizes)
+    assert found == patch
+    assert VeloxSegConfig(tuple(found), 4, [1]).window_plan(3)
+    assert prepare.suggested_patch((256, 256), [[100, 80]]) == [256, 256]
 
 
 def body(grid, inside, outside, lesion=None, noise=0.0, seed=0):
@@ -109,7 +127,7 @@ class TestLayouts:
         volumes = case["label_ml"]["Lesion"]
         assert volumes["prepared"] == pytest.approx(volumes["source"], rel=0.1)
         data = json.loads((tmp_path / "out" / "dataset.json").read_text())
-        assert data["groups"] == [["CT"], ["PET"]] and data["patch_size"] == [96, 96, 96]
+        assert data["groups"] == [["CT"], ["PET"]] and data["patch_size"] == [64, 64, 32]
         assert data["split"] is None and data["synthetic"] is False
         assert data["card"]["roles"][0]["intensity"] == {"kind": "clip_zscore"}
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,13 +14,16 @@ import pytest
 import torch
 
 import bench_step
+import checkpoints
 import export
+import initial
 import networks
 import tiny
 import train
 from losses import VeloxSegLoss
 from veloxseg import cli_models, packages
 from veloxseg.errors import VeloxSegError
+from veloxseg.networks.checkpoint import TRAINING_ONLY
 
 TRAINING = Path(train.__file__).parent
 
@@ -278,6 +282,74 @@ def test_command_in_the_card_gives_the_settings_again(folder, tmp_path):
 def test_bench_of_a_step(folder, tmp_path):
     report = bench_step.Bench(rounds=1).report(tiny.settings(folder, tmp_path))
     assert report.comparisons[0].ratio == 1 and report.comparisons[2].name == "train.py" and report.comparisons[2].median_s > 0
+
+
+def test_a_run_ends_in_time_and_goes_on(folder, tmp_path, monkeypatch):
+    """With validation, best weights and a checkpoint at the step where time was up, as after the last step."""
+    told = iter([False, False, False, True])
+    monkeypatch.setattr(train, "stopwatch", lambda minutes, world: lambda: next(told))
+    train.train(tiny.settings(folder, tmp_path, steps=12, validate_every=100, checkpoint_every=100, max_minutes=1.0))
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4] and "validation" in rows(tmp_path)[-1]
+    assert checkpoints.read(tmp_path / "last.pt")["step"] == checkpoints.read(tmp_path / "best.pt")["step"] == 4
+    monkeypatch.undo()
+    train.train(tiny.settings(folder, tmp_path, steps=6, validate_every=100))
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_stopwatch_and_duration():
+    assert not train.stopwatch(None, 1)() and not train.stopwatch(5.0, 1)() and train.stopwatch(1e-9, 1)()
+    settings = tiny.settings(Path("data"), Path("run"), steps=3500)
+    assert train.duration(settings, 20, 0.84) == "3480 more steps of 0.84 s: about 49 minutes."
+    limited = replace(settings, max_minutes=30)
+    assert train.duration(limited, 20, 0.84).endswith("about 49 minutes; it ends after 30 minutes, and the same command goes on.")
+
+
+def test_fine_tuning_begins_with_the_weights_of_a_run_or_package(folder, finished, tmp_path, capsys):
+    given = checkpoints.read(finished / "best.pt")["network"]
+    network = train.build(tiny.settings(folder, tmp_path), torch.device("cpu")).network
+    assert initial.load(network, finished / "best.pt") == []
+    assert same(given, network.state_dict())
+    package = export.export(finished, output=tmp_path / "packages")
+    left = initial.load(network, package)
+    assert all(key.startswith(TRAINING_ONLY) for key in left[:-1])
+    assert all((network.state_dict()[k] - v.half().float()).abs().max() == 0 for k, v in given.items() if k not in left
+               and v.is_floating_point() and not k.startswith(TRAINING_ONLY))  # fmt: skip
+    run = tmp_path / "tuned"
+    train.train(tiny.settings(folder, run, steps=1, learning_rate=0.0, weight_decay=0.0, init=finished / "best.pt"))
+    assert same(given, weights(run)) and "Begun anew" not in capsys.readouterr().err
+
+
+def test_weights_of_another_shape_are_named(folder, finished, tmp_path, capsys):
+    three = replace(tiny.NETWORK, n_classes=3)
+    network = networks.build("veloxseg", three)
+    left = initial.load(network, finished / "best.pt")
+    assert "decoder.out_conv1.0.weight (16, 8, 3, 3, 3) instead of (24, 8, 3, 3, 3)" in left
+    wider = networks.build("unet", networks.BaselineConfig("unet", (32, 32, 64), (1, 1)))
+    with pytest.raises(VeloxSegError, match="no parameter of it has the shape that this network needs"):
+        initial.load(wider, finished / "best.pt")
+    with pytest.raises(VeloxSegError, match="doesn't exist"):
+        initial.load(network, tmp_path / "nothing.pt")
+
+
+def test_name_and_version_of_a_model(finished, tmp_path):
+    named = export.named("My CT lesions (2)", "1.2.0")
+    assert named == {"id": "my-ct-lesions-2", "title": "My CT lesions (2)", "version": "1.2.0"}
+    assert export.named(None, None) == {}
+    with pytest.raises(VeloxSegError, match="choose a --version such as 1.2.0"):
+        export.named(None, "2")
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    best = checkpoints.read(run / "best.pt")
+    best["settings"] |= {"name": "Mine", "version": "3.0.1"}
+    checkpoints.save(run / "best.pt", best)
+    card = export.load_run(run).card
+    assert (card["id"], card["title"], card["version"]) == ("mine", "Mine", "3.0.1")
+
+
+def test_cards_that_compute_in_bfloat16_need_no_scaler(monkeypatch):
+    for wide, kind in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, wide=wide: wide)
+        assert train.half_type(torch.device("cuda")) is kind
 
 
 def test_help_explains_every_option():

@@ -69,6 +69,11 @@ def modality(role: str) -> str:
     return MODALITY_NAMES.get(role.lower(), "MR")
 
 
+def identifier(name: str) -> str:
+    """The id of a model or task of this name: small letters, digits and dashes, 64 at most."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-") or "model"
+
+
 def role_name(text: str) -> str:
     """A name as cards allow it: letters, digits, dashes and underscores, 32 at most."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:32] or "image"
@@ -104,13 +109,12 @@ def made(
     """
     first = {modality(role): number for number, role in reversed(list(enumerate(roles)))}
     ordered = sorted(roles, key=lambda role: first[modality(role)])
-    identifier = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-") or "model"
     return {
         "schema_version": 1,
-        "id": identifier,
+        "id": identifier(name),
         "title": name,
         "version": "1.0.0",
-        "task": {"id": identifier, "title": name},
+        "task": {"id": identifier(name), "title": name},
         "summary": f"{', '.join(labels.values())}: trained on {name}.",
         "demo": False,
         "engine_version": ">=0.1",

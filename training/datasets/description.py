@@ -9,7 +9,7 @@ from pathlib import Path
 from veloxseg import case_lists
 from veloxseg.errors import VeloxSegError
 
-KNOWN = ("id", "patient", "label", "split")
+KNOWN = ("id", "patient", "group", "label", "split")
 
 
 def read_description(path: Path) -> dict:

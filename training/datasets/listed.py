@@ -13,19 +13,21 @@ from pathlib import Path
 from datasets import cards
 from datasets.base import LABEL, DataSet, Found, Options, pair
 from datasets.description import read_rows
+from datasets.given_split import COLUMN, given_split
 from veloxseg.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)
-OTHER_COLUMNS = ("id", "patient", LABEL)
+OTHER_COLUMNS = ("id", "patient", COLUMN, LABEL)
 MR_NAME = re.compile(r"t1|t2|flair|dwi|adc|pd|swi", re.IGNORECASE)
 IMAGE_NAME = re.compile(r"[/\\]|\.(nii|nrrd|nhdr|mha|mhd|gz|hdr|img|dcm|dicom)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed(Options):
-    """A list, JSON or CSV: columns id, patient (optional), one for each image, named CT, PET, T1 ..., and label.
+    """A list, JSON or CSV: columns id, patient and split (optional), one for each image, named CT, PET, T1 ..., and label.
 
-    Images are files (NIfTI, NRRD, MetaImage) or folders with one DICOM series; paths may be relative to the list.
+    Split is train, validation or test. Images are files (NIfTI, NRRD, MetaImage) or folders with one DICOM series; paths may be
+    relative to the list.
     """
 
     source: Path
@@ -36,6 +38,8 @@ class Listed(Options):
     """Voxel size that the network works on, x y z in mm."""
     reference: str | None = None
     """Column of the image whose grid results have; the first one if not given."""
+    card: Path | None = None
+    """Static model card with the columns as images, instead of one that is made from the list."""
 
     def listing(self) -> DataSet:
         """Raises DATASET_FILE for a list that cannot be used and DATASET_* as `pair`."""
@@ -49,10 +53,23 @@ class Listed(Options):
             raise VeloxSegError("DATASET_FILE", path=self.source, reason=reason)
         patients = {row["id"]: row.get("patient", row["id"]) for row in rows}
         names = dict(enumerate(self.labels, start=1))
-        card = cards.made(self.source.stem, roles, cards.reference(self.reference, roles), names, self.spacing_mm)
+        card = self._card(roles, names)
         expected = dict.fromkeys([*roles, LABEL], f"in the list {self.source.name}")
         cases = pair(self._files(rows, roles), expected, self.source, patients.get)
-        return DataSet(card, cards.groups(card), PATCH_SIZE, {value: value for value in names}, cases)
+        split = given_split(self.source, rows, patients)
+        return DataSet(card, cards.groups(card), PATCH_SIZE, {value: value for value in names}, cases, split=split)
+
+    def _card(self, roles: list[str], names: dict[int, str]) -> dict:
+        """Raises DATASET_REFERENCE, or DATASET_FILE for a card of other images or labels."""
+        reference = cards.reference(self.reference, roles)
+        if self.card is None:
+            return cards.made(self.source.stem, roles, reference, names, self.spacing_mm)
+        card = cards.load(self.card, reference)
+        found = {role["name"] for role in card["roles"]}, {label["value"] for label in card["labels"]}
+        if found != (set(roles), set(names)):
+            reason = f"its images or labels are not those of {self.source.name}"
+            raise VeloxSegError("DATASET_FILE", path=self.card, reason=reason)
+        return card | {"spacing_mm": [float(step) for step in self.spacing_mm]}
 
     def _roles(self, rows: list[dict[str, str]]) -> list[str]:
         """The columns with images. Beside such, one like an age, which neither has nor names any, is left out aloud."""

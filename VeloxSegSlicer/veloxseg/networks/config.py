@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from math import ceil, prod
+from dataclasses import asdict, dataclass, fields, replace
+from math import ceil, floor, log2, prod
 
 from torch import nn
 
 N_STAGES = 4
-# voxels per axis and stage; cubes in 3D, squares in 2D
-PUBLISHED_WINDOWS = {"min_big_window_sizes": (3, 6, 3, 3), "min_small_window_sizes": (1, 1, 1, 1)}
+PUBLISHED_WINDOWS = (3, 6, 3, 3)
+"""Voxels per axis of the smallest window of every stage, on the published cube of 96."""
 ACTIVATIONS = {"GELU": nn.GELU, "ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "SiLU": nn.SiLU}
 
 
@@ -35,7 +35,7 @@ class VeloxSegConfig:
     attn_base_ch: int = 16
     depths: tuple[int, ...] = (2, 2, 2, 2)
     min_big_window_sizes: tuple[tuple[int, ...], ...] = ()
-    """One number per axis; empty for the published 3, 6, 3 and 3 on every axis."""
+    """One number per axis; empty for what `fitted_windows` gives: the published 3, 6, 3 and 3 on a cube of 96."""
     min_small_window_sizes: tuple[tuple[int, ...], ...] = ()
     """One number per axis; empty for the published 1 on every axis."""
     min_dim_head: tuple[int, ...] = (4, 8, 8, 16)
@@ -63,11 +63,14 @@ class VeloxSegConfig:
                 value = tuple(tuple(v) if isinstance(v, list) else v for v in value)
                 object.__setattr__(self, name, value)
         self._check_types()
-        for name, sizes in PUBLISHED_WINDOWS.items():
-            if not getattr(self, name):
-                object.__setattr__(self, name, tuple((n,) * len(self.input_size) for n in sizes))
+        if not self.min_small_window_sizes:
+            object.__setattr__(self, "min_small_window_sizes", ((1,) * len(self.input_size),) * N_STAGES)
+        if fitted := not self.min_big_window_sizes:
+            object.__setattr__(self, "min_big_window_sizes", ((1,) * len(self.input_size),) * N_STAGES)
         self._check_lists()
         self._check_grids()
+        if fitted:
+            object.__setattr__(self, "min_big_window_sizes", self._fitted())
         self._check_groups()
         for stage in range(N_STAGES):
             self.window_plan(stage)
@@ -75,6 +78,15 @@ class VeloxSegConfig:
     def arguments(self) -> dict:
         """The values as plain data (JSON)."""
         return asdict(self)
+
+    def resized(self, input_size: tuple[int, ...], **changes) -> VeloxSegConfig:
+        """The same for a window of another size; windows of attention that were fitted are fitted again."""
+        windows = () if self.min_big_window_sizes == self._fitted() else self.min_big_window_sizes
+        return replace(self, input_size=input_size, min_big_window_sizes=windows, **changes)
+
+    def _fitted(self) -> tuple[tuple[int, ...], ...]:
+        stages = zip(range(N_STAGES), PUBLISHED_WINDOWS, self.scale_factors)
+        return tuple(fitted_windows(self.grid(stage), wanted, factor) for stage, wanted, factor in stages)
 
     def activation(self) -> nn.Module:
         return ACTIVATIONS[self.act_layer]()
@@ -147,8 +159,10 @@ class VeloxSegConfig:
     def _check_grids(self) -> None:
         step = self.patch_size * 2 ** (N_STAGES - 1)
         if any(n < step or n % step for n in self.input_size):
+            smaller, larger = (tuple(max(1, round_to(n / step)) * step for n in self.input_size) for round_to in (floor, ceil))
+            near = f"{smaller} or {larger}" if smaller != larger else f"{larger}"
             raise ValueError(
-                f"every axis of input_size must be a multiple of {step} (patch_size x 8), got {self.input_size}"
+                f"every axis of input_size must be a multiple of {step} (patch_size x 8), such as {near}, got {self.input_size}"
             )
         if prod(self.grid(N_STAGES - 1)) < 2:
             raise ValueError(
@@ -163,6 +177,19 @@ class VeloxSegConfig:
                 raise ValueError(
                     f"stage {stage + 1}: {channels} channels can't be cut into groups of {self.min_dim_group[stage]}"
                 )
+
+
+def fitted_windows(grid: tuple[int, ...], wanted: int, factor: int = 2) -> tuple[int, ...]:
+    """The smallest window for a grid, per axis: the grid cut by `factor` as often as brings its mean side nearest to `wanted`.
+
+    Every scale from it up to the whole grid divides the grid, whatever the sides are, and windows keep the grid's proportions.
+    """
+    cuts = 0
+    while all(n % factor ** (cuts + 1) == 0 for n in grid):
+        cuts += 1
+    side = sum(map(log2, grid)) / len(grid)
+    best = min(range(cuts + 1), key=lambda cut: abs(side - cut * log2(factor) - log2(wanted)))
+    return tuple(n // factor**best for n in grid)
 
 
 def plan_windows(grid, big, small, scale_factor) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

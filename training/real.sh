@@ -1,0 +1,63 @@
+#!/bin/bash
+# Makes the models that were trained on real images (level "research"), from the public sets in ../shared/data or VELOXSEG_DATA.
+#   bash training/real.sh data|train|test|export [RUN]
+# Every run starts again where it was. CPU minutes are those of one core; weights are chosen on validation alone, and the test
+# third is scored once, by `test`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+source=${VELOXSEG_DATA:-../shared/data}
+cards=training/cards
+models=VeloxSegSlicer/Resources/Models
+# CPU recipe: without teachers and deep supervision, which would take half of the time
+light="--veloxseg.no-teachers --veloxseg.no-deep-supervision"
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+export MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=100000000
+[ -d "$source" ] || { echo "No real images in $source; training/README.md says where anyone can get the public sets."; exit 1; }
+
+list() {  # name, labels, spacing, further options
+  local name=$1 labels=$2 spacing=$3; shift 3
+  $python training/prepare.py list --source "data/lists/$name.csv" --card "$cards/$name.json" --labels $labels \
+    --spacing-mm $spacing --output "data/$name" --workers 2 "$@"
+}
+
+train() {  # run, configuration, options
+  local run=$1 kind=$2; shift 2
+  $python training/train.py "$kind" --run "runs/$run" --device cpu "$@"
+}
+
+wanted() { [ -z "${only:-}" ] || [ "$only" = "$1" ]; }
+step=${1:-} only=${2:-}
+
+case "$step" in
+  data)
+    $python training/real_data.py --source "$source" --output data/lists
+    derm=$source/derm_isic2017
+    $python training/prepare.py isic --images "$derm/images" --masks "$derm/masks" --cases "$derm/cases.csv" \
+      --card $cards/skin-lesion-veloxseg.json --output data/skin-isic2017 --workers 2
+    list hippocampus-mri "Anterior Posterior" "1 1 1"
+    list petct-sarcoma Tumor "4 4 4" --reference PET ;;
+  train)
+    if wanted skin-lesion-veloxseg; then
+      train skin-lesion-veloxseg skin-veloxseg --data.folder data/skin-isic2017 --data.size 128 --learning-rate 1e-3 \
+        --steps 9000 --validate-every 750 $light
+    fi
+    if wanted hippocampus-mri; then
+      small=(--data.folder data/hippocampus-mri --data.patch-size 32 48 32 --veloxseg.patch-size 2 --data.label-centered 0.8
+             --batch-size 4 $light)
+      train hippocampus-mri cases "${small[@]}" --learning-rate 1e-3 --steps 2600 --validate-every 260
+    fi
+    if wanted petct-sarcoma; then
+      train petct-sarcoma cases --data.folder data/petct-sarcoma --data.patch-size 64 64 64 --data.cut 0.6 --data.joined 0.3 \
+        --data.drop-modality 0.05 --learning-rate 1e-3 --steps 2200 --validate-every 200 $light
+    fi ;;
+  test)
+    for run in skin-lesion-veloxseg hippocampus-mri petct-sarcoma; do
+      wanted $run && $python training/evaluate.py --run "runs/$run"
+    done ;;
+  export)
+    for run in skin-lesion-veloxseg hippocampus-mri petct-sarcoma; do
+      wanted $run && $python training/export.py --run "runs/$run" --card "$cards/$run.json" --output "$models"
+    done ;;
+  *) sed -n '2,5p' "$0"; exit 2 ;;
+esac
