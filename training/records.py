@@ -68,7 +68,7 @@ def _problem(schema: dict, content: object) -> str:
     found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(content))
     if found is not None:
         return f"{'.'.join(map(str, found.absolute_path)) or 'the file'}: {found.message[:MOST_OF_A_REASON]}"
-    if isinstance(content, list) or "card" not in content:
+    if isinstance(content, list) or "groups" not in content:
         return ""
     return card_problem(content["card"]) or _ungrouped(content) or _shared(content["split"] or {})
 
