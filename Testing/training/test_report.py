@@ -25,7 +25,7 @@ def finished_run(evaluated_run, tmp_path):
     for row in rows[9::10]:
         row |= {"validation": row["step"] / 50, "cases": {"01": row["step"] / 50, "02": float("nan")}}
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (run / "config.json").write_text(json.dumps({"network": "veloxseg"}))
+    (run / "config.json").write_text(json.dumps({"network": "veloxseg", "card": None}))
     return run
 
 
