@@ -46,7 +46,7 @@ def test(choice: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(MODULE), "PYTHONWARNINGS": "default"}
     example = MODULE / "Resources" / "Models" / "petct-lesions-demo" / "example"
     inputs = [f"--input={role}={example / f'{role}.nii.gz'}" for role in ("CT", "PET")]
-    run(f"{choice}, check", [python, "-m", "veloxseg.check"], env=environment, cwd=folder)
+    run(f"{choice}, check", [python, "-m", "veloxseg.service.check"], env=environment, cwd=folder)
     run(f"{choice}, segment", [python, "-m", "veloxseg", *SEGMENT, *inputs], env=environment, cwd=folder)
     for package in sorted((MODULE / "Resources" / "Models").iterdir()):
         verify = [python, "-m", "veloxseg", "models", "verify", str(package)]

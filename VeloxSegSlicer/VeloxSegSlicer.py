@@ -16,11 +16,14 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from VeloxSegSlicerLib import PendingStep, PlainText, Samples, StatisticsPlugin
-from VeloxSegSlicerLib.Models import Catalogue, importedModelsFolder
-from VeloxSegSlicerLib.Parameters import VeloxSegParameters, mend
-from VeloxSegSlicerLib.Segmenter import Segmenter
-from VeloxSegSlicerLib.Widget import Panel
+from VeloxSegSlicerLib.common.Models import Catalogue, importedModelsFolder
+from VeloxSegSlicerLib.common.Parameters import VeloxSegParameters, mend
+from VeloxSegSlicerLib.engine import PendingStep
+from VeloxSegSlicerLib.panel.Widget import Panel
+from VeloxSegSlicerLib.results import StatisticsPlugin
+from VeloxSegSlicerLib.run import Samples
+from VeloxSegSlicerLib.run.Segmenter import Segmenter
+from VeloxSegSlicerLib.widgets import PlainText
 
 MODULE_FOLDER = Path(__file__).resolve().parent
 
@@ -54,7 +57,7 @@ def registerSampleData() -> None:
 
 
 class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Slicer's hooks; the panel itself is VeloxSegSlicerLib.Widget.Panel."""
+    """Slicer's hooks; the panel itself is VeloxSegSlicerLib.panel.Widget.Panel."""
 
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)

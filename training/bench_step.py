@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import train
 from losses import gram_distance
 from objectives import Terms
-from veloxseg.bench_speed import Report, interleaved, report, torch_threads
+from veloxseg.benchmarks.bench_speed import Report, interleaved, report, torch_threads
 
 
 class PlainObjective(nn.Module):

@@ -23,7 +23,8 @@ from head_augmentation import (
 )
 from heads import GROUPS, Head, load
 from metrics import dice
-from veloxseg import images, intensities, windows
+from veloxseg.imaging import images, intensities
+from veloxseg.inference import windows
 from veloxseg.networks import VeloxSegConfig
 
 CARD = Path(__file__).parent / "cards" / "brain-regions-t1.json"

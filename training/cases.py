@@ -20,9 +20,11 @@ import records
 from augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field, read_region
 from metrics import dice
 from networks import BaselineConfig, Ensemble
-from veloxseg import diffusion, files, images, intensities, windows
+from veloxseg import diffusion, files
+from veloxseg.contract.errors import Note, VeloxSegError, note
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
-from veloxseg.errors import Note, VeloxSegError, note
+from veloxseg.imaging import images, intensities
+from veloxseg.inference import windows
 from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import NCA, NCAConfig
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from veloxseg import files
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 COMMENT_LENGTH = struct.Struct("<H")
 """The last field of a zip without a comment."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tyro
 
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 
 def run(function: Callable) -> None:

@@ -29,8 +29,11 @@ from cases import LABEL, read_description
 from export import load_run
 from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
 from suv_rules import RULES
-from veloxseg import devices, files, images, packages, photo_pipeline, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.packages import packages
 
 BRATS_TASK = "brain-tumor"
 SEED = 2026

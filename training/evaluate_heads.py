@@ -21,7 +21,9 @@ import heads
 from export import load_run
 from metrics import dice
 from scores import line, score
-from veloxseg import devices, files, images, pipeline
+from veloxseg import files
+from veloxseg.imaging import images
+from veloxseg.inference import devices, pipeline
 
 
 @dataclass(frozen=True)

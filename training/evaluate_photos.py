@@ -22,8 +22,10 @@ from datasets.description import read_rows
 from evaluate import SEED, By, Cases
 from metrics import confusion, dice, ratio
 from photos import MASK, PHOTO, read_mask
-from veloxseg import devices, files, photo_pipeline, photos, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import photos
+from veloxseg.inference import devices, photo_pipeline, pipeline
 
 OTSU = "Otsu"
 SMOOTHING = 2 / 256

@@ -28,10 +28,13 @@ import networks
 import records
 import train
 from datasets.cards import identifier, with_static_part
-from veloxseg import cards, devices, diffusion, files, images, package_writer, packages, phantoms, photo_pipeline, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg import diffusion, files, phantoms
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import devices, photo_pipeline, pipeline
 from veloxseg.networks import load_weights
 from veloxseg.networks.nca import NCA
+from veloxseg.packages import cards, package_writer, packages
 from veloxseg.phantoms import shapes
 
 ROOT = Path(__file__).resolve().parent.parent

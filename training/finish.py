@@ -12,7 +12,7 @@ import records
 import report
 import report_photos
 from datasets.phantom import Phantom
-from veloxseg import photo_pipeline
+from veloxseg.inference import photo_pipeline
 
 CARDS = Path(__file__).parent / "cards"
 SMOKE = {"smoke": ("petct", CARDS / "smoke.json"), "skin-smoke": ("dermoscopy", CARDS / "skin-lesion-nca-demo.json")}

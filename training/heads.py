@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 TEMPLATES = Path("/usr/share/mricron/templates")
 GROUPS = ("frontal", "insula and cingulum", "limbic", "occipital", "parietal", "subcortical", "temporal", "cerebellum")

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import checkpoints
-from veloxseg import packages
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.checkpoint import POSITION_INDEX
+from veloxseg.packages import packages
 
 MOST_NAMED = 8
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from veloxseg import files
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 PARTIAL = ".partial-"
 

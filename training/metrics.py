@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.metrics import compute_surface_dice
 
-from veloxseg.comparison import as_masks, hd95, untouched_components
+from veloxseg.service.comparison import as_masks, hd95, untouched_components
 
 # The three evaluated regions of a BraTS label map with 1 necrotic core, 2 oedema, 3 enhancing tumour.
 BRATS_REGIONS = {"ET": (3,), "TC": (1, 3), "WT": (1, 2, 3)}

@@ -1,6 +1,6 @@
 """Task `photos`: a prepared dataset of photos (see prepare.py). Working squares, augmentation, validation.
 
-Arrays have the axes (y, x) and, for colors, (y, x, channel), row 0 on top, as in `veloxseg.photos`.
+Arrays have the axes (y, x) and, for colors, (y, x, channel), row 0 on top, as in `veloxseg.imaging.photos`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import case_cache
 from cases import Network, absent_labels, read_description, split_of, unlabelled
 from metrics import dice
 from photo_augmentation import augmented
-from veloxseg import diffusion, photo_pipeline, photos
+from veloxseg import diffusion
+from veloxseg.contract.errors import Note, VeloxSegError
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
-from veloxseg.errors import Note, VeloxSegError
+from veloxseg.imaging import photos
+from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA, NCAConfig
 
 PHOTO, MASK = "photo.png", "mask.png"

@@ -39,8 +39,10 @@ from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
 from lock import only_one, remove_partial
-from veloxseg import children, csv_text, files
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract import csv_text
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.service import children
 
 CASES, HOW, DATASET, REPORT = "cases", "prepare.json", "dataset.json", "report.csv"
 PATCH_STEP = 32

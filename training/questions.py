@@ -17,7 +17,7 @@ import tyro
 
 import versions
 from experiments import sampling, variants, volumes
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 
 def train(

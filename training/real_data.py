@@ -17,7 +17,7 @@ import tyro
 from datasets.base import LABEL
 from datasets.description import read_rows
 from veloxseg import files
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 # folder of the set -> name of the list, then column -> file of a case
 SETS = {

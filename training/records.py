@@ -8,8 +8,8 @@ from pathlib import Path
 
 import jsonschema
 
-from veloxseg.cards import check_card
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.packages.cards import check_card
 from veloxseg.validation import FOLDER
 
 TEXT = {"type": "string", "minLength": 1}

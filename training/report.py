@@ -26,7 +26,9 @@ import records
 import run_log
 import scores
 from cases import LABEL
-from veloxseg import files, images, pipeline
+from veloxseg import files
+from veloxseg.imaging import images
+from veloxseg.inference import pipeline
 
 REFERENCE, PREDICTION = "#00a05a", "#e6007e"
 INK, FAINT, WARNING = "#222222", "#b8b8b8", "#c04000"

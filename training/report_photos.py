@@ -16,7 +16,8 @@ import report
 import run_log
 import scores
 from photos import MASK, PHOTO, read_mask
-from veloxseg import files, photos
+from veloxseg import files
+from veloxseg.imaging import photos
 
 PHOTOS_OF_A_KIND = 6
 SHARES = (1, 3, 12, 50)

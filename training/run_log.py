@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from veloxseg import files
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 NAME = "metrics.jsonl"
 

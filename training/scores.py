@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from confidence import interval
-from veloxseg import csv_text, files
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract import csv_text
+from veloxseg.contract.errors import VeloxSegError
 
 NETWORK = "network"
 POOLED = "all labels as one"

@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from veloxseg import images
+from veloxseg.imaging import images
 
 FIXED_SUV = 4.0
 SHARE_OF_MAXIMUM = 0.41

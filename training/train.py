@@ -48,10 +48,12 @@ from datasets.cards import with_static_part
 from lock import only_one
 from photos import Photos, PhotosSettings
 from schedule import SCHEDULES
-from veloxseg import children, devices, files
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.inference import devices
 from veloxseg.networks import VeloxSegConfig, fast
 from veloxseg.networks.nca import PRESETS, NCAConfig
+from veloxseg.service import children
 
 # ---------------------------------------------------------------------------------------------------------- settings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from veloxseg import requirements
+from veloxseg.contract import requirements
 
 PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 

@@ -11,10 +11,11 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import BatchView, CaseLoader, Geometry, Studies
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.Parameters import Quality
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.common import Geometry
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.common.Parameters import Quality
+from VeloxSegSlicerLib.run import BatchView, CaseLoader, Studies
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 FAKE_BATCH = Path(__file__).resolve().parent / "VeloxSegSlicerFakeBatch.py"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Child, Process
+from VeloxSegSlicerLib.engine import Child, Process
 
 TELL = (
     "import json, os, sys;"
@@ -63,7 +63,7 @@ class VeloxSegSlicerChildTest(unittest.TestCase):
         return json.loads(self.answer([program, safe, "-c", TELL], environment).lines[0])
 
     def test_commandIsSafe(self):
-        self.assertEqual(Child.command("veloxseg.check")[1:], ["-P", "-m", "veloxseg.check"])
+        self.assertEqual(Child.command("veloxseg.service.check")[1:], ["-P", "-m", "veloxseg.service.check"])
 
     def test_workingFolderIsPrivateAndEmpty(self):
         told = self.told()
@@ -91,7 +91,7 @@ class VeloxSegSlicerChildTest(unittest.TestCase):
 
     def test_engineIsFound(self):
         program, safe, *_ = Child.command("veloxseg")
-        self.answer([program, safe, "-c", "import veloxseg.errors"])
+        self.answer([program, safe, "-c", "import veloxseg.contract.errors"])
 
     def test_nobodyElseStartsPython(self):
         starters = ("sys.executable", "pythonProgram()", "QProcess()", "os.system", "startDetached", '"-m"')

@@ -457,7 +457,7 @@ def serve(scenario: str) -> None:
 
 
 def check(finding: str) -> None:
-    """Stands for `python -m veloxseg.check`; `finding` is its result as JSON."""
+    """Stands for `python -m veloxseg.service.check`; `finding` is its result as JSON."""
     send("hello", engine="0.0.fake", python="3", torch="0.0", device="", protocol=1)
     send("result", **json.loads(finding))
 

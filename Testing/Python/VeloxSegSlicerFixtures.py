@@ -11,9 +11,9 @@ import qt
 import slicer
 import vtk
 
-from VeloxSegSlicerLib import Setup
-from VeloxSegSlicerLib.Models import Catalogue, readCard
-from VeloxSegSlicerLib.Segmenter import Listener, Segmenter
+from VeloxSegSlicerLib.common.Models import Catalogue, readCard
+from VeloxSegSlicerLib.engine import Setup
+from VeloxSegSlicerLib.run.Segmenter import Listener, Segmenter
 
 FAKE_RUNNER = Path(__file__).resolve().parent / "VeloxSegSlicerFakeRunner.py"
 ANATOMY = ["SCT", "123037004", "Anatomical Structure"]

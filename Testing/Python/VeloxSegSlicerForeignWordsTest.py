@@ -10,10 +10,12 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import CardView, Dialogs, Notice, PlainText, Samples
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.LesionsTab import saveAs
-from VeloxSegSlicerLib.SuvDialog import SuvDialog
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.images.SuvDialog import SuvDialog
+from VeloxSegSlicerLib.panel import CardView
+from VeloxSegSlicerLib.results.LesionsTab import saveAs
+from VeloxSegSlicerLib.run import Samples
+from VeloxSegSlicerLib.widgets import Dialogs, Notice, PlainText
 
 EVIL = '<img src="file://host/share/x.png">'
 TAG = "<img"
@@ -60,7 +62,7 @@ class VeloxSegSlicerForeignWordsTest(unittest.TestCase):
         self.addCleanup(self.leave)
 
     def accept(self, card):
-        from VeloxSegSlicerLib import Licenses
+        from VeloxSegSlicerLib.common import Licenses
 
         Licenses.accept(card)
         self.addCleanup(qt.QSettings().remove, Licenses.SETTING + card.key)

@@ -13,8 +13,11 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Computer, Content, Job, RegionBox, Registration, StatisticsPlugin, Suv
-from VeloxSegSlicerLib.Parameters import Quality
+from VeloxSegSlicerLib.common import Computer
+from VeloxSegSlicerLib.common.Parameters import Quality
+from VeloxSegSlicerLib.images import Content, RegionBox, Registration, Suv
+from VeloxSegSlicerLib.results import StatisticsPlugin
+from VeloxSegSlicerLib.run import Job
 
 GIGABYTE = 1e9
 CHOOSE_ANOTHER = "Choose another"

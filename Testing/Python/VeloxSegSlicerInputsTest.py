@@ -8,10 +8,11 @@ import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Geometry, Inputs, Verdicts
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.InputOptions import InputOptions
-from VeloxSegSlicerLib.Parameters import Decisions, RoleChoices
+from VeloxSegSlicerLib.common import Geometry
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.common.Parameters import Decisions, RoleChoices
+from VeloxSegSlicerLib.images import Inputs, Verdicts
+from VeloxSegSlicerLib.images.InputOptions import InputOptions
 
 
 class VeloxSegSlicerInputsTest(unittest.TestCase):

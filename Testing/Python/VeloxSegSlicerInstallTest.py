@@ -17,7 +17,10 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Computer, ComputerCheck, DiskUse, Effort, Installer, PendingStep, Setup, Temporary
+from VeloxSegSlicerLib.common import Computer, Temporary
+from VeloxSegSlicerLib.engine import ComputerCheck, DiskUse, PendingStep, Setup
+from VeloxSegSlicerLib.images import Effort
+from VeloxSegSlicerLib.panel import Installer
 
 CARD = Computer.GraphicsCard("NVIDIA RTX 4070", "560.35")
 READY = Setup.EngineState(Setup.READY, torchVersion="2.5")

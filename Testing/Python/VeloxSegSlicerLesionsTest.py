@@ -9,23 +9,22 @@ import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import (
+from VeloxSegSlicerLib.common import Facts, SegmentVoxels
+from VeloxSegSlicerLib.engine import Run
+from VeloxSegSlicerLib.results import (
     Comparison,
     CsvFile,
     Details,
-    Facts,
     History,
     Lesions,
     Previous,
     Removal,
     ResultTable,
-    Run,
-    SegmentVoxels,
     Sensitivity,
     Separate,
     Uncertainty,
 )
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 # Radius in mm, uptake in SUV. The last one is below 0.1 ml.
 BALLS = (((-30, 0, 0), 15.0, 10.0), ((30, 10, 0), 10.0, 8.0), ((0, -30, 20), 2.5, 9.0))

@@ -10,11 +10,12 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import CardView, Licenses
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.ModelManager import ModelManager
-from VeloxSegSlicerLib.Models import Catalogue
-from VeloxSegSlicerLib.Segmenter import Listener, Segmenter, Settings
+from VeloxSegSlicerLib.common import Licenses
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.common.Models import Catalogue
+from VeloxSegSlicerLib.panel import CardView
+from VeloxSegSlicerLib.panel.ModelManager import ModelManager
+from VeloxSegSlicerLib.run.Segmenter import Listener, Segmenter, Settings
 
 FAKE_MODELS = Path(__file__).resolve().parent / "VeloxSegSlicerFakeModels.py"
 RESTRICTIVE = "CC-BY-NC-4.0"

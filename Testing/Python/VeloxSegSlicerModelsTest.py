@@ -10,9 +10,9 @@ from pathlib import Path
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import CardView
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.Models import Catalogue, readCard
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.common.Models import Catalogue, readCard
+from VeloxSegSlicerLib.panel import CardView
 
 WRONG = (None, True, "text", "", -1, 10**400, float("nan"), [], [1], {}, {"a": 1}, chr(0xD800), "a~b^c|d", "9" * 5000)
 

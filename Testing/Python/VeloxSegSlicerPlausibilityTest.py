@@ -9,11 +9,11 @@ import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from veloxseg import errors as engine
-from veloxseg import plausibility
-from VeloxSegSlicerLib import Content, InputOptions, Plausibility, Verdicts
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.InputOptions import InputOptions as Options
+from veloxseg.contract import errors as engine
+from veloxseg.contract import plausibility
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.images import Content, InputOptions, Plausibility, Verdicts
+from VeloxSegSlicerLib.images.InputOptions import InputOptions as Options
 
 SIZE = (48, 40, 44)
 

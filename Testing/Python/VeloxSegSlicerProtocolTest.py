@@ -2,8 +2,8 @@
 
 import unittest
 
-from VeloxSegSlicerLib import State
-from VeloxSegSlicerLib.Protocol import LineBuffer, Progress, eventOf
+from VeloxSegSlicerLib.engine.Protocol import LineBuffer, Progress, eventOf
+from VeloxSegSlicerLib.panel import State
 
 
 class VeloxSegSlicerProtocolTest(unittest.TestCase):

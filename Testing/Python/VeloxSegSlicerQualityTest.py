@@ -10,11 +10,12 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import RunTexts, Times
-from VeloxSegSlicerLib.InputOptions import InputOptions
-from VeloxSegSlicerLib.Parameters import Quality
-from VeloxSegSlicerLib.Protocol import Progress
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.common.Parameters import Quality
+from VeloxSegSlicerLib.engine.Protocol import Progress
+from VeloxSegSlicerLib.images.InputOptions import InputOptions
+from VeloxSegSlicerLib.panel import RunTexts
+from VeloxSegSlicerLib.run import Times
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 SAMPLING = {"members": 10, "calls": 2, "method": "ddim", "fusion": "mean"}
 SETTINGS = ("VeloxSegSlicer/Seconds", "VeloxSegSlicer/CheckSeconds", "VeloxSegSlicer/Devices", "VeloxSegSlicer/Device")

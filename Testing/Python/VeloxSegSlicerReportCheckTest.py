@@ -11,9 +11,11 @@ from unittest import mock
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Facts, Lesions, Previous, ReportCheck, Results, Run, Shapes, Uncertainty
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.common import Facts, Shapes
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.engine import Run
+from VeloxSegSlicerLib.results import Lesions, Previous, ReportCheck, Results, Uncertainty
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 WRONG = (None, True, "text", "", -1, 1.5, 10**400, float("nan"), float("inf"), [], [1], {}, {"a": 1}, chr(0xD800), chr(0))
 

@@ -12,7 +12,8 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Details, Facts, Highlight, Lesions, Previous
+from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.results import Details, Highlight, Lesions, Previous
 
 BALLS = (((-30, 0, 0), 15.0, 10.0), ((30, 10, 0), 10.0, 8.0), ((0, -30, 20), 6.0, 9.0))
 INCLUDE, REVIEWED, VOLUME = 1, 2, 3

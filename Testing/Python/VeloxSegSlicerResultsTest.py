@@ -12,8 +12,10 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 import vtk
 
-from VeloxSegSlicerLib import CsvFile, Facts, Lesions, ResultTable, Run, Statistics, Views
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.engine import Run
+from VeloxSegSlicerLib.results import CsvFile, Lesions, ResultTable, Statistics, Views
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 
 class VeloxSegSlicerResultsTest(unittest.TestCase):

@@ -14,12 +14,13 @@ import VeloxSegSlicerFixtures as fixtures
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from VeloxSegSlicerLib import Computer, Run, Setup, VolumeFile
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.InputOptions import InputOptions
-from VeloxSegSlicerLib.Job import Job
-from VeloxSegSlicerLib.Parameters import Quality
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.common import Computer, VolumeFile
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.common.Parameters import Quality
+from VeloxSegSlicerLib.engine import Run, Setup
+from VeloxSegSlicerLib.images.InputOptions import InputOptions
+from VeloxSegSlicerLib.run.Job import Job
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 
 class VeloxSegSlicerRunTest(unittest.TestCase):

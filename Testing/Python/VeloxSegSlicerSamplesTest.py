@@ -11,9 +11,12 @@ from unittest import mock
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Geometry, Inputs, Samples, Setup, Suv
-from VeloxSegSlicerLib.Errors import VeloxSegError
-from VeloxSegSlicerLib.Models import Role
+from VeloxSegSlicerLib.common import Geometry
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.common.Models import Role
+from VeloxSegSlicerLib.engine import Setup
+from VeloxSegSlicerLib.images import Inputs, Suv
+from VeloxSegSlicerLib.run import Samples
 
 
 class VeloxSegSlicerSamplesTest(unittest.TestCase):

@@ -12,8 +12,10 @@ from pathlib import Path
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Errors, Report, Setup, State
-from VeloxSegSlicerLib.Errors import VeloxSegError
+from VeloxSegSlicerLib.common import Errors
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.engine import Setup
+from VeloxSegSlicerLib.panel import Report, State
 
 
 class VeloxSegSlicerSetupTest(unittest.TestCase):
@@ -129,7 +131,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
 
     def test_firstMissingThingIsTheHint(self):
         card = fixtures.loadCard(self.folder, fixtures.brainCard())
-        from VeloxSegSlicerLib import Verdicts
+        from VeloxSegSlicerLib.images import Verdicts
 
         images = {"T1": None}
         verdicts = Verdicts.judge(card, images)

@@ -6,7 +6,8 @@ import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import StatisticsPlugin, Suv
+from VeloxSegSlicerLib.images import Suv
+from VeloxSegSlicerLib.results import StatisticsPlugin
 
 RADIUS = 15.0
 UPTAKE = 8.0

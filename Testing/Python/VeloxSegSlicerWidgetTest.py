@@ -9,7 +9,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Setup
+from VeloxSegSlicerLib.engine import Setup
 
 
 class VeloxSegSlicerWidgetTest(unittest.TestCase):

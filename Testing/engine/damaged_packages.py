@@ -8,7 +8,8 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from veloxseg import cards, files, package_writer, packages
+from veloxseg import files
+from veloxseg.packages import cards, package_writer, packages
 
 
 def zipped(package, archive, *damages):

@@ -9,8 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg import devices, images, package_writer
+from veloxseg.imaging import images
+from veloxseg.inference import devices
 from veloxseg.networks import VeloxSeg
+from veloxseg.packages import package_writer
 
 PARITY = Path(__file__).resolve().parent.parent / "Data" / "veloxseg_parity"
 WINDOW = (32, 32, 32)
@@ -156,7 +158,7 @@ def tiny_package(folder, **changes):
 
 
 def own_answer(the_card, network, volumes):
-    from veloxseg import pipeline
+    from veloxseg.inference import pipeline
 
     prepared = pipeline.prepare(the_card, volumes)
     classes = pipeline.probabilities(the_card, network, prepared, "cpu", the_card["window"]["overlap"])

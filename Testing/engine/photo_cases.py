@@ -6,8 +6,10 @@ import torch
 from PIL import Image
 
 from engine_cases import card, label, role
-from veloxseg import devices, images, package_writer, packages, photo_pipeline
+from veloxseg.imaging import images
+from veloxseg.inference import devices, photo_pipeline
 from veloxseg.networks.nca import NCA
+from veloxseg.packages import package_writer, packages
 
 SIZE = 64
 CPU = devices.choose("cpu")

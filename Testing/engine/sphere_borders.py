@@ -9,7 +9,7 @@ the pipeline does it, and is compared with the sphere itself.
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import images, measures
+from veloxseg.imaging import images, measures
 
 SPACINGS = (1.0, 1.5, 2.0, 3.0)
 CASES = 40

@@ -11,8 +11,11 @@ import SimpleITK as sitk
 
 from engine_cases import blob_image, card, inputs_hash, label, role, thresholding, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin
-from veloxseg import batch, batch_cases, batch_files, cli, cli_batch, images, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg.commands import cli, cli_batch
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.packages import packages
+from veloxseg.service import batch, batch_cases, batch_files
 
 SIZE = (24, 20, 22)
 
@@ -227,7 +230,7 @@ class TestGoingOn:
     def test_cancel_leaves_nothing_half(self, package, few, tmp_path):
         class Stop(Diary):
             def pipeline(self):
-                from veloxseg import pipeline
+                from veloxseg.inference import pipeline
 
                 class Listener(pipeline.Listener):
                     def cancelled(inner):

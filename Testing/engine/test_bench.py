@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from engine_cases import tiny_arguments, tiny_package
-from veloxseg import bench_click, bench_speed, bench_volume, cli, pipeline, windows
+from veloxseg.benchmarks import bench_click, bench_speed, bench_volume
+from veloxseg.commands import cli
+from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSeg
 
 KEYS = {"name", "ratio", "median_s", "spread"}

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from veloxseg import bundle_steps, bundles, cards, devices, files, images, package_writer, packages, photo_pipeline, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg import bundle_steps, files
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.packages import bundles, cards, package_writer, packages
 
 SPACING_MM = (1.7, 2.6, 3.9)
 # packages of photos hold nothing for MONAI's tools

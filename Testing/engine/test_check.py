@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from veloxseg import check, devices
+from veloxseg.inference import devices
+from veloxseg.service import check
 
 
 def test_the_process_tells_seconds_and_device():
-    command = [sys.executable, "-m", "veloxseg.check"]
+    command = [sys.executable, "-m", "veloxseg.service.check"]
     folder = Path(check.__file__).parents[1]
     # the device's name has the number of threads, which an earlier test may have set here
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -11,7 +11,7 @@ import pytest
 
 import hostile
 from engine_cases import blob_image, tiny_package, write_image
-from veloxseg import children
+from veloxseg.service import children
 
 COMMAND = str(Path(sys.executable).parent / "veloxseg")
 
@@ -46,8 +46,8 @@ def doors(place):
         "module": [*module, "veloxseg", *segment],
         "batch": [*module, "veloxseg", *batch],
         "models": [*module, "veloxseg", "models"],
-        "runner": [*module, "veloxseg.runner", str(place / "job" / "request.json")],
-        "check": [*module, "veloxseg.check"],
+        "runner": [*module, "veloxseg.service.runner", str(place / "job" / "request.json")],
+        "check": [*module, "veloxseg.service.check"],
     }
 
 

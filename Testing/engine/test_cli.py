@@ -13,7 +13,9 @@ import SimpleITK as sitk
 import veloxseg
 from engine_cases import blob_image, inputs_hash, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin
-from veloxseg import bench, cli, images
+from veloxseg.benchmarks import bench
+from veloxseg.commands import cli
+from veloxseg.imaging import images
 
 ENGINE = Path(veloxseg.__file__).parent
 

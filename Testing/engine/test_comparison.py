@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from veloxseg import comparison
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.service import comparison
 
 SPACING = (3.0, 2.0, 1.0)
 
@@ -58,7 +58,7 @@ def write_pair(folder, first, second):
 def test_process(tmp_path):
     first, second = box((2, 2, 2), (6, 8, 10)), box((2, 2, 4), (6, 8, 12))
     write_pair(tmp_path, first, second)
-    command = [sys.executable, "-m", "veloxseg.comparison", str(tmp_path / "request.json")]
+    command = [sys.executable, "-m", "veloxseg.service.comparison", str(tmp_path / "request.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["hello", "result"]
     answer = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from veloxseg import csv_text
+from veloxseg.contract import csv_text
 
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", " =", "\uff1d")
 TEXT = st.builds(lambda start, rest: start + rest, st.sampled_from(["", *DANGEROUS, "'"]), st.text(max_size=12))

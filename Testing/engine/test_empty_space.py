@@ -9,7 +9,9 @@ import SimpleITK as sitk
 import torch
 
 from engine_cases import blob_image, card, label, role, stand_in, write_image
-from veloxseg import cards, devices, empty_space, images, measures, packages, pipeline
+from veloxseg.imaging import images, measures
+from veloxseg.inference import devices, empty_space, pipeline
+from veloxseg.packages import cards, packages
 
 CPU = devices.choose("cpu")
 REAL = Path(os.environ.get("VELOXSEG_DATA") or Path(__file__).resolve().parents[2].parent / "shared" / "data")

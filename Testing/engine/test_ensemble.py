@@ -5,8 +5,8 @@ from itertools import combinations
 import pytest
 import torch
 
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.diffusion import Sampling, ensemble, segment
-from veloxseg.errors import VeloxSegError
 from veloxseg.networks.nca import NCA
 
 

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from engine_cases import blob_image, write_image
-from veloxseg import images
-from veloxseg.errors import TABLE, VeloxSegError
+from veloxseg.contract.errors import TABLE, VeloxSegError
+from veloxseg.imaging import images
 
 ROUNDS = 150
 SIZE = (12, 10, 8)

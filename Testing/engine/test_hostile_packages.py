@@ -16,10 +16,14 @@ from safetensors.torch import load_file, save_file
 from damaged_packages import archive_of, zipped
 from engine_cases import blob_image, card, tiny_package, write_image
 from photo_cases import photo_card
-from veloxseg import bundles, cards, children, cli, errors, files, package_import, package_writer, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.commands import cli
+from veloxseg.contract import errors
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.packages import bundles, cards, package_import, package_writer, packages
+from veloxseg.service import children
 
-LIB = Path(cards.__file__).parent.parent / "VeloxSegSlicerLib"
+LIB = Path(cards.__file__).parents[2] / "VeloxSegSlicerLib"
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +392,7 @@ class TestLicense:
         assert cli.main([*command, "--accept-license"]) == 0
 
     def test_permissive_ones_are_those_of_the_panel(self):
-        assert f"PERMISSIVE = {json.dumps(cards.PERMISSIVE)[1:-1].join('()')}" in (LIB / "Licenses.py").read_text(
+        assert f"PERMISSIVE = {json.dumps(cards.PERMISSIVE)[1:-1].join('()')}" in (LIB / "common" / "Licenses.py").read_text(
             encoding="utf-8"
         )
         for license_name in cards.PERMISSIVE:

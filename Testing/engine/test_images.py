@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import sphere_borders
 from engine_cases import blob_image, write_image
-from veloxseg import files, images
-from veloxseg.errors import VeloxSegError
-from veloxseg.images import Grid
+from veloxseg import files
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.imaging.images import Grid
 
 OBLIQUE = tuple(np.array([[0.8660254, -0.5, 0], [0.5, 0.8660254, 0], [0, 0, 1]]).ravel())
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from veloxseg import intensities
+from veloxseg.imaging import intensities
 
 
 def head(rng=None, skull=False, size=60):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from engine_cases import FakeCard, ShortOfMemory, blob_image, card, stand_in, thresholding, write_image
-from veloxseg import devices, ladder, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.inference import devices, ladder, pipeline
 
 CARD = FakeCard(torch.device("cpu"), "Small card")
 WAYS = ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"]

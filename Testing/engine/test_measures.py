@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine_cases import label
-from veloxseg import images, measures
-from veloxseg.images import Grid
+from veloxseg.imaging import images, measures
+from veloxseg.imaging.images import Grid
 
 TURNED = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from engine_cases import blob_image, card, stand_in, thresholding, write_image
-from veloxseg import devices, mirrors, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.inference import devices, mirrors, pipeline
 
 CPU = devices.choose("cpu")
 
@@ -88,7 +88,8 @@ def test_several_labels():
 
 
 def test_photos_have_no_such_setting(path):
-    from veloxseg import packages, photo_pipeline
+    from veloxseg.inference import photo_pipeline
+    from veloxseg.packages import packages
 
     model = stand_in({**card(), "roles": [{"name": "Photo", "kind": "photo"}]}, None)
     with pytest.raises(VeloxSegError, match="mirrors"):

@@ -12,8 +12,9 @@ import pytest
 from damaged_packages import archive_of, change_card, five, other_answer, with_manifest, zipped
 from engine_cases import card, label, tiny_package
 from photo_cases import photo_package
-from veloxseg import cards, cli, cli_models, package_import, package_writer, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg.commands import cli, cli_models
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.packages import cards, package_import, package_writer, packages
 
 NAME = "tiny-test-1.0.0"
 

@@ -22,10 +22,11 @@ from photo_cases import (
     skin,
     veloxseg_card,
 )
-from veloxseg import bundles, cards, files, package_import, package_writer, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks import VeloxSeg
 from veloxseg.networks.nca import NCA
+from veloxseg.packages import bundles, cards, package_import, package_writer, packages
 
 
 def refusal(call, *arguments):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from veloxseg import images, measures, photo_measures
+from veloxseg.imaging import images, measures, photo_measures
 
 # By path: the package around the file needs 3D Slicer, the file itself does not.
-FILE = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "VeloxSegSlicerLib" / "Components.py"
+FILE = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "VeloxSegSlicerLib" / "common" / "Components.py"
 SPEC = importlib.util.spec_from_file_location("Components", FILE)
 Components = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(Components)

@@ -14,7 +14,7 @@ pytest.importorskip("nilearn")
 from scipy import ndimage  # noqa: E402
 
 from veloxseg import phantoms  # noqa: E402
-from veloxseg.errors import VeloxSegError  # noqa: E402
+from veloxseg.contract.errors import VeloxSegError  # noqa: E402
 from veloxseg.phantoms import mni, tumor  # noqa: E402
 
 ONE_NECROTIC = replace(tumor.TumorParameters(), tumour_count_chance=(0.0, 1.0, 0.0), kind_chance=(("necrotic", 1.0),),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from veloxseg.photo_measures import measure
+from veloxseg.imaging.photo_measures import measure
 
 
 def disk(size, center, radius):

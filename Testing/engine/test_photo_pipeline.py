@@ -27,8 +27,11 @@ from photo_cases import (
     tilted_grid,
     veloxseg_card,
 )
-from veloxseg import devices, diffusion, images, measures, packages, photo_pipeline, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg import diffusion
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, measures
+from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.packages import packages
 
 
 def thresholding(**changes):

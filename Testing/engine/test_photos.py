@@ -8,8 +8,9 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from veloxseg import photo_pipeline, photos
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import photos
+from veloxseg.inference import photo_pipeline
 
 
 def picture(rows=80, columns=100, seed=0):

@@ -19,8 +19,9 @@ from engine_cases import (
     tiny_arguments,
     write_image,
 )
-from veloxseg import devices, images, measures, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, measures
+from veloxseg.inference import devices, pipeline
 from veloxseg.networks import VeloxSeg
 from veloxseg.phantoms.shapes import sample_shape
 

@@ -9,8 +9,12 @@ import pytest
 import SimpleITK as sitk
 
 from engine_cases import blob_image, card, role, stand_in, thresholding, write_image
-from veloxseg import cards, devices, errors, images, pipeline, plausibility, validation
-from veloxseg.errors import VeloxSegError
+from veloxseg import validation
+from veloxseg.contract import errors, plausibility
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import devices, pipeline
+from veloxseg.packages import cards
 
 CPU = devices.choose("cpu")
 REAL = Path(os.environ.get("VELOXSEG_DATA") or Path(__file__).resolve().parents[2].parent / "shared" / "data")

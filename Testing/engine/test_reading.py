@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from engine_cases import blob_image, write_image
-from veloxseg import images, reading
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, reading
 
 SIZE = (9, 8, 7)
 TURN = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from veloxseg import errors, redaction
-from veloxseg.redaction import redacted
+from veloxseg.contract import errors, redaction
+from veloxseg.contract.redaction import redacted
 
 # Made of letters that no sentence of ours has in this order.
 WORD = st.text("qxzjvkQXZJVK\u00e4\u0416", min_size=5, max_size=9)
@@ -117,7 +117,7 @@ def test_places_in_our_own_source_stay():
         redacted([])
     except TypeError:
         text = redaction.exception_text()
-    assert "File veloxseg/redaction.py, line" in text
+    assert "File veloxseg/contract/redaction.py, line" in text
     assert "TypeError" in text
     assert str(Path(__file__).parent) not in text
     foreign = traceback.format_list([("/home/qxzjv kvq/veloxseg/patient.py", 3, "load", None)])[0]

@@ -5,8 +5,9 @@ import pytest
 import SimpleITK as sitk
 
 from engine_cases import card, role, stand_in, thresholding, write_image
-from veloxseg import devices, images, pipeline, regions
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, regions
+from veloxseg.inference import devices, pipeline
 from veloxseg.validation import first_problem
 
 CPU = devices.choose("cpu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from veloxseg import images, registration
+from veloxseg.imaging import images, registration
 from veloxseg.phantoms import petct
 
 STILL = petct.PetCtParameters(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from veloxseg import devices, requirements
-from veloxseg.errors import EXIT_REQUEST, VeloxSegError
+from veloxseg.contract import requirements
+from veloxseg.contract.errors import EXIT_REQUEST, VeloxSegError
+from veloxseg.inference import devices
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -90,14 +91,14 @@ def test_command_line(old_torch, tmp_path, words):
 
 @pytest.mark.parametrize("module", ["runner", "check", "comparison"])
 def test_processes_of_the_panel(old_torch, tmp_path, module):
-    command = [sys.executable, "-m", f"veloxseg.{module}", *([] if module == "check" else ["request.json"])]
+    command = [sys.executable, "-m", f"veloxseg.service.{module}", *([] if module == "check" else ["request.json"])]
     done = subprocess.run(command, cwd=tmp_path, env=old_torch, capture_output=True, text=True, timeout=120)
     error = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, error["event"], error["code"], error["text"]) == (EXIT_REQUEST, "error", "ENGINE_OLD", SENTENCE)
 
 
 def test_warm_engine(old_torch, tmp_path):
-    command = [sys.executable, "-m", "veloxseg.runner", "--serve"]
+    command = [sys.executable, "-m", "veloxseg.service.runner", "--serve"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, env=old_torch, **pipes) as process:
         process.stdin.write("request.json\n")

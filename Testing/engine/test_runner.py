@@ -23,10 +23,15 @@ import torch
 import veloxseg
 from engine_cases import FakeCard, ShortOfMemory, blob_image, card, inputs_hash, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin, slicer_volume, tilted_grid
-from veloxseg import bench_speed, devices, files, images, packages, runner
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.benchmarks import bench_speed
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import devices
+from veloxseg.packages import packages
+from veloxseg.service import runner
+from veloxseg.service.warm import Keeper
 from veloxseg.validation import first_problem
-from veloxseg.warm import Keeper
 
 ENGINE = Path(veloxseg.__file__).parent
 ENVIRONMENT = {
@@ -72,7 +77,7 @@ class Job:
         self.log = self.folder.parent / "log.txt"
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "veloxseg.runner", *arguments],
+            [sys.executable, "-m", "veloxseg.service.runner", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -574,7 +579,7 @@ class TestServing:
 
     def test_unexpected_failure_ends_the_process(self):
         code = (
-            "import sys; from veloxseg import runner\n"
+            "import sys; from veloxseg.service import runner\n"
             "def broken(*_): raise KeyError('inner')\n"
             "runner.run = broken\n"
             "sys.exit(runner.main(['--serve']))"
@@ -646,13 +651,14 @@ class TestLightness:
     def test_package_import_is_light(self):
         heavy = "{'torch', 'numpy', 'SimpleITK', 'monai', 'jsonschema'}"
         assert (
-            python(f"import sys, veloxseg, veloxseg.runner; print({heavy} & set(sys.modules))").stdout
+            python(f"import sys, veloxseg, veloxseg.service.runner; print({heavy} & set(sys.modules))").stdout
             == "set()\n"
         )
 
     def test_a_whole_job_needs_no_science_library(self):
         code = (
-            "import sys, veloxseg.runner, veloxseg.packages, veloxseg.pipeline, veloxseg.results\n"
+            "import sys, veloxseg.service.runner, veloxseg.packages.packages, veloxseg.inference.pipeline\n"
+            "import veloxseg.service.results\n"
             "print({'monai', 'scipy', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules))"
         )
         assert python(code).stdout == "set()\n"
@@ -660,7 +666,7 @@ class TestLightness:
     def test_waiting_threads_leave_the_cores_to_others(self):
         """Decided before torch is there; a person's own wish is kept."""
         code = (
-            "import os, sys; from veloxseg import runner\n"
+            "import os, sys; from veloxseg.service import runner\n"
             "runner.main([]); assert 'torch' not in sys.modules\n"
             "os.write(2, os.environ['OMP_WAIT_POLICY'].encode())"
         )
@@ -669,7 +675,7 @@ class TestLightness:
 
     def test_prints_of_libraries_do_not_reach_the_protocol(self):
         code = (
-            "import os, sys; from veloxseg.runner import Events, private_stdout\n"
+            "import os, sys; from veloxseg.service.runner import Events, private_stdout\n"
             "events = Events(private_stdout())\n"
             "print('library chatter'); os.write(1, b'C library chatter')\n"
             "events.send('note', code='A', text='b')"
@@ -682,7 +688,7 @@ class TestLightness:
 def test_unexpected_failure_is_reported(tmp_path):
     """A defect inside the engine: exit 7, one sentence, the traceback on stderr alone."""
     code = (
-        "import sys; from pathlib import Path; from veloxseg import runner\n"
+        "import sys; from pathlib import Path; from veloxseg.service import runner\n"
         "def broken(*_): raise KeyError('inner')\n"
         "runner.run = broken\n"
         "sys.exit(runner.main(['request.json']))"

@@ -12,8 +12,11 @@ import pytest
 
 from engine_cases import blob_image, tiny_package, write_image
 from test_runner import ENVIRONMENT, Job
-from veloxseg import batch_cases, children, cli, errors, files, names, processes, results, runner, strict_json
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.commands import cli
+from veloxseg.contract import errors, names, strict_json
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.service import batch_cases, children, processes, results, runner
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 LINUX = sys.platform == "linux"
@@ -75,7 +78,7 @@ class TestNames:
 
     def test_events_are_always_utf8(self, job):
         code = (
-            "from veloxseg.runner import Events, private_stdout\n"
+            "from veloxseg.service.runner import Events, private_stdout\n"
             "Events(private_stdout()).send('note', code='A', text='\\udce9 \\ud800', path=b'x')"
         )
         done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, check=True)
@@ -218,7 +221,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", ">/dev/full", ">&-", ">&- 2>&-"])
     def test_runner(self, job, streams):
-        with self.shell(f'"$PYTHON" -m veloxseg.runner request.json {streams}', job) as child:
+        with self.shell(f'"$PYTHON" -m veloxseg.service.runner request.json {streams}', job) as child:
             output, _ = child.stdout.read(), child.stderr.read()
             assert child.wait(120) == 0
         assert (job.folder / "result" / "mask.nrrd").is_file()
@@ -246,7 +249,7 @@ class TestStreams:
     def test_closed_stderr_writes_into_no_file(self, tmp_path):
         """The first file that is opened would get the number of stderr."""
         code = (
-            "from veloxseg import streams; streams.prepare()\n"
+            "from veloxseg.service import streams; streams.prepare()\n"
             "import os, sys; file = open('kept.txt', 'w')\n"
             "os.write(2, b'noise'); print('noise', file=sys.stderr); file.write('kept')"
         )
@@ -350,7 +353,7 @@ class TestLeftovers:
     def test_nohup_is_respected(self):
         code = (
             "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-            "from veloxseg.runner import ending_signals; assert signal.SIGHUP not in ending_signals()"
+            "from veloxseg.service.runner import ending_signals; assert signal.SIGHUP not in ending_signals()"
         )
         subprocess.run(children.command("-c", code), env=children.environment(), check=True)
 

@@ -5,7 +5,9 @@ import pytest
 import SimpleITK as sitk
 
 import heads
-from veloxseg import cards, devices, images, measures, packages, pipeline
+from veloxseg.imaging import images, measures
+from veloxseg.inference import devices, pipeline
+from veloxseg.packages import cards, packages
 from veloxseg.phantoms import headneck, petct, tumor
 
 needs_head = pytest.mark.skipif(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from veloxseg import suv
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import suv
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -12,13 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parity_rules import fill, image, no_dropout, noise
-from veloxseg.networks import (
-    TrainingOutput,
-    VeloxSeg,
-    VeloxSegConfig,
-    load_reference_checkpoint,
-    load_weights,
-)
+from veloxseg.networks import TrainingOutput, VeloxSeg, VeloxSegConfig, load_reference_checkpoint, load_weights
 from veloxseg.networks.config import plan_windows
 from veloxseg.networks.decoder import gram_matrix
 from veloxseg.networks.layers import ChannelLayerNorm, DropPath, InstanceNorm

@@ -28,10 +28,10 @@ from parity_rules import (
     statistics,
     subsample,
 )
+from veloxseg.inference.windows import sliding_window
 from veloxseg.networks import TrainingOutput, VeloxSeg
 from veloxseg.networks.decoder import gram_matrix
 from veloxseg.networks.layers import PixelShuffle3d
-from veloxseg.windows import sliding_window
 
 LOGITS, GRAMS, LOSS, GRADIENT = 5e-5, 1e-5, 1e-5, 2e-4
 

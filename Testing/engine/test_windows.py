@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine_cases import tiny_arguments
-from veloxseg import windows
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.inference import windows
 from veloxseg.networks import VeloxSeg, fast
 
 

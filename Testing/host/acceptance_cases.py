@@ -8,8 +8,8 @@ import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Setup
-from VeloxSegSlicerLib.Segmenter import Settings
+from VeloxSegSlicerLib.engine import Setup
+from VeloxSegSlicerLib.run.Segmenter import Settings
 
 THRESHOLD_RUNNER = Path(__file__).with_name("threshold_runner.py")
 SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")

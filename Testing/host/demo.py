@@ -160,7 +160,8 @@ def overview(folder: Path, pictures: list[str]) -> None:
 
 
 def report(task: Task, panel, node) -> None:
-    from VeloxSegSlicerLib import Facts, Statistics
+    from VeloxSegSlicerLib.common import Facts
+    from VeloxSegSlicerLib.results import Statistics
 
     print(f"  device: {Facts.fact(node, 'Device')}")
     stages = json.loads(Facts.fact(node, "StageSeconds"))
@@ -206,7 +207,7 @@ def phantomTruth(kind):
     import SimpleITK as sitk
 
     from veloxseg import phantoms
-    from VeloxSegSlicerLib import Samples
+    from VeloxSegSlicerLib.run import Samples
 
     phantom = next(phantom for phantom in Samples.PHANTOMS if phantom.kind == kind)
     case = phantoms.generate_case(kind, phantom.seed)

@@ -159,7 +159,7 @@ class Source:
         self.uses: dict[str, set[str]] = defaultdict(set)
         for kind, members in self.ui.uses.items():
             self.uses[kind] |= members
-        files = [folder / "VeloxSegSlicer.py", *sorted((folder / "VeloxSegSlicerLib").glob("*.py"))]
+        files = [folder / "VeloxSegSlicer.py", *sorted((folder / "VeloxSegSlicerLib").rglob("*.py"))]
         self.trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in files}
         self.known: dict[tuple, set[str]] = defaultdict(set)  # place of a value -> types
         for place, kind in GIVEN.items():
@@ -183,9 +183,9 @@ class Source:
         names = self.names[stem] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("VeloxSegSlicerLib")):
-                module = (node.module or "").removeprefix("VeloxSegSlicerLib").strip(".")
+                module = (node.module or "").rpartition(".")[2]
                 for alias in node.names:
-                    names[alias.asname or alias.name] = f"{module}.{alias.name}" if module else alias.name
+                    names[alias.asname or alias.name] = f"{module}.{alias.name}" if module in self.trees else alias.name
         for node in tree.body:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 names[node.name] = f"{stem}.{node.name}"

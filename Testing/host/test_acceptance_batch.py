@@ -32,9 +32,9 @@ def folder(module, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def view(folder):
-    from VeloxSegSlicerLib.BatchView import BatchView
-    from VeloxSegSlicerLib.Models import readCard
-    from VeloxSegSlicerLib.Segmenter import Settings
+    from VeloxSegSlicerLib.common.Models import readCard
+    from VeloxSegSlicerLib.run.BatchView import BatchView
+    from VeloxSegSlicerLib.run.Segmenter import Settings
 
     qt.QSettings().remove("VeloxSegSlicer/Batch")
     section = ctk.ctkCollapsibleButton()

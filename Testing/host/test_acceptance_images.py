@@ -10,7 +10,8 @@ from VeloxSegSlicerFixtures import chooseTask
 
 import acceptance_cases as cases
 from acceptance import amount, ownTime
-from VeloxSegSlicerLib import ComputerCheck, Dialogs, PendingStep, Setup
+from VeloxSegSlicerLib.engine import ComputerCheck, PendingStep, Setup
+from VeloxSegSlicerLib.widgets import Dialogs
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 import acceptance_cases as cases
-from VeloxSegSlicerLib import Facts, Lesions, Uncertainty
+from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.results import Lesions, Uncertainty
 
 EDGE_MM = 6.0
 RADII = (24.0, 15.0)

@@ -11,8 +11,8 @@ import slicerhost
 import tiny
 import train
 from acceptance import amount
-from veloxseg import package_import, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.packages import package_import, packages
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def trained(tmp_path_factory):
 @pytest.mark.acceptance(21)
 def test_zipOfTrainingIsImported(module, trained, tmp_path, measured):
     """The manager with the real engine: four ticks, and the panel lists the model."""
-    from VeloxSegSlicerLib.ModelManager import ModelManager
-    from VeloxSegSlicerLib.Models import Catalogue
+    from VeloxSegSlicerLib.common.Models import Catalogue
+    from VeloxSegSlicerLib.panel.ModelManager import ModelManager
 
     assert packages.verify(trained / "package" / "smoke") > 0.99
     (archive,) = (trained / "package").glob("smoke-*.zip")

@@ -9,8 +9,8 @@ import VeloxSegSlicerFixtures as fixtures
 import vtk
 
 import acceptance_cases as cases
-from VeloxSegSlicerLib import Facts
-from VeloxSegSlicerLib.Models import Catalogue
+from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.common.Models import Catalogue
 
 
 def content(segmentation, volume) -> list[bytes]:

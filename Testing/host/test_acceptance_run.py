@@ -13,7 +13,9 @@ import VeloxSegSlicerFixtures as fixtures
 
 import acceptance_cases as cases
 from acceptance import CANCEL_LIMIT_S, amount, ownTime
-from VeloxSegSlicerLib import Facts, Run, Suv
+from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.engine import Run
+from VeloxSegSlicerLib.images import Suv
 
 
 class EventLoop:

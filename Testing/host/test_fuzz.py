@@ -19,7 +19,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib import Setup
+from VeloxSegSlicerLib.engine import Setup
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 STEPS = 500

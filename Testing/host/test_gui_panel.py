@@ -126,7 +126,7 @@ def test_reload(petct):
 
 def test_reloadReadsTheLibraryAgain(widget, keptPackages):
     widget.onReload()
-    assert sys.modules["VeloxSegSlicerLib.Widget"] is not keptPackages["VeloxSegSlicerLib.Widget"]
+    assert sys.modules["VeloxSegSlicerLib.panel.Widget"] is not keptPackages["VeloxSegSlicerLib.panel.Widget"]
     assert slicer.modules.VeloxSegSlicerWidget.panel is not None
 
 

@@ -36,7 +36,7 @@ def widget(module):
 def phantom():
     """Photo (y, x, 3) and mask (y, x) of the sample, wider than high."""
     from veloxseg import phantoms
-    from VeloxSegSlicerLib import Samples
+    from VeloxSegSlicerLib.run import Samples
 
     case = phantoms.generate_case("dermoscopy", Samples.PHOTO_SEED)
     return case.rgb[ROWS], case.lesion[ROWS]

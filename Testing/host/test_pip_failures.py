@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from VeloxSegSlicerLib import Errors, PipFailure, Setup
-from VeloxSegSlicerLib.Errors import VeloxSegError
+from VeloxSegSlicerLib.common import Errors
+from VeloxSegSlicerLib.common.Errors import VeloxSegError
+from VeloxSegSlicerLib.engine import PipFailure, Setup
 
 NOBODY = 65534
 

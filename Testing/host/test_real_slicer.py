@@ -11,7 +11,8 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 import slicerhost
-from VeloxSegSlicerLib import Highlight, SegmentVoxels
+from VeloxSegSlicerLib.common import SegmentVoxels
+from VeloxSegSlicerLib.results import Highlight
 
 PYTHON_TESTS = Path(__file__).resolve().parents[1] / "Python"
 

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VeloxSegSlicer"))
 
-from veloxseg import packages, runner
+from veloxseg.packages import packages
+from veloxseg.service import runner
 
 SHARPNESS = 40.0
 
@@ -48,7 +49,7 @@ def imitateCard():
     """A card that is found by itself, and computes on the CPU."""
     import torch
 
-    from veloxseg import devices
+    from veloxseg.inference import devices
 
     class Card(devices.Device):
         is_cpu = False

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from veloxseg import images
+from veloxseg.imaging import images
 
 
 def write_dicom(image, folder, modality, change=lambda number, header: None):

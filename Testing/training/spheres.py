@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import export
-from veloxseg import images
+from veloxseg.imaging import images
 
 SIZE, SPACING = (24, 24, 20), (4.0, 4.0, 5.0)
 SYNTHETIC = "Spheres drawn by the test"

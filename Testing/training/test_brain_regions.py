@@ -8,7 +8,7 @@ import heads
 import tiny
 import train
 from brain_regions import BrainRegions, BrainRegionsSettings
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 needs_head = pytest.mark.skipif(
     not (heads.TEMPLATES / "aal.nii.gz").exists(), reason="Colin27 and AAL are absent: apt-get install mricron-data"

@@ -14,8 +14,9 @@ import tiny
 import train
 from augmentation import RandDropModalityd, beyond_plane, cut_field, published, read_region, strong
 from cases import Cases, CasesSettings
-from veloxseg import images, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import pipeline
 
 
 @pytest.fixture(scope="module")

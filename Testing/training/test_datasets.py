@@ -13,8 +13,8 @@ from datasets.listed import Listed
 from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
-from veloxseg.cards import check_card
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.packages.cards import check_card
 
 CARDS = Path(cards.__file__).resolve().parents[1] / "cards"
 OUT = Path("unused")

@@ -8,8 +8,8 @@ import prepare
 from datasets import reading
 from datasets.listed import Listed
 from dicom_series import write_dicom
-from veloxseg import images
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -14,8 +14,9 @@ import evaluate
 import scores
 import suv_rules
 from spheres import PET_CT, Threshold, card, distance, role, write_case, write_run
-from veloxseg import cards, images, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.packages import cards, packages
 from veloxseg.validation import first_problem
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from datasets import isic
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from datasets.listed import Listed
-from veloxseg import batch_cases, case_lists
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.service import batch_cases, case_lists
 
 CARD = {"roles": [{"name": "T1", "kind": "scalar", "reference": True, "patterns": ["t1"]}]}
 

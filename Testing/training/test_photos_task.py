@@ -28,9 +28,10 @@ from finish import finish
 from metrics import dice
 from objectives import Diffusion
 from photo_augmentation import Ranges
-from veloxseg import packages, photo_pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA, NCAConfig
+from veloxseg.packages import packages
 
 CARDS = Path(train.__file__).parent / "cards"
 TINY = NCAConfig(channels=16, hidden=32, levels=2, steps=6)

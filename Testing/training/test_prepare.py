@@ -21,8 +21,9 @@ from datasets.msd import MsdBrainTumor
 from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
 from dicom_series import write_dicom
-from veloxseg import images, phantoms
-from veloxseg.errors import VeloxSegError
+from veloxseg import phantoms
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
 from veloxseg.networks import VeloxSegConfig
 
 GRID = images.Grid((24, 20, 16), (4.0, 4.0, 4.0), (-46.0, -38.0, -30.0))

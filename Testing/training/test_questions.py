@@ -10,7 +10,7 @@ import questions
 import train
 from datasets.phantom import Phantom
 from experiments import sampling, tables, variants
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.nca import PRESETS, NCAConfig
 
 CARD = Path(train.__file__).parent / "cards" / "skin-lesion-nca-demo.json"

@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 import export
 import tiny
-from veloxseg import images, packages
+from veloxseg.imaging import images
+from veloxseg.packages import packages
 
 TINY_NETWORK = """--steps 4 --validate-every 4 --workers 0 --device cpu --data.folds 3 --data.patch-size 48 48 48
     --veloxseg.patch-size 2 --veloxseg.base-ch 8 --veloxseg.attn-base-ch 4 --veloxseg.min-dim-head 4 4 8 8"""

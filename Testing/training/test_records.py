@@ -17,7 +17,7 @@ import report
 import tiny
 import train
 from spheres import PET_CT, Threshold
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 TRAINING = Path(train.__file__).parent
 

@@ -16,7 +16,7 @@ import export
 import run_log
 import tiny
 import train
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 HERE = Path(__file__).parent
 

@@ -21,9 +21,10 @@ import networks
 import tiny
 import train
 from losses import VeloxSegLoss
-from veloxseg import cli_models, packages
-from veloxseg.errors import VeloxSegError
+from veloxseg.commands import cli_models
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.checkpoint import TRAINING_ONLY
+from veloxseg.packages import packages
 
 TRAINING = Path(train.__file__).parent
 

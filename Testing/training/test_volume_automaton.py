@@ -14,7 +14,7 @@ import tiny
 import train
 from finish import finish
 from veloxseg import diffusion
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.nca import NCA, NCAConfig
 
 TINY = NCAConfig(channels=8, hidden=16, levels=2, factor=2, steps=3, spatial_dim=3, in_ch=1, perception="depthwise")

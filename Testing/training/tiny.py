@@ -7,7 +7,7 @@ import numpy as np
 
 import train
 from cases import CasesSettings
-from veloxseg import images
+from veloxseg.imaging import images
 from veloxseg.networks import VeloxSegConfig
 
 CARD = Path(train.__file__).parent / "cards" / "smoke.json"

@@ -2,6 +2,6 @@
 
 import sys
 
-from veloxseg.cli import main
+from veloxseg.commands.cli import main
 
 sys.exit(main())

@@ -12,8 +12,10 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 
-from veloxseg import images, packages, pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images
+from veloxseg.inference import pipeline
+from veloxseg.packages import packages
 
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # MONAI's world is RAS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonschema
 
-from veloxseg import names
+from veloxseg.contract import names
 
 LONGEST_PART = 120
 # JSON Schema takes 2.0 for an integer; sizes and counts must be Python's. What is about to be written may hold tuples.

@@ -10,7 +10,7 @@ from typing import Literal
 
 from datasets import cards
 from datasets.base import LABEL, DataSet, Found, Options, pair
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 FILES = {"CT": "CTres.nii.gz", "PET": "SUV.nii.gz", LABEL: "SEG.nii.gz"}
 PATCH_SIZE = (96, 96, 96)

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from datasets import reading
-from veloxseg.errors import Note, VeloxSegError
+from veloxseg.contract.errors import Note, VeloxSegError
 
 LABEL = "label"
 NIFTI = r"\.nii(\.gz)?"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets import cards
 from datasets.base import LABEL, NIFTI, DataSet, Found, Options, find, pair
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 PARTS = {"flair": "FLAIR", "t1": "T1", "t1ce": "T1ce", "t2": "T2", "seg": LABEL}
 PATTERN = rf"(?P<id>.+)_(?P<part>flair|t1|t1ce|t2|seg){NIFTI}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import records
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 FOLDER = Path(__file__).resolve().parent.parent / "cards"
 # By modality: limits of a CT are measured on the training cases; 5 and 30 are the project's choice for FDG.

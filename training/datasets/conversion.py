@@ -1,7 +1,7 @@
 """One case as a folder that appears whole or not at all.
 
 Volumes lie on their working grid, in physical units, cut to the foreground; photos keep their own pixels. Arrays of volumes are
-(x, y, z). Resampling is that of inference (`veloxseg.images`), so that training sees what the panel will compute.
+(x, y, z). Resampling is that of inference (`veloxseg.imaging.images`), so that training sees what the panel will compute.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ import SimpleITK as sitk
 
 from datasets.base import LABEL, Case, Loaded, LoadedPhoto
 from lock import PARTIAL
-from veloxseg import devices, files, images, intensities, pipeline, plausibility, registration
-from veloxseg.errors import VeloxSegError
+from veloxseg import files
+from veloxseg.contract import plausibility
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, intensities, registration
+from veloxseg.inference import devices, pipeline
 
 FACTS = "case.json"
 MARGIN_VOXELS = 3

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from veloxseg import case_lists
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.service import case_lists
 
 KNOWN = ("id", "patient", "group", "label", "split")
 

@@ -14,8 +14,8 @@ from datasets import cards
 from datasets.base import LABEL, Case, DataSet, LoadedPhoto, Options, find, pair
 from datasets.description import read_rows
 from datasets.given_split import given_split
-from veloxseg import photos
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import photos
 
 PHOTO = "Photo"
 

@@ -14,7 +14,7 @@ from datasets import cards
 from datasets.base import LABEL, DataSet, Found, Options, pair
 from datasets.description import read_rows
 from datasets.given_split import COLUMN, given_split
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)
 OTHER_COLUMNS = ("id", "patient", COLUMN, LABEL)

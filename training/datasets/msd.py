@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets import cards, reading
 from datasets.base import LABEL, NIFTI, Case, DataSet, Loaded, Options, find, pair
 from datasets.description import read_description
-from veloxseg.errors import Note, VeloxSegError
+from veloxseg.contract.errors import Note, VeloxSegError
 
 CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
 ROLES = ("FLAIR", "T1", "T1ce", "T2")

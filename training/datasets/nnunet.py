@@ -10,7 +10,7 @@ from pathlib import Path
 from datasets import cards
 from datasets.base import LABEL, DataSet, Options, find, pair
 from datasets.description import read_description
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)
 

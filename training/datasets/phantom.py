@@ -10,8 +10,9 @@ import SimpleITK as sitk
 
 from datasets import cards
 from datasets.base import LABEL, Case, DataSet, Loaded, LoadedPhoto, Options
-from veloxseg import phantoms, photo_pipeline
-from veloxseg.errors import VeloxSegError
+from veloxseg import phantoms
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.inference import photo_pipeline
 
 PATCH_SIZE = (96, 96, 96)
 

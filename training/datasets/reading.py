@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg import images, intensities, reading, suv
-from veloxseg.errors import Hear, VeloxSegError, unheard
-from veloxseg.stored import contradiction, unreadable
+from veloxseg.contract.errors import Hear, VeloxSegError, unheard
+from veloxseg.imaging import images, intensities, reading, suv
+from veloxseg.imaging.stored import contradiction, unreadable
 
 LARGEST_GAP = 0.01
 ROUNDING = 1e-3

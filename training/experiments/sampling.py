@@ -16,9 +16,11 @@ from confidence import paired
 from evaluate import cases_of_run
 from evaluate_photos import STRATA
 from experiments import tables, unseen
-from veloxseg import diffusion, photo_pipeline, photos
+from veloxseg import diffusion
+from veloxseg.contract.errors import VeloxSegError
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
-from veloxseg.errors import VeloxSegError
+from veloxseg.imaging import photos
+from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA
 
 DDIM_CALLS = (1, 2, 4, 8, 16, 50, 250)

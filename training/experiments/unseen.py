@@ -15,8 +15,10 @@ from evaluate import Cases, cases_of_run
 from export import TrainedModel
 from metrics import dice
 from photos import MASK, PHOTO, read_mask
-from veloxseg import diffusion, photo_pipeline, photos
+from veloxseg import diffusion
 from veloxseg.diffusion.ensemble import draw_member
+from veloxseg.imaging import photos
+from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from cases import LABEL, read_description
-from veloxseg import files, images
+from veloxseg import files
+from veloxseg.imaging import images
 
 PATCH_SIZE = (32, 32, 32)
 

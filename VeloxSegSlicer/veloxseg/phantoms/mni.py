@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-from veloxseg.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError
 
 from .fields import Grid, rotation
 

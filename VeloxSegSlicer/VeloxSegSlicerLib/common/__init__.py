@@ -1,0 +1,1 @@
+"""What every room of the panel may use: errors, geometry, models, parameters, voxels of segments."""

@@ -1,0 +1,103 @@
+"""What a run will need: windows, seconds, memory, disk. Estimates from sizes alone, told before the run."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import qt
+
+from ..common import Geometry
+from ..common.Models import ModelCard
+from . import RegionBox
+from .InputOptions import InputOptions
+
+CHECK_SECONDS_SETTING = "VeloxSegSlicer/CheckSeconds"
+CHECK_WINDOW_VOXELS = 96**3
+"""Size of the window that `Check this computer` times."""
+# Until this computer was checked: a desktop without a usable graphics card.
+DEFAULT_CHECK_SECONDS = 1.0
+FLOAT = 4
+ENGINE_BYTES = 500_000_000
+"""Python with torch, scipy and SimpleITK before it reads an image."""
+# Told when less memory than this is left, or when it takes longer.
+SPARE_MEMORY = 0.2
+LONG_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Effort:
+    """`windows` of the network, about so many `seconds`, bytes of `memory` and of `disk`."""
+
+    windows: int
+    seconds: float
+    memory: int
+    disk: int
+
+
+def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: float | None = None) -> Effort:
+    """For a volume model whose images are all chosen.
+
+    :param images: role name -> volume node.
+    :param overlap: of the windows, None for the card's own.
+    """
+    reference = images[card.reference.name]
+    voxels = {name: int(np.prod(node.GetImageData().GetDimensions())) for name, node in images.items()}
+    stored = sum(voxels[name] * node.GetImageData().GetScalarSize() for name, node in images.items())
+    working = _workingSize(card, Geometry.worldGrid(reference))
+    computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
+    windows = _windowCount(card, np.minimum(computed, working), overlap)
+    window = int(np.prod(_windowSize(card)))
+    classes = len(card.labels) + 1
+    # The engine itself; channels on the working grid, their source and copy; class maps and their weights; mask and maps
+    # on the reference grid.
+    memory = ENGINE_BYTES + stored + FLOAT * (
+        max(voxels.values())
+        + int(np.prod(working)) * (len(card.roles) + 1)
+        + int(np.prod(np.minimum(computed, working))) * (2 * classes + 1)
+        + voxels[card.reference.name] * 3
+    )
+    seconds = windows * _checkSeconds() * window / CHECK_WINDOW_VOXELS
+    return Effort(windows, seconds, memory, stored + 3 * voxels[card.reference.name])
+
+
+def isGreat(effort: Effort, freeMemory: int | None) -> bool:
+    """Whether a person should hear of it before the run."""
+    isShort = freeMemory is not None and effort.memory > (1 - SPARE_MEMORY) * freeMemory
+    return isShort or effort.seconds > LONG_SECONDS
+
+
+def isChecked() -> bool:
+    """Whether `Check this computer` has told how fast it is."""
+    return qt.QSettings().contains(CHECK_SECONDS_SETTING)
+
+
+def _checkSeconds() -> float:
+    return storedNumber(CHECK_SECONDS_SETTING) or DEFAULT_CHECK_SECONDS
+
+
+def storedNumber(setting: str) -> float:
+    """A number above 0 from the application's settings, 0 when absent or damaged."""
+    try:
+        value = float(qt.QSettings().value(setting, 0) or 0)
+    except (TypeError, ValueError):
+        return 0.0
+    return value if 0 < value < math.inf else 0.0
+
+
+def _workingSize(card: ModelCard, grid: Geometry.Grid) -> np.ndarray:
+    """(3,) voxels along the world axes of the box around a grid."""
+    extent = np.abs(grid.ijkToRas[:3, :3]) @ np.array(grid.size)
+    return np.maximum(np.ceil(extent / np.array(card.content["spacing_mm"])), 1).astype(int)
+
+
+def _windowSize(card: ModelCard) -> list[int]:
+    return card.content["architecture"]["arguments"].get("input_size", [96, 96, 96])
+
+
+def _windowCount(card: ModelCard, size: np.ndarray, overlap: float | None) -> int:
+    overlap = card.content["window"]["overlap"] if overlap is None else overlap
+    counts = [
+        math.ceil(max(n - window, 0) / max(window * (1 - overlap), 1)) + 1
+        for n, window in zip(size, _windowSize(card), strict=True)
+    ]
+    return math.prod(counts)

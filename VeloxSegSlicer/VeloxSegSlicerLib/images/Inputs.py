@@ -1,0 +1,207 @@
+"""Which images are there, what is known about them, and which one belongs to which role."""
+
+import math
+import re
+
+import slicer
+
+from veloxseg.contract import plausibility
+
+from ..common import Geometry
+from ..common.Errors import VeloxSegError
+from ..common.Models import Role
+from . import Content, InputOptions, Suv
+
+IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
+PHOTO_SIDES = (64, 6000)
+PHOTO_TYPES = ("unsigned char", "unsigned short")
+PHOTO_COMPONENTS = (3, 4)
+EMISSION_MODALITY = "PT"
+MODALITY_SCORE = 4
+UNIT_SCORE = 3
+NAME_SCORE = 2
+LONG_PATTERN = 4
+LARGEST_SHARE = 0.5
+"""Of voxels without a number, as `LARGEST_PERCENT_NAN` of `veloxseg.imaging.images`."""
+
+
+def imagesInScene() -> list:
+    """All volume nodes that a person can choose, in scene order. Label maps and hidden nodes are left out."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return [
+        node
+        for node in nodes
+        if node.GetClassName() in IMAGE_CLASSES and not node.GetHideFromEditors() and node.GetImageData()
+    ]
+
+
+def modalityOf(volumeNode) -> str | None:
+    """The DICOM modality stored with the node, such as "CT"; None when it was not loaded from DICOM."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy else 0
+    modality = hierarchy.GetItemAttribute(item, "DICOM.Modality") if item else ""
+    return modality or volumeNode.GetAttribute("DICOM.Modality") or None
+
+
+def check(role: Role, volumeNode) -> None:
+    """Refuse an image that cannot serve a role, whatever the other images are and whatever is in its voxels.
+
+    :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_POSITION, ROLE_SHEAR, ROLE_COLOR, or a ROLE_GRAY or PHOTO code.
+    """
+    facts = _facts(role, volumeNode)
+    image = volumeNode.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        raise VeloxSegError("ROLE_EMPTY", **facts)
+    if role.kind == "photo":
+        _checkPhoto(image, facts)
+    elif image.GetNumberOfScalarComponents() > 1:
+        raise VeloxSegError("ROLE_COLOR", **facts)
+    if Geometry.isMovedNonlinearly(volumeNode):
+        raise VeloxSegError("ROLE_NONLINEAR", **facts)
+    grid = Geometry.worldGrid(volumeNode)
+    if not Geometry.isFinite(grid):
+        raise VeloxSegError("ROLE_POSITION", **facts)
+    if not Geometry.isRectangular(grid):
+        raise VeloxSegError("ROLE_SHEAR", degrees=_degrees(Geometry.shear(volumeNode)), **facts)
+
+
+def _checkPhoto(image, facts: dict) -> None:
+    width, height, slices = image.GetDimensions()
+    if image.GetNumberOfScalarComponents() not in PHOTO_COMPONENTS:
+        raise VeloxSegError("ROLE_GRAY" if slices > 1 else "ROLE_GRAY_PHOTO", slices=slices, **facts)
+    if slices > 1:
+        raise VeloxSegError("PHOTO_STACK", slices=slices, **facts)
+    shortest, longest = PHOTO_SIDES
+    if min(width, height) < shortest or max(width, height) > longest:
+        raise VeloxSegError("PHOTO_SIZE", width=width, height=height, shortest=shortest, longest=longest, **facts)
+    if image.GetScalarTypeAsString() not in PHOTO_TYPES:
+        raise VeloxSegError("PHOTO_TYPE", found=image.GetScalarTypeAsString(), **facts)
+
+
+def checkContent(role: Role, volumeNode) -> None:
+    """Refuse an image that shows nothing, or no colors where they are needed.
+
+    :raises VeloxSegError: IMAGE_NO_NUMBERS, IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
+    """
+    content = Content.of(volumeNode)
+    if content.share > LARGEST_SHARE:
+        raise VeloxSegError("IMAGE_NO_NUMBERS", percent=f"{100 * content.share:.0f}", **_facts(role, volumeNode))
+    if content.isConstant:
+        raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, volumeNode))
+    if role.kind == "photo" and content.isGray:
+        raise VeloxSegError("ROLE_GRAY_PHOTO", **_facts(role, volumeNode))
+
+
+def checkModality(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
+    """Ask once about an image that was stored as another modality.
+
+    :raises VeloxSegError: ROLE_MODALITY.
+    """
+    found = modalityOf(volumeNode)
+    isOther = found is not None and role.kind == "scalar" and found.upper() != role.modality.upper()
+    if isOther and not options.isAccepted(InputOptions.MODALITY, role.name):
+        raise VeloxSegError(InputOptions.MODALITY, found=found, needed=role.modality, **_facts(role, volumeNode))
+
+
+def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
+    """SUV by body weight need no word; everything else needs a decision. Values outweigh a unit, and both a name.
+
+    :raises VeloxSegError: ROLE_UNIT, ROLE_SUV_KIND, ROLE_UNIT_UNKNOWN, ROLE_UNIT_HIGH or ROLE_UNIT_DOUBTED.
+    """
+    unit = Suv.unitOf(volumeNode)
+    if "SUV" not in (role.unit or "").upper():
+        return
+    kind, isTooHigh = Suv.kindOf(volumeNode), Suv.isTooHigh(volumeNode)
+    largest = plausibility.number(Content.of(volumeNode).highest)
+    facts = _facts(role, volumeNode) | {"unit": Suv.unitName(unit), "needed": role.unit, "largest": largest}
+    if kind in (Suv.ACTIVITY, Suv.OTHER):
+        if not options.isAccepted(InputOptions.ACTIVITY, role.name):
+            raise VeloxSegError(InputOptions.ACTIVITY if kind == Suv.ACTIVITY else "ROLE_SUV_KIND", **facts)
+        return
+    if options.isAccepted(InputOptions.UNIT_UNKNOWN, role.name) or (kind == Suv.BODY_WEIGHT and not isTooHigh):
+        return
+    if not isTooHigh:
+        raise VeloxSegError(InputOptions.UNIT_UNKNOWN, **facts)
+    raise VeloxSegError("ROLE_UNIT_HIGH" if unit is None else "ROLE_UNIT_DOUBTED", **facts)
+
+
+def remark(role: Role, volumeNode) -> VeloxSegError | None:
+    """What should be told about a usable image: numbers that are none, slight shear, a transparency channel."""
+    facts = _facts(role, volumeNode)
+    share = Content.of(volumeNode).share
+    if share > 0:
+        return VeloxSegError("IMAGE_NUMBERS", percent=f"{max(100 * share, 0.1):.2g}", **facts)
+    shear = Geometry.shear(volumeNode)
+    if shear > Geometry.SMALLEST_SHEAR:
+        return VeloxSegError("ROLE_STRAIGHTENED", degrees=_degrees(shear), **facts)
+    if role.kind == "photo" and volumeNode.GetImageData().GetNumberOfScalarComponents() == 4:
+        return VeloxSegError("PHOTO_ALPHA", **facts)
+    return None
+
+
+def _degrees(shear: float) -> str:
+    return f"{math.degrees(math.asin(min(shear, 1.0))):.2g}"
+
+
+def _facts(role: Role, volumeNode) -> dict:
+    return {"name": role.name, "role": role.title, "image": volumeNode.GetName()}
+
+
+def isSuitable(role: Role, volumeNode) -> bool:
+    """Whether `check` passes."""
+    try:
+        check(role, volumeNode)
+    except VeloxSegError:
+        return False
+    return True
+
+
+def assign(roles, images, taken: dict) -> dict:
+    """Suggest an image for each role that has none yet.
+
+    The DICOM modality decides first, then the unit, then parts of the name. A stored modality that differs
+    rules an image out. A single role takes the only image that fits, even without evidence.
+
+    :param roles: the roles of the card.
+    :param images: volume nodes to choose from.
+    :param taken: role name -> node (or None) of choices that must stay.
+    :return: role name -> volume node for the roles that got one.
+    """
+    kept = {name: node for name, node in taken.items() if node is not None}
+    free = [node for node in images if node not in kept.values()]
+    openRoles = [role for role in roles if role.name not in kept]
+    pairs = [
+        (evidence(role, node), -position, role.name, node)
+        for role in openRoles
+        for position, node in enumerate(free)
+        if isSuitable(role, node)
+    ]
+    found = {}
+    for score, _position, name, node in sorted(pairs, key=lambda pair: pair[:2], reverse=True):
+        if score > 0 and name not in found and node not in found.values():
+            found[name] = node
+    neutral = [pair for pair in pairs if pair[0] == 0]
+    if len(roles) == 1 and not found and len(pairs) == 1 and neutral:
+        found[neutral[0][2]] = neutral[0][3]
+    return found
+
+
+def evidence(role: Role, volumeNode) -> int:
+    """How much speaks for an image in a role; 0 when nothing is known, negative when ruled out."""
+    modality = modalityOf(volumeNode)
+    if modality and modality.upper() != role.modality.upper():
+        return -1
+    score = MODALITY_SCORE if modality else 0
+    if role.modality == EMISSION_MODALITY and Suv.isOfPet(Suv.unitOf(volumeNode)):
+        score += UNIT_SCORE
+    if any(_nameHas(volumeNode.GetName(), pattern) for pattern in role.patterns):
+        score += NAME_SCORE
+    return score
+
+
+def _nameHas(name: str, pattern: str) -> bool:
+    """Short patterns such as "t1" must be a word of the name, so that "t1c" is not taken for it."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    if len(pattern) >= LONG_PATTERN and pattern in name.lower():
+        return True
+    return pattern in re.split(r"[^a-z0-9]+", words.lower())

@@ -1,0 +1,55 @@
+"""What is odd about the chosen images, by the rules and the words of the engine (`veloxseg.contract.plausibility`)."""
+
+from veloxseg.contract import plausibility
+
+from ..common import Errors
+from ..common.Errors import VeloxSegError
+from ..common.Models import ModelCard
+from . import Content, InputOptions, Inputs
+from .InputOptions import InputOptions as Options
+
+
+def findings(card: ModelCard, images: dict, options: Options) -> dict[str, list[VeloxSegError]]:
+    """Role name -> what is odd about its image, without what was accepted; those that block offer to accept them.
+
+    The unit of a PET is asked for by `Inputs.checkUnit`.
+
+    :param images: role name -> volume node or None.
+    """
+    if card.reference.kind == "photo":
+        return {}
+    looked = {name: Content.lookAt(node) for name, node in images.items() if _isReadable(card, name, node)}
+    roles = [plausibility.Role.of(entry) for entry in card.content["roles"]]
+    found: dict[str, list[VeloxSegError]] = {}
+    for finding in plausibility.findings(roles, looked, card.content["spacing_mm"]):
+        if not _isSettled(finding, options) and plausibility.action(card.content, finding.code) != plausibility.IGNORE:
+            error = VeloxSegError(finding.code, name=finding.role, image=images[finding.role].GetName(), **finding.facts)
+            if isRefused(card, finding.code):
+                error.actions = (Errors.ACCEPT, *error.actions)
+            found.setdefault(finding.role, []).append(error)
+    return found
+
+
+def isRefused(card: ModelCard, code: str) -> bool:
+    """Whether the engine refuses images with this finding, unless it is accepted."""
+    return plausibility.action(card.content, code) == plausibility.REFUSE
+
+
+def acceptedCodes(options: Options) -> list[str]:
+    """What a person has accepted, in the words of a request."""
+    codes = {code for code, _role in options.accepted if code in plausibility.DEFAULTS}
+    return sorted(codes | ({"PET_UNIT"} if options.accepts(InputOptions.UNIT_UNKNOWN) else set()))
+
+
+def _isReadable(card: ModelCard, name: str, node) -> bool:
+    role = next(role for role in card.roles if role.name == name)
+    return node is not None and Inputs.isSuitable(role, node) and not Content.of(node).isConstant
+
+
+def _isSettled(finding: plausibility.Finding, options: Options) -> bool:
+    isScaled = options.isAccepted(InputOptions.ACTIVITY, finding.role)
+    return (
+        finding.code == "PET_UNIT"
+        or options.isAccepted(finding.code, finding.role)
+        or (isScaled and finding.code in ("PET_SCALE", "PET_LOW"))
+    )

@@ -1,0 +1,1 @@
+"""The panel put together: choices, state, sections, dialogs."""

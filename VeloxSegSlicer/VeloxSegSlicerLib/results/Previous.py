@@ -1,0 +1,33 @@
+"""A result that takes the place of another one: the former content stays as a hidden copy, and can be swapped back."""
+
+import slicer
+
+from ..common import Facts
+from .Snapshots import Snapshot
+
+
+def keep(segmentationNode) -> None:
+    """Keep what is in a segmentation before something else takes its place. An older copy stays until it is given up."""
+    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", segmentationNode.GetName() + " (previous)")
+    copy.SetHideFromEditors(True)
+    Snapshot(segmentationNode).putInto(copy)
+    segmentationNode.SetNodeReferenceID(Facts.PREVIOUS, copy.GetID())
+
+
+def giveUp(copy) -> None:
+    """An older copy, from `of`, is not needed any more; None for none."""
+    if copy is not None:
+        slicer.mrmlScene.RemoveNode(copy)
+
+
+def of(segmentationNode):
+    """The hidden copy of what was in a segmentation before, or None."""
+    return segmentationNode.GetNodeReference(Facts.PREVIOUS)
+
+
+def swap(segmentationNode) -> None:
+    """Exchange a segmentation with its hidden copy; doing it again takes it back."""
+    copy = of(segmentationNode)
+    shown, hidden = Snapshot(segmentationNode), Snapshot(copy)
+    hidden.putInto(segmentationNode)
+    shown.putInto(copy)

@@ -1,0 +1,1 @@
+"""Results in the scene: placed, styled, measured, changed, shown."""

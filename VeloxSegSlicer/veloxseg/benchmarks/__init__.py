@@ -1,0 +1,1 @@
+"""How long things take; not shipped with the module."""

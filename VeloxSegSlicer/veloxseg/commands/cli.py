@@ -1,0 +1,366 @@
+"""The command `veloxseg`: the same pipeline as the panel, for the command line.
+
+Exit codes are those of docs/formats.md; every failure is one sentence on stderr.
+"""
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tqdm import tqdm
+
+from veloxseg import phantoms
+from veloxseg.commands.cli_batch import Batch
+from veloxseg.commands.cli_models import Models
+from veloxseg.contract import names, redaction, requirements
+from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
+from veloxseg.packages import cards
+from veloxseg.service import runner, streams
+
+FILE_ENDINGS = (".nii", ".gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".json", ".csv", ".zip")
+NAME_COLUMN = 32
+DESCRIPTION = (
+    "VeloxSeg segmentation. Completion in a shell: veloxseg --tyro-print-completion bash > FILE (or zsh, tcsh), then source FILE."
+)
+KINDS = ", ".join(phantoms.PHANTOMS)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Segment one case and write mask.nrrd and results.json into a new folder."""
+
+    model: str
+    """Id of a shipped model (see `veloxseg models`) or folder of a model package."""
+    output: Path
+    """Folder for the results; it must not exist or be empty."""
+    input: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """ROLE=PATH, once for every role of the model (see `veloxseg models`), e.g. --input CT=ct.nii.gz --input PET=pet.nii.gz."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    overlap: float | None = None
+    """Overlap of the windows, 0 to 0.9; by default the model's own."""
+    mirrors: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also compute the left-right mirror image of a volume and take the mean: twice the time, and an uncertainty map."""
+    seed: int = 1234
+    """Seed of random numbers."""
+    members: int | None = None
+    """Runs of the ensemble, for models of photos that have one; by default the model's own."""
+    mm_per_px: float | None = None
+    """Side of one pixel in mm, for photos; without it sizes are in pixels alone."""
+    probability: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also write probability.nrrd."""
+    accept: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Code of what is odd about the images and shall be noted instead of refused, e.g. --accept PET_UNIT (docs/formats.md)."""
+    accept_license: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Needed for a model whose license may restrict its use: it was read and is accepted."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print results.json to stdout instead of the table."""
+
+    def run(self) -> None:
+        """Do it. Raises VeloxSegError."""
+        request = {
+            "schema_version": 1,
+            "model": self.model,
+            "inputs": parse_inputs(self.input),
+            "device": self.device,
+            "overlap": self.overlap,
+            "mirrors": self.mirrors,
+            "seed": self.seed,
+            "members": self.members,
+            "mm_per_px": self.mm_per_px,
+            "accept": list(self.accept),
+        }
+        if self.output.suffix.lower() in FILE_ENDINGS:
+            raise VeloxSegError("REQUEST", reason=f"--output {names.shown(self.output)} names a file, and a folder is needed")
+        folder = cards.find(self.model)
+        card = cards.read(folder)
+        check_roles(card, request["inputs"])
+        check_request(request)
+        cards.check_license(card, folder, self.accept_license)
+        content = segment(
+            request, self.output, ["mask", "measures", "uncertainty", *(["probability"] if self.probability else [])]
+        )
+        print(json.dumps(content, indent=2) if self.json else table(content))
+        print(f"Written to {self.output}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Write synthetic cases."""
+
+    kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Kind of phantom: {KINDS}.")]
+    output: Path
+    """Folder; with a count above one, one folder per case inside it."""
+    seed: int = 0
+    """Seed of the first case; the others count up."""
+    count: int = 1
+    """Number of cases."""
+
+    def run(self) -> None:
+        """Do it. Raises VeloxSegError."""
+        from veloxseg import files
+
+        if self.kind not in phantoms.PHANTOMS:
+            raise VeloxSegError(
+                "REQUEST", reason=f"{self.kind!r} is no phantom ({', '.join(phantoms.PHANTOMS)})"
+            )
+        for seed in range(self.seed, self.seed + self.count):
+            folder = self.output if self.count == 1 else self.output / f"{self.kind}-{seed}"
+            with files.typed_output_errors(folder):
+                phantoms.write_case(self.kind, seed, folder)
+            print(folder)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Print tables that the README quotes."""
+
+    table: tyro.conf.Positional[
+        Literal["params", "patch", "volume", "memory", "scaling", "floor", "click", "train-step", "nca", "all"]
+    ]
+    """params: parameters and arithmetic. patch: one window, plain against fast form. volume: a whole volume, MONAI's
+    inferer around the plain form against the engine; memory: what that adds to the process. scaling: the engine on
+    larger and larger volumes. floor: one window against the machine's limits. click: from a request to results.
+    train-step: both passes in training, plain against fast form. nca: one photo by cellular automata and U-Nets. all: those of
+    docs/performance.md with its settings, whatever the options say."""
+    threads: int = 1
+    """Threads of every operation."""
+    rounds: int = 10
+    """How often the ways that are compared take turns."""
+    size: tuple[int, int, int] = (256, 256, 192)
+    """Voxels of the volume, for volume and memory."""
+    body: float = 1.0
+    """Fraction of the volume that is not empty, above 0 to 1; for volume."""
+    busy: int = 0
+    """Other processes that keep a processor busy meanwhile; for volume."""
+    picture: Path | None = None
+    """PNG file that shows where the time goes; for click and all."""
+    networks: tuple[str, ...] = ("compact",)
+    """Networks for nca: those of `bench params`, multi_v, compact_direct, unet, unet_diffusion."""
+    sides: tuple[int, ...] = (64, 256)
+    """Pixels per side of the photo, for nca."""
+    members: int = 10
+    """Members of each ensemble, for nca."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of a table; for all one object a line."""
+
+    def run(self) -> None:
+        """Do it. Raises VeloxSegError."""
+        if self.threads < 1 or self.rounds < 1 or not 0 < self.body <= 1 or self.busy < 0:
+            raise VeloxSegError("REQUEST", reason="threads and rounds must be at least 1, body above 0 and at most 1")
+        if self.table == "params":
+            from veloxseg.benchmarks import bench
+
+            print(json.dumps(bench.parameters_content(), indent=2) if self.json else bench.parameters_report())
+            return
+        if self.table == "all":
+            from veloxseg.benchmarks import bench_all
+
+            for report in bench_all.reports(self.picture):
+                print(json.dumps(report.content()) if self.json else report.text() + "\n", flush=True)
+            return
+        report = self._report()
+        print(json.dumps(report.content(), indent=2) if self.json else report.text())
+
+    def _report(self):
+        from veloxseg.benchmarks import bench_click, bench_nca, bench_speed, bench_train, bench_volume
+
+        reports = {
+            "patch": lambda: bench_speed.patch(self.threads, self.rounds),
+            "volume": lambda: bench_volume.volume(self.threads, self.rounds, self.size, self.body, self.busy),
+            "memory": lambda: bench_volume.memory(self.threads, self.rounds, self.size),
+            "scaling": lambda: bench_volume.scaling(self.threads, self.rounds),
+            "floor": lambda: bench_volume.floor(self.threads, self.rounds),
+            "click": lambda: bench_click.click(self.threads, self.rounds, self.picture),
+            "train-step": lambda: bench_train.train_step(self.threads, self.rounds),
+            "nca": lambda: bench_nca.report(self.networks, self.sides, self.members, self.threads, self.rounds),
+        }
+        return reports[self.table]()
+
+
+Command = (
+    Annotated[Segment, tyro.conf.subcommand("segment")]
+    | Annotated[Batch, tyro.conf.subcommand("batch")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
+    | Annotated[Phantom, tyro.conf.subcommand("phantom")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+)
+
+
+class ProgressBar:
+    """The pipeline's listener (`pipeline.Listener`) that draws on stderr."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def stage(self, name: str, text: str) -> None:
+        self.close()
+        print(f"{text} ...", file=sys.stderr)
+
+    def progress(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit="step", file=sys.stderr)
+        self._bar.update(done - self._bar.n)
+
+    def note(self, code: str, text: str) -> None:
+        self.close()
+        print(f"Note: {text}", file=sys.stderr)
+
+    def cancelled(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Finish the bar that is being drawn, if any."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def check_roles(card: dict, inputs: dict[str, str]) -> None:
+    """Raises MODEL_ROLES, with the roles to give, when those that were given are others."""
+    needed = [role["name"] for role in card["roles"]]
+    if set(inputs) != set(needed):
+        given = ", ".join(map(names.shown, inputs)) or "none"
+        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=", ".join(needed), given=given)
+
+
+def parse_inputs(entries: Sequence[str]) -> dict[str, str]:
+    """("T1=a.nii", ..) -> {"T1": "a.nii", ..}. Raises REQUEST."""
+    inputs: dict[str, str] = {}
+    for entry in entries:
+        role, separator, path = entry.partition("=")
+        if not separator or not role or not path:
+            raise VeloxSegError("REQUEST", reason=f"{entry!r} is not ROLE=PATH")
+        if role in inputs:
+            raise VeloxSegError("REQUEST", reason=f"the role {role} is given twice")
+        inputs[role] = path
+    return inputs
+
+
+def check_request(request: dict) -> None:
+    """The runner's own check. Raises REQUEST."""
+    from veloxseg.validation import first_problem
+
+    problem = first_problem("request", request)
+    if problem:
+        raise VeloxSegError("REQUEST", reason=problem)
+
+
+def segment(request: dict, output: Path, outputs: list[str]) -> dict:
+    """Do one job with a progress bar; returns the content of results.json. Raises VeloxSegError."""
+    from veloxseg.inference import devices, photo_pipeline, pipeline
+    from veloxseg.packages import packages
+    from veloxseg.service import results
+
+    device = devices.choose(request["device"])
+    package = packages.read(cards.find(request["model"]))
+    settings = photo_pipeline.Settings(
+        **{name: request[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")},
+        accept=tuple(request["accept"]),
+    )
+    bar = ProgressBar()
+    run = pipeline.Run(bar)
+    try:
+        with results.complete_folder(output) as partial:
+            outcome = packages.segment(package, request["inputs"], settings, device, run)
+            return results.write(outcome, package.card, partial, outputs, run)
+    finally:
+        bar.close()
+
+
+def table(content: dict) -> str:
+    """Segments, their sizes and lesions of a results.json as text."""
+    model = content["model"]
+    lines = [
+        f"{model['title']} {model['version']}{' (demo)' if model['demo'] else ''} on {content['device']}, "
+        f"{content['seconds']['total']:.1f} s",
+        "",
+        *(_photo_lines(content) if "working_size" in content else _volume_lines(content)),
+    ]
+    return "\n".join(lines)
+
+
+def _volume_lines(content: dict) -> list[str]:
+    lines = [f"{'Segment':<{NAME_COLUMN}}{'ml':>12}"]
+    lines += [f"{_column(entry['name'])}{entry['volume_ml']:>12.2f}" for entry in content["segments"]]
+    if "lesions" in content:
+        lines += ["", f"{len(content['lesions'])} lesion(s)"]
+    return lines
+
+
+def _column(name: str) -> str:
+    """A name in its column; a long one goes on in a line of its own, so that the numbers stay below each other."""
+    return f"{name:<{NAME_COLUMN}}" if len(name) < NAME_COLUMN else f"{name}\n{'':<{NAME_COLUMN}}"
+
+
+def _photo_lines(content: dict) -> list[str]:
+    lines = [f"{'Segment':<{NAME_COLUMN}}{'':4}{'area':>14}{'perimeter':>14}{'diameter':>14}"]
+    for entry in content["segments"]:
+        sizes = (entry["area_px"], entry["perimeter_px"], entry["diameter_px"])
+        lines.append(f"{_column(entry['name'])}px  " + "".join(f"{size:>14.0f}" for size in sizes))
+        if content["mm_per_px"] is not None:
+            sizes = (entry["area_mm2"], entry["perimeter_mm"], entry["diameter_mm"])
+            lines.append(f"{'':<{NAME_COLUMN}}mm  " + "".join(f"{size:>14.2f}" for size in sizes))
+    if content["agreement"] is not None:
+        lines += ["", f"Agreement of {content['sampling']['members']} members: {content['agreement']:.3f}"]
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code. None: the arguments of the process, whose streams and signals are prepared, too."""
+    if arguments is None:
+        streams.prepare()
+        for number in runner.ending_signals():
+            signal.signal(number, _interrupt)
+    try:
+        exit_code = _run(arguments)
+        sys.stdout.flush()
+        return exit_code
+    except BrokenPipeError:
+        # The reader has what it wanted, as `head` has.
+        streams.give_up_stdout()
+        return EXIT_OK
+    except KeyboardInterrupt:
+        print("veloxseg: cancelled; nothing was written", file=sys.stderr)
+        return EXIT_CANCELLED
+    except Exception as error:  # noqa: BLE001 - the last net of the command
+        failure = expected(error)
+        if failure.code == "PRINTING":
+            streams.give_up_stdout()
+        log = f" The log is {keep_log()}." if failure.code == "UNEXPECTED" else ""
+        print(f"veloxseg: {failure.text}{log}", file=sys.stderr)
+        return failure.exit_code
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        command = tyro.cli(Command, prog="veloxseg", description=DESCRIPTION, args=arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_OK
+    requirements.check_engine()
+    return command.run() or EXIT_OK
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    """A request to end is that of Ctrl+C: what is unfinished is removed."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def keep_log() -> str:
+    """Writes the traceback of the current exception to a temporary file and returns its path."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="veloxseg-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.write(redaction.exception_text())
+    return log.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

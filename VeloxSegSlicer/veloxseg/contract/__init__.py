@@ -1,0 +1,1 @@
+"""What panel and engine both read; standard library and numpy alone."""

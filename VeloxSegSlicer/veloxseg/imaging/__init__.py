@@ -1,0 +1,1 @@
+"""Images in space and their values: reading, writing, grids, intensities."""

@@ -1,0 +1,264 @@
+"""One photo: file -> the network's square -> probability -> mask on the photo's own pixels, with its measures.
+
+The counterpart of `pipeline` for cards whose role is a photo; `packages.segment` chooses between the two. Photos and maps are
+(y, x) inside, row 0 on top. What an outcome holds is (x, y, 1) on the photo's grid, one slice, as `images` has it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from PIL import Image
+from torch import Tensor
+
+from veloxseg import diffusion
+from veloxseg.contract import errors
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, measures, photos, reading
+from veloxseg.inference import devices, ladder, pipeline
+
+
+@dataclass(frozen=True)
+class Settings(pipeline.Settings):
+    """What a person may choose for one run, of a volume or a photo; None means the card's value, or no scale.
+
+    members: runs of an ensemble. mm_per_px: side of the photo's pixels in mm.
+    """
+
+    members: int | None = None
+    mm_per_px: float | None = None
+
+
+class Photo(NamedTuple):
+    """uint8 (y, x, 3) and the grid of one slice that results have."""
+
+    pixels: np.ndarray
+    grid: images.Grid
+
+
+class Answer(NamedTuple):
+    """What the network found in its square; maps are float32 (size, size) on the CPU."""
+
+    probability: np.ndarray
+    support: np.ndarray
+    """The mask is where this map, brought to the photo, is at least `cut`."""
+    cut: float
+    variance: np.ndarray | None
+    """Over the members, 0 to 0.25; None without an ensemble."""
+    agreement: float | None
+
+
+@dataclass
+class PhotoOutcome:
+    """All of a finished photo: uint8 mask and float32 maps, (x, y, 1) on `grid`.
+
+    uncertainty: variance over the members, 0 to 0.25. It, `agreement` (`diffusion.Ensemble`) and `sampling` (members, calls,
+    method, fusion) are None where there is no ensemble. segments: value, name and `photo_measures.PhotoMeasures` of the label.
+    """
+
+    mask: np.ndarray
+    probability: np.ndarray
+    uncertainty: np.ndarray | None
+    grid: images.Grid
+    device: str
+    settings: Settings
+    sampling: dict | None
+    agreement: float | None
+    segments: list[dict]
+    highest_probability: dict
+
+
+def takes_photo(card: dict) -> bool:
+    """Whether a card's input is a photo."""
+    return card["roles"][0]["kind"] == "photo"
+
+
+def check_settings(card: dict, settings: Settings) -> None:
+    """Raises REQUEST for a setting that the model does not have, and for a scale that is no positive number."""
+    unused = {
+        "overlap": settings.overlap is not None and takes_photo(card),
+        "region": settings.region is not None and takes_photo(card),
+        "mirrors": settings.mirrors and takes_photo(card),
+        "members": settings.members is not None and "sampling" not in card,
+        "mm_per_px": settings.mm_per_px is not None and not takes_photo(card),
+    }
+    for name, given in unused.items():
+        if given:
+            raise VeloxSegError("REQUEST", reason=f"the model {card['title']} has no setting {name}")
+    if settings.mm_per_px is not None and not 0 < settings.mm_per_px < math.inf:
+        raise VeloxSegError("REQUEST", reason=f"mm_per_px must be a positive number and not {settings.mm_per_px}")
+
+
+def read(path: Path, hear: errors.Hear = errors.unheard) -> Photo:
+    """Read a photo from PNG, JPEG or TIFF, or from a volume of one slice as 3D Slicer writes it.
+
+    `hear` gets the note on the bits of its colors. A picture file gets a grid of 1 mm per pixel at the origin, because results
+    need one; it is no measure of the skin. Raises INPUT_MISSING and the PHOTO_* codes.
+    """
+    if not Path(path).name.lower().endswith(tuple(reading.FORMATS)):
+        pixels = photos.read(path, hear)
+        return Photo(pixels, _plain_grid(pixels))
+    try:
+        image = reading.read(path, "photo")
+    except VeloxSegError as error:
+        if error.code == "INPUT_MISSING":
+            raise
+        raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail=error.text) from error
+    pixels = photos.from_volume(image, hear)
+    return Photo(pixels, images.grid_of(_three_axes(image)))
+
+
+def read_mask(path: Path) -> tuple[np.ndarray, images.Grid]:
+    """A picture's bright pixels as uint8 (x, y, 1) of 0 and 1 on the grid that `read` gives. Raises PHOTO_UNREADABLE."""
+    try:
+        with Image.open(path, formats=("PNG",)) as file:
+            mask = np.array(file.convert("L")) >= 128
+    except photos.DAMAGED as error:
+        raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail=str(error)) from error
+    return _as_slice(mask.astype(np.uint8)), _plain_grid(mask)
+
+
+def prepare(pixels: np.ndarray, size: int) -> tuple[Tensor, photos.Placement]:
+    """Network input (3, size, size), (channel, y, x), float32 from -1 to 1, of a photo uint8 (y, x, 3), and its place there."""
+    working, placement = photos.to_working(pixels, size)
+    return torch.from_numpy(working.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous(), placement
+
+
+def sampling_of(card: dict, settings: Settings) -> diffusion.Sampling | None:
+    """How the card's ensemble is drawn with these settings; None for a network that answers in one call."""
+    if "sampling" not in card:
+        return None
+    chosen = card["sampling"] if settings.members is None else {**card["sampling"], "members": settings.members}
+    return diffusion.Sampling(**chosen, threshold=card["threshold"], seed=settings.seed)
+
+
+def answer(
+    card: dict,
+    network: torch.nn.Module,
+    image: Tensor,
+    sampling: diffusion.Sampling | None,
+    device: torch.device | str,
+    run: pipeline.Run | None = None,
+) -> Answer:
+    """The network's answer to an image of `prepare`. Raises NUMERIC or CANCELLED."""
+    listener = (run or pipeline.Run()).listener
+    if sampling is None:
+        listener.progress(0, 1)
+        with torch.inference_mode():
+            logits = network(image[None].to(device))[0].float().cpu()
+        listener.progress(1, 1)
+        if not logits.isfinite().all():
+            raise VeloxSegError("NUMERIC")
+        probability = torch.softmax(logits, dim=0)[1].numpy()
+        return Answer(probability, probability, card["threshold"], None, None)
+    ensemble = diffusion.segment(network, image, sampling, listener.progress, listener.cancelled)
+    probability = ensemble.probability.numpy()
+    # The mean can be cut after it was brought to the photo, which gives a smooth border; votes are cut already.
+    if sampling.fusion == "mean":
+        support, cut = probability, sampling.threshold
+    else:
+        support, cut = ensemble.mask.float().numpy(), 0.5
+    variance = ensemble.variance.numpy() if sampling.members > 1 else None
+    return Answer(probability, support, cut, variance, ensemble.agreement)
+
+
+def segment(
+    package: pipeline.Package,
+    paths: Mapping[str, Path],
+    settings: Settings,
+    device: devices.Device,
+    run: pipeline.Run | None = None,
+    measure: bool = True,
+) -> PhotoOutcome:
+    """One photo from file to outcome in memory; nothing is written.
+
+    `device` is what `devices.choose(settings.device)` gave. Without `measure` there are no segments. Raises REQUEST and the
+    model, photo, memory, numeric and cancel codes.
+    """
+    run = run or pipeline.Run()
+    card = package.card
+    check_settings(card, settings)
+    sampling = sampling_of(card, settings)
+    with pipeline.typed_device_errors(device):
+        with run.stage("reading"):
+            photo = read(_path(card, paths), run.note)
+        with run.stage("preparing"):
+            image, placement = prepare(photo.pixels, card["working_size"])
+        found, device = _compute(package, image, sampling, settings, device, run)
+        with run.stage("computing", "Bringing the result onto the photo"):
+            probability = photos.to_photo(found.probability, placement)
+            shared = found.support is found.probability
+            inside = (probability if shared else photos.to_photo(found.support, placement)) >= found.cut
+            uncertainty = None if found.variance is None else _as_slice(photos.to_photo(found.variance, placement))
+        with run.stage("measuring"):
+            highest = measures.highest_probability(_as_slice(probability), photo.grid)
+            if not inside.any():
+                pipeline.note_nothing(card, highest, run)
+            return PhotoOutcome(
+                _as_slice(np.where(inside, card["labels"][0]["value"], 0).astype(np.uint8)),
+                _as_slice(probability),
+                uncertainty,
+                photo.grid,
+                device.name,
+                settings,
+                None if sampling is None else {name: getattr(sampling, name) for name in card["sampling"]},
+                found.agreement,
+                [_segment(card["labels"][0], inside, settings.mm_per_px)] if measure else [],
+                highest,
+            )
+
+
+def _path(card: dict, paths: Mapping[str, Path]) -> Path:
+    name = card["roles"][0]["name"]
+    if set(paths) != {name}:
+        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=name, given=", ".join(paths) or "none")
+    return paths[name]
+
+
+def _compute(
+    package: pipeline.Package,
+    image: Tensor,
+    sampling: diffusion.Sampling | None,
+    settings: Settings,
+    device: devices.Device,
+    run: pipeline.Run,
+) -> tuple[Answer, devices.Device]:
+    """Load and run the network; with device "auto" a GPU that is too small hands over to the CPU."""
+
+    def compute(rung: ladder.Rung) -> Answer:
+        with run.stage("model"):
+            network = package.network(rung.device.torch_device)
+        with run.stage("computing"):
+            return answer(package.card, network, image, sampling, rung.device.torch_device, run)
+
+    found, rung = ladder.climb(ladder.rungs(device, settings.device, windows=False), compute, run.note)
+    return found, rung.device
+
+
+def _segment(label: dict, inside: np.ndarray, mm_per_px: float | None) -> dict:
+    # brings in scipy, which volumes don't need
+    from veloxseg.imaging import photo_measures
+
+    measured = asdict(photo_measures.measure(inside, mm_per_px))
+    numbers = {name: number for name, number in measured.items() if number is not None}
+    return {"value": label["value"], "name": label["name"], **numbers}
+
+
+def _plain_grid(pixels: np.ndarray) -> images.Grid:
+    return images.Grid((pixels.shape[1], pixels.shape[0], 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+
+
+def _as_slice(array: np.ndarray) -> np.ndarray:
+    """(y, x) as (x, y, 1)."""
+    return array.T[..., None]
+
+
+def _three_axes(image: sitk.Image) -> sitk.Image:
+    if image.GetDimension() == 2:
+        return sitk.JoinSeries(image)
+    return image[(slice(None),) * 3 + (0,) * (image.GetDimension() - 3)]

@@ -1,0 +1,463 @@
+"""One case: images by role -> working grid -> intensities -> network -> probabilities -> mask on the
+reference grid.
+
+The panel's runner, the command line, package verification, evaluation during training and the tests all come
+through here. `network` is any callable (1, C, *window) -> (1, K, *window); K is one more than the card's
+labels, background first. Arrays are (x, y, z), see `images`.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from veloxseg.contract import errors, plausibility
+from veloxseg.contract.errors import VeloxSegError
+from veloxseg.imaging import images, intensities, measures, regions
+from veloxseg.inference import devices, empty_space, ladder, mirrors, parallel, windows
+
+LEAST_OVERLAP = 0.5
+STAGE_TEXTS = {
+    "reading": "Reading the images",
+    "model": "Loading the model",
+    "preparing": "Preparing the images",
+    "computing": "Computing",
+    "measuring": "Measuring",
+    "writing": "Writing the results",
+}
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Package(Protocol):
+    """What the pipeline needs of a model package."""
+
+    card: dict
+
+    def network(self, device: torch.device) -> Network:
+        """The network, in eval mode, on a device."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may choose for one run; `overlap` None means the card's value.
+
+    mirrors: compute the left-right mirror image, too, and take the mean (`mirrors`). region: nothing is looked for outside.
+    accept_overlap: little overlap of the images was seen and accepted. accept: codes of `plausibility` that were, so that they
+    are noted and not refused. suv: whether the PET image holds SUV, so that lesions are measured with them.
+    """
+
+    device: str = "auto"
+    overlap: float | None = None
+    mirrors: bool = False
+    seed: int = 1234
+    region: regions.Region | None = None
+    accept_overlap: bool = False
+    accept: tuple[str, ...] = ()
+    suv: bool = True
+
+
+class Listener:
+    """Hears how a run goes; the default hears nothing. Subclasses override what they need."""
+
+    def stage(self, name: str, text: str) -> None:
+        """A stage of `STAGE_TEXTS` begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many of the windows are computed."""
+
+    def note(self, code: str, text: str) -> None:
+        """Something the user should know that is no failure."""
+
+    def cancelled(self) -> bool:
+        """Whether to stop; asked between windows and between steps."""
+        return False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Network input: `volume` (C, x, y, z) float32 on the working `grid`, and each channel's value of empty
+    space."""
+
+    volume: torch.Tensor
+    grid: images.Grid
+    pad_values: list[float]
+
+    def part(self, low: np.ndarray, high: np.ndarray) -> "Prepared":
+        """The voxels from index `low` to before `high`, each (x, y, z)."""
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        origin = tuple(float(v) for v in self.grid.world(np.asarray(low, dtype=np.float64)[None])[0])
+        size = tuple((np.asarray(high) - np.asarray(low)).tolist())
+        grid = images.Grid(size, self.grid.spacing, origin, self.grid.direction)
+        return Prepared(self.volume[(slice(None), *box)].contiguous(), grid, self.pad_values)
+
+
+@dataclass
+class Outcome:
+    """All of a finished case: uint8 mask and float32 maps, (x, y, z) on `grid`; `probability` is that of any label.
+
+    uncertainty: variance of the two passes, 0 to 0.25, and agreement: see `mirrors.Opinions`. Both are None without mirrors.
+    """
+
+    mask: np.ndarray
+    probability: np.ndarray
+    uncertainty: np.ndarray | None
+    agreement: float | None
+    grid: images.Grid
+    windows: int
+    device: str
+    overlap: float
+    settings: Settings
+    segments: list[dict]
+    highest_probability: dict
+    lesions: list[dict] | None
+
+
+class Run:
+    """Stages, notes and cancelling of one run: tells the listener and takes the times."""
+
+    def __init__(self, listener: Listener | None = None) -> None:
+        self.listener = listener or Listener()
+        self.notes: list[dict] = []
+        self.seconds = dict.fromkeys(STAGE_TEXTS, 0.0)
+        self._begun = time.perf_counter()
+
+    @contextlib.contextmanager
+    def stage(self, name: str, text: str = "") -> Iterator[None]:
+        """Times the block and adds it to the seconds of stage `name`. Raises CANCELLED before it if asked to
+        stop."""
+        self.check()
+        self.listener.stage(name, text or STAGE_TEXTS[name])
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - begun
+
+    def note(self, note: errors.Note) -> None:
+        """Passes a note on and keeps it for the results."""
+        self.notes.append({"code": note.code, "text": note.text})
+        self.listener.note(note.code, note.text)
+
+    def check(self) -> None:
+        """Raises CANCELLED if asked to stop."""
+        if self.listener.cancelled():
+            raise VeloxSegError("CANCELLED")
+
+    def times(self) -> dict[str, float]:
+        """Seconds of every stage and in total since the run began."""
+        return {**self.seconds, "total": time.perf_counter() - self._begun}
+
+
+def reference_role(card: dict) -> str:
+    """Name of the role whose grid the results have."""
+    return next(role["name"] for role in card["roles"] if role["reference"])
+
+
+def window_size(card: dict) -> tuple[int, ...]:
+    """Size of the network's input in voxels, (x, y, z)."""
+    # A cellular automaton takes any size; its trainings keep theirs beside the overlap. No package has one for volumes.
+    return tuple(card["window"].get("size") or card["architecture"]["arguments"]["input_size"])
+
+
+def read_inputs(
+    card: dict, paths: Mapping[str, Path], run: Run | None = None, accept_overlap: bool = False
+) -> dict[str, sitk.Image]:
+    """Read one image per role of the card, in channel order, and check that they lie in the same place.
+
+    Raises MODEL_ROLES for missing or unknown roles, INPUT_ROLE for one file in two roles, INPUT_OVERLAP when
+    two images share less than half of the smaller one's box and that is not accepted, and everything that `images.read` raises.
+    """
+    run = run or Run()
+    names = [role["name"] for role in card["roles"]]
+    if set(names) != set(paths):
+        raise VeloxSegError(
+            "MODEL_ROLES", model=card["title"], needed=", ".join(names), given=", ".join(paths) or "none"
+        )
+    _refuse_doubles(paths)
+    run.check()
+
+    def read(role: dict) -> tuple[sitk.Image, list[errors.Note]]:
+        notes: list[errors.Note] = []
+        empty = partial(intensities.background, role["intensity"])
+        return images.read(paths[role["name"]], role["name"], empty, notes.append), notes
+
+    found = parallel.each(read, card["roles"])
+    volumes = {name: image for name, (image, _) in zip(names, found)}
+    for _, notes in found:
+        for note in notes:
+            run.note(note)
+    if not accept_overlap:
+        check_overlap(card, volumes)
+    return volumes
+
+
+def _refuse_doubles(paths: Mapping[str, Path]) -> None:
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        other = seen.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the same file is given as {other}")
+
+
+def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
+    """Raises INPUT_OVERLAP when an image shares less than half of the smaller box with the reference
+    image."""
+    reference = reference_role(card)
+    for name, image in volumes.items():
+        shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
+        if shared < LEAST_OVERLAP:
+            raise VeloxSegError("INPUT_OVERLAP", role=name, reference=reference, percent=100 * shared)
+
+
+def check_plausibility(
+    card: dict, volumes: Mapping[str, sitk.Image], accept: Collection[str], hear: errors.Hear
+) -> bool:
+    """Notes, or refuses as the card says, what is odd about the images; returns whether a PET holds SUV.
+
+    accept: codes that are noted and not refused. Raises the codes of `plausibility`.
+    """
+    roles = [plausibility.Role.of(role) for role in card["roles"]]
+    looked = dict(zip(volumes, parallel.each(_look, volumes.values())))
+    found = plausibility.findings(roles, looked, card["spacing_mm"])
+    for finding in found:
+        wanted = plausibility.action(card, finding.code)
+        if wanted == plausibility.REFUSE and finding.code not in accept:
+            raise VeloxSegError(finding.code, **finding.facts)
+        if wanted != plausibility.IGNORE:
+            hear(errors.note(finding.code, **finding.facts))
+    return plausibility.holds_suv(found)
+
+
+def _look(image: sitk.Image) -> plausibility.Image:
+    grid, to_world = images.grid_of(image), np.eye(4)
+    to_world[:3, :3], to_world[:3, 3] = grid.index_to_world, grid.origin
+    return plausibility.look(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), to_world)
+
+
+def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
+    """Every role's image on the working grid with the card's intensities, stacked in channel order, without empty margins."""
+    (run or Run()).check()
+    grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
+
+    def channel(role: dict) -> tuple[np.ndarray, float]:
+        image, spec = volumes[role["name"]], role["intensity"]
+        outside = intensities.background(spec, sitk.GetArrayViewFromImage(image))
+        values = intensities.apply(spec, images.on_grid(image, grid, outside))
+        return values, intensities.padding_value(spec, values)
+
+    channels, pad_values = zip(*parallel.each(channel, card["roles"]))
+    return without_margins(Prepared(torch.from_numpy(np.stack(channels)), grid, list(pad_values)))
+
+
+def without_margins(prepared: Prepared) -> Prepared:
+    """The box that holds everything that differs from empty space in some channel.
+
+    Where windows fall must depend on the patient and not on how much air was stored around; the corners of an oblique image's
+    bounding box are such air.
+    """
+    empty = torch.tensor(prepared.pad_values).reshape(-1, 1, 1, 1)
+    filled = (prepared.volume > empty).any(dim=0)
+    if not filled.any():
+        return prepared
+    places = [filled.any(dim=others).nonzero() for others in ((1, 2), (0, 2), (0, 1))]
+    return prepared.part([int(place[0]) for place in places], [int(place[-1]) + 1 for place in places])
+
+
+def probabilities(
+    card: dict,
+    network: Network,
+    prepared: Prepared,
+    device: torch.device,
+    overlap: float,
+    run: Run | None = None,
+) -> torch.Tensor:
+    """Class probabilities (K, x, y, z) on the working grid, float32 on the CPU. Raises NUMERIC or
+    CANCELLED."""
+    listener = (run or Run()).listener
+    classes = torch.empty((len(card["labels"]) + 1, *prepared.volume.shape[1:]))
+    slabs = windows.slabs(
+        network,
+        prepared.volume,
+        window_size(card),
+        overlap,
+        card["window"]["blend"],
+        prepared.pad_values,
+        len(classes),
+        device,
+        listener.progress,
+        listener.cancelled,
+        tolerances=[intensities.empty_tolerance(role["intensity"]) for role in card["roles"]],
+    )
+    with contextlib.closing(slabs):
+        for place, logits in slabs:
+            if not torch.isfinite(logits).all():
+                raise VeloxSegError("NUMERIC")
+            # background of a network with relative logits
+            zeros = logits.new_zeros((len(classes) - len(logits), *logits.shape[1:]))
+            classes[:, place] = torch.softmax(torch.cat([zeros, logits]), dim=0)
+    for class_map in classes:
+        class_map.copy_(torch.from_numpy(images.smooth(class_map.numpy(), prepared.grid, card["smoothing_mm"])))
+    return classes
+
+
+def mask_on(
+    card: dict, classes: torch.Tensor, source: images.Grid, target: images.Grid, run: Run | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mask (uint8, values of the card) and probability of any label (float32), both (x, y, z) on the target
+    grid.
+
+    One label: probability at or above the card's threshold. Several: the most probable class.
+    """
+    run = run or Run()
+    foreground = images.map_on_grid(1.0 - classes[0].numpy(), source, target)
+    run.check()
+    labels = card["labels"]
+    if len(labels) == 1:
+        return np.where(foreground >= card["threshold"], labels[0]["value"], 0).astype(np.uint8), foreground
+    values = [0, *(label["value"] for label in labels)]
+    maps = (class_map.numpy() for class_map in classes)
+    return images.labels_on_grid(maps, source, target, values, run.check), foreground
+
+
+def segment(
+    package: Package,
+    paths: Mapping[str, Path],
+    settings: Settings,
+    device: devices.Device,
+    run: Run | None = None,
+    measure: bool = True,
+) -> Outcome:
+    """One case from files to an `Outcome` in memory; nothing is written.
+
+    `device` is what `devices.choose(settings.device)` gave. Raises the model, input, memory, numeric and
+    cancel codes.
+    """
+    run = run or Run()
+    torch.manual_seed(settings.seed)
+    card = package.card
+    with typed_device_errors(device):
+        with run.stage("reading"):
+            volumes = read_inputs(card, paths, run, settings.accept_overlap)
+            holds_suv = check_plausibility(card, volumes, settings.accept, run.note) and settings.suv
+            grid = images.grid_of(volumes[reference_role(card)])
+            inside = None if settings.region is None else regions.inside(settings.region, grid)
+            devices.check_main_memory(least_memory(card, grid))
+        with run.stage("preparing"):
+            prepared = prepare(card, volumes, run)
+            if settings.region is not None:
+                prepared = regions.crop(prepared, settings.region, window_size(card))
+        overlap = card["window"]["overlap"] if settings.overlap is None else settings.overlap
+        found, device = _compute(package, prepared, settings, device, overlap, run)
+        with run.stage("computing", "Bringing the result onto the image's grid"):
+            mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
+            uncertainty = (
+                images.map_on_grid(found.variance.numpy(), prepared.grid, grid) if settings.mirrors else None
+            )
+            if inside is not None:
+                mask, probability = inside.keep(mask), inside.keep(probability)
+                uncertainty = None if uncertainty is None else inside.keep(uncertainty)
+            empty = tuple(empty_space.marked_in_vain(card, volumes, probability).T)
+            for result in (mask, probability, uncertainty):
+                if result is not None:
+                    result[empty] = 0
+        with run.stage("measuring"):
+            lesions = (
+                _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card["lesions"] else None
+            )
+            highest = measures.highest_probability(probability, grid)
+            if not mask.any():
+                note_nothing(card, highest, run)
+            passes = 2 if settings.mirrors else 1
+            return Outcome(
+                mask,
+                probability,
+                uncertainty,
+                found.agreement,
+                grid,
+                passes * windows.count(prepared.volume.shape[1:], window_size(card), overlap),
+                device.name,
+                overlap,
+                settings,
+                measures.segments(mask, grid, card["labels"]),
+                highest,
+                lesions,
+            )
+
+
+def note_nothing(card: dict, highest: dict, run: Run) -> None:
+    """Nothing found is a result too: say how close it was and what may be behind it. highest: of `measures`."""
+    position = plausibility.position_text(highest["position_lps"])
+    facts = {"threshold": card["threshold"], "score": highest["value"], "position": position}
+    run.note(errors.note("NOTHING_FOUND", **facts))
+
+
+def least_memory(card: dict, grid: images.Grid) -> int:
+    """Bytes without which a case cannot be done: the network's input, and mask and probability on the reference grid."""
+    working = images.working_grid(grid, card["spacing_mm"])
+    return 4 * len(card["roles"]) * math.prod(working.size) + 5 * math.prod(grid.size)
+
+
+def _compute(
+    package: Package, prepared: Prepared, settings: Settings, device: devices.Device, overlap: float, run: Run
+) -> tuple[mirrors.Opinions, devices.Device]:
+    """Load and run the network; where memory is short, in the ways of `ladder`. Without mirrors variance and agreement are
+    None."""
+    card = package.card
+    threshold = card["threshold"] if len(card["labels"]) == 1 else None
+
+    def compute(rung: ladder.Rung) -> mirrors.Opinions:
+        def classes(network: Network, run: Run) -> torch.Tensor:
+            return probabilities(card, network, prepared, rung.collecting_device, overlap, run)
+
+        with run.stage("model"):
+            network = rung.network(package.network(rung.device.torch_device))
+        with run.stage("computing"):
+            if settings.mirrors:
+                return mirrors.opinions(classes, network, threshold, run)
+            return mirrors.Opinions(classes(network, run), None, None)
+
+    way = ladder.start(ladder.rungs(device, settings.device), _collected_bytes(card, prepared))
+    found, rung = ladder.climb(way, compute, run.note)
+    return found, rung.device
+
+
+def _collected_bytes(card: dict, prepared: Prepared) -> int:
+    """Of the logits of a slab as thick as a window."""
+    _, _, y, z = prepared.volume.shape
+    return 4 * (len(card["labels"]) + 1) * window_size(card)[0] * y * z
+
+
+def _lesions(
+    card: dict,
+    mask: np.ndarray,
+    probability: np.ndarray,
+    grid: images.Grid,
+    volumes: Mapping[str, sitk.Image],
+    suv: bool,
+) -> list[dict]:
+    pets = [volumes[role["name"]] for role in card["roles"] if role["modality"] == "PT"]
+    pet = pets[0] if pets and suv else None
+    return measures.lesions(mask, probability, grid, pet)
+
+
+@contextlib.contextmanager
+def typed_device_errors(device: devices.Device) -> Iterator[None]:
+    """Turn exhausted memory into MEMORY_CPU or MEMORY_GPU, and a GPU that is gone into DEVICE_LOST."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        detail = str(error).splitlines()[0] if str(error) else ""
+        if devices.is_device_lost(error):
+            raise VeloxSegError("DEVICE_LOST", device=device.name, detail=detail) from error
+        if not devices.is_memory_error(error):
+            raise
+        on_gpu = isinstance(error, torch.cuda.OutOfMemoryError) or "mps" in str(error).lower()
+        code = "MEMORY_GPU" if on_gpu else "MEMORY_CPU"
+        raise VeloxSegError(code, device=device.name, detail=detail) from error

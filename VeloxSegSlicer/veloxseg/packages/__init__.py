@@ -1,0 +1,1 @@
+"""Model packages: cards, import, writing, MONAI bundles."""

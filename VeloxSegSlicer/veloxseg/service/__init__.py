@@ -1,0 +1,1 @@
+"""Jobs in processes: the runner, warm networks, batches, checks, comparisons."""
