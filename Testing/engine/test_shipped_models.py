@@ -92,11 +92,11 @@ def test_cards_are_honest():
             assert (score["interval_95"] is None) == (score["n"] == 1)
 
 
-def test_readme_quotes_the_scores_of_the_cards():
-    readme = (cards.SHIPPED.parents[2] / "README.md").read_text(encoding="utf-8")
+def test_page_of_models_quotes_the_scores_of_the_cards():
+    page = (cards.SHIPPED.parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     for folder in cards.shipped():
         for score in packages.read(folder).card["scores"]:
-            assert f"| {score['name']} | **{score['value']:.3f}** |" in readme
+            assert f"| {score['name']} | **{score['value']:.3f}** |" in page
 
 
 @needs_head
