@@ -32,7 +32,7 @@ def brainCard() -> dict:
         "version": "1.2.0",
         "task": {"id": "brain-regions", "title": "Brain regions MRI"},
         "summary": "Lobes of the brain on T1 MRI.\nFor tests.",
-        "demo": False,
+        "level": "research",
         "engine_version": ">=0.1",
         "architecture": {"name": "VeloxSeg", "arguments": {}},
         "roles": [role("T1", "MR", ["t1", "mprage"], reference=True)],

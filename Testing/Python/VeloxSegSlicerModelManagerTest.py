@@ -66,7 +66,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
             [row[:4] for row in self.rows()],
             [
                 ["Test brain regions", "1.2.0", "Installed", "Shipped"],
-                ["Test PET/CT lesions (demo)", "1.2.0", "Installed", "Shipped"],
+                ["[demo] Test PET/CT lesions", "1.2.0", "Installed", "Shipped"],
             ],
         )
         html = self.manager.ui.cardBrowser.plainText

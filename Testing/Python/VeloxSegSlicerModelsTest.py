@@ -26,7 +26,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         card = fixtures.loadCard(self.folder, fixtures.petctCard())
         self.assertEqual([role.name for role in card.roles], ["CT", "PET"])
         self.assertEqual(card.reference.name, "PET")
-        self.assertTrue(card.isDemo)
+        self.assertEqual((card.level, card.isDemo, card.markedTitle), ("demo", True, "[demo] Test PET/CT lesions"))
         self.assertEqual(card.labels[0].color, (230, 90, 60))
 
     def test_terminologyIsUnderstoodBySlicer(self):
@@ -52,7 +52,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
             fixtures.petctCard(),
             fixtures.brainCard(),
             fixtures.brainCard() | {"id": "older", "version": "1.1.9"},
-            fixtures.brainCard() | {"id": "newerDemo", "version": "2.0.0", "demo": True},
+            fixtures.brainCard() | {"id": "newerDemo", "version": "2.0.0", "level": "demo"},
         )
         catalogue = Catalogue(self.folder)
         self.assertEqual(list(catalogue.tasks()), ["brain-regions", "petct-lesions"])

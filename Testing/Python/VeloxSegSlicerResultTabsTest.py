@@ -262,7 +262,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         self.assertEqual([row["included"] for row in rows], ["yes", "yes", "no", ""])
-        self.assertEqual({(row["threshold"], row["quality"], row["demo"]) for row in rows}, {("0.5", "BALANCED", "yes")})
+        self.assertEqual({(row["threshold"], row["quality"], row["level"]) for row in rows}, {("0.5", "BALANCED", "demo")})
 
     def test_photo(self):
         fixtures.ownSliceView(self)
@@ -328,7 +328,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         foreign.CreateDefaultDisplayNodes()
         self.addBalls()
         self.ui.outputSelector.setCurrentNode(foreign)
-        self.assertEqual(self.run_().GetName(), "By hand [demo]")
+        self.assertEqual(self.run_().GetName(), "[demo] By hand")
         self.ui.outputSelector.setCurrentNode(None)
 
     def test_modulesOfTheCore(self):

@@ -112,7 +112,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
 
     def test_demoIsInTheName(self):
         _images, result = self.segmentPetct()
-        self.assertEqual(result.segmentation.GetName(), "PET SUVbw - Test PET/CT lesions [demo]")
+        self.assertEqual(result.segmentation.GetName(), "[demo] PET SUVbw - Test PET/CT lesions")
 
     def test_previousResultStaysAsItIs(self):
         volume, first = self.segmentBrain()
@@ -161,7 +161,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
                 "Device",
                 "Seed",
                 "Overlap",
-                "Demo",
+                "Level",
                 "Created",
                 "Reference",
                 "EngineVersion",
@@ -177,7 +177,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
                 "Device": "Fake device",
                 "Seed": "1234",
                 "Overlap": "0.5",
-                "Demo": "no",
+                "Level": "research",
                 "Created": "2026-01-31T12:00:00Z",
                 "Reference": "T1 head",
                 "EngineVersion": "0.0.fake",
@@ -233,7 +233,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertEqual((rows[1]["suv_max_g_per_ml"], rows[1]["lesions"]), ("8.0000", "1"))
         for row in rows:
             self.assertEqual(
-                (row["model"], row["demo"], row["device"]), ("Test PET/CT lesions", "yes", "Fake device")
+                (row["model"], row["level"], row["device"]), ("Test PET/CT lesions", "demo", "Fake device")
             )
 
     def test_csvWithoutSuvHasNoSuvColumns(self):

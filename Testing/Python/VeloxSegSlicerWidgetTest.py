@@ -92,10 +92,13 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
 
     def test_demoBanner(self):
         self.chooseTask("petct-lesions")
-        self.assertFalse(self.ui.demoLabel.isHidden())
-        self.assertIn("(demo)", self.ui.modelComboBox.currentText)
+        self.assertIn("Demo weights", self.ui.demoLabel.text)
+        self.assertTrue(self.ui.modelComboBox.currentText.startswith("[demo] "))
         self.chooseTask("brain-regions")
-        self.assertTrue(self.ui.demoLabel.isHidden())
+        self.assertIn("Research weights", self.ui.demoLabel.text)
+        self.assertIn("Not for clinical use", self.ui.demoLabel.text)
+        self.assertTrue(self.ui.modelComboBox.currentText.startswith("[research] "))
+        self.assertFalse(self.ui.demoLabel.isHidden())
 
     def test_rolesAreAssignedAndChoicesKept(self):
         ct, pet = self.addPetct()

@@ -121,14 +121,14 @@ def test_files_of_a_case(package, few, tmp_path):
     assert images.same_grid(images.grid_of(mask), images.grid_of(image))
     assert mask.GetMetaData("Segment0_Name") == "Thing" and mask.GetMetaData("Segment0_LabelValue") == "1"
     assert mask.GetMetaData("Segment0_Color").startswith("0.784314 0.313725")
-    assert "tiny test 1.0.0 [demo]" in mask.GetMetaData("Segment0_Tags").lower()
+    assert "[demo] tiny test 1.0.0" in mask.GetMetaData("Segment0_Tags").lower()
     assert sitk.ReadImage(str(folder / "probability.nrrd")).GetPixelID() == sitk.sitkUInt8
     record = json.loads((folder / "run.json").read_text())
     assert record["case"] == "case1" and record["results"]["model"]["id"] == "tiny-test"
     rows = table(folder / "measures.csv")
     (segment,) = [row for row in rows if row["kind"] == "segment"]
     volume = record["results"]["segments"][0]["volume_ml"]
-    assert segment["demo"] == "yes" and float(segment["volume_ml"]) == pytest.approx(volume, abs=1e-4) and volume > 1
+    assert segment["level"] == "demo" and float(segment["volume_ml"]) == pytest.approx(volume, abs=1e-4) and volume > 1
     listed = record["results"]["lesions"]
     assert len(rows) == 1 + len(listed)
     summary = table(tmp_path / "out" / "summary.csv")[1]
@@ -394,7 +394,7 @@ def test_photos(tmp_path):
     assert tally.counts == {"done": 3}
     assert sorted(os.listdir(tmp_path / "out" / "a")) == ["measures.csv", "run.json", "segmentation.seg.nrrd", "uncertainty.nrrd"]
     row = table(tmp_path / "out" / "summary.csv")[0]
-    assert row["demo"] == "yes" and int(row["Lesion area_px"]) >= 0 and row["agreement"]
+    assert row["level"] == "demo" and int(row["Lesion area_px"]) >= 0 and row["agreement"]
 
 
 class TestCommand:

@@ -47,7 +47,7 @@ class TestSegment:
         before = inputs_hash(case.parent)
         assert cli.main([*self.arguments(package, case, tmp_path), "--probability"]) == 0
         printed = capsys.readouterr().out
-        assert "Tiny test 1.0.0 (demo)" in printed and "Thing" in printed and "ml" in printed
+        assert "[demo] Tiny test 1.0.0" in printed and "Thing" in printed and "ml" in printed
         assert sorted(os.listdir(tmp_path / "out")) == ["mask.nrrd", "probability.nrrd", "results.json"]
         assert images.same_grid(
             images.grid_of(sitk.ReadImage(str(tmp_path / "out" / "mask.nrrd"))),

@@ -194,7 +194,7 @@ class TestCommand:
         assert [line in printed for line in cli_models.CHECK_TEXTS.values()] == [True] * 4
         assert cli.main(["models"]) == 0
         (line,) = [line for line in capsys.readouterr().out.splitlines() if "tiny-test" in line]
-        assert line.endswith("imported") and "(demo)" in line
+        assert line.endswith("imported") and "[demo] " in line
         assert cards.find("tiny-test") == cards.find(NAME) == models / NAME
         assert cli.main(["models", "remove", "tiny-test"]) == 0
         assert "MB freed" in capsys.readouterr().out and os.listdir(models) == []

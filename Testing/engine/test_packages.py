@@ -204,6 +204,7 @@ class TestDamage:
             ({"roles": []}, "roles"),
             ({"id": "../up"}, "id"),
             ({"more": 1}, "more"),
+            ({"level": "clinical"}, "level"),
             ({"labels": [label(1), label(1)]}, "labels"),
             ({"roles": [role("A"), role("B")]}, "reference"),
             ({"roles": [role(intensity={"kind": "magic"})]}, "intensity"),
@@ -222,6 +223,20 @@ class TestDamage:
         change_card(package, **changes)
         error = refusal(packages.read, package)
         assert error.code == "MODEL_SCHEMA" and field in error.text
+
+    @pytest.mark.parametrize("said, level", [(True, "demo"), (False, "research")])
+    def test_cards_of_before_there_were_levels(self, package, said, level):
+        path = package / cards.CARD
+        content = json.loads(path.read_text())
+        assert content["level"] == "demo" and "demo" not in content
+        del content["level"]
+        files.write_json(path, content)
+        assert "level" in refusal(packages.read, package).text
+        files.write_json(path, content | {"demo": said})
+        package_writer.write_manifest(package)
+        read = packages.read(package).card
+        assert read["level"] == level and "demo" not in read and cards.marked_title(read) == f"[{level}] Tiny test"
+        assert packages.verify(package) > 0.9
 
     @pytest.mark.parametrize("changes", [{"input_size": [30, 30, 30]}, {"unknown": 1}])
     def test_arguments_that_make_no_network(self, package, changes):

@@ -95,10 +95,10 @@ def test_noWindowDuringABatch(done, measured):
 
 @pytest.mark.acceptance(22)
 def test_demoMarkOfABatch(done, folder, measured):
-    marks = {row["demo"] for row in rows(folder / "out" / "case0" / "measures.csv")}
-    summary = {row["demo"] for row in rows(folder / "out" / "summary.csv") if row["state"] == "done"}
-    measured(f'batch: measures.csv and summary.csv column demo "{"".join(marks | summary)}"')
-    assert marks == summary == {"yes"}
+    marks = {row["level"] for row in rows(folder / "out" / "case0" / "measures.csv")}
+    summary = {row["level"] for row in rows(folder / "out" / "summary.csv") if row["state"] == "done"}
+    measured(f'batch: measures.csv and summary.csv column level "{"".join(marks | summary)}"')
+    assert marks == summary == {"demo"}
 
 
 def test_slicerReadsTheSegmentation(done, folder):
@@ -118,7 +118,7 @@ def test_slicerReadsTheSegmentation(done, folder):
 def test_loadedCaseIsTheFile(done, folder):
     done.loadCase(0)
     ((card, images, result),) = done.loaded
-    assert images["T1"].GetName() == "case0 T1" and "[demo]" in result.GetName()
+    assert images["T1"].GetName() == "case0 T1" and result.GetName().startswith("[demo] ")
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "out" / "case0" / "segmentation.seg.nrrd")))
     byName = {entry.name: entry.value for entry in card.labels}
     for segmentId in result.GetSegmentation().GetSegmentIDs():

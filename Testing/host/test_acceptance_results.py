@@ -117,8 +117,8 @@ def test_demoMark(petct, tmp_path, measured):
     node = petct.ui.resultSelector.currentNode()
     petct.panel.results.lesions.saveCsv(tmp_path / "measures.csv")
     with open(tmp_path / "measures.csv", encoding="utf-8", newline="") as stream:
-        marks = {row["demo"] for row in csv.DictReader(stream)}
-    measured(f'panel "{petct.ui.demoLabel.text}", node "{node.GetName()}", CSV column demo "{"".join(marks)}"')
+        marks = {row["level"] for row in csv.DictReader(stream)}
+    measured(f'panel "{petct.ui.demoLabel.text}", node "{node.GetName()}", CSV column level "{"".join(marks)}"')
     assert not petct.ui.demoLabel.isHidden() and "Demo weights" in petct.ui.demoLabel.text
-    assert "[demo]" in node.GetName()
-    assert marks == {"yes"}
+    assert node.GetName().startswith("[demo] ")
+    assert marks == {"demo"}

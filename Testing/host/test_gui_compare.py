@@ -48,7 +48,7 @@ def test_comparison(compared, tmp_path):
     with open(tmp_path / "comparison.csv", encoding="utf-8", newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["segment"], row["reference_segment"], row["compared_with"]) == ("Lesion", "Drawn", "By hand")
-    assert (row["dice"], row["missed"], row["demo"]) == (numbers[2], "1", "yes")
+    assert (row["dice"], row["missed"], row["level"]) == (numbers[2], "1", "demo")
     assert fixtures.jobFolders() == []
 
 

@@ -59,7 +59,7 @@ def test_table_has_every_segment_in_ml_and_says_demo(demo):
     assert kinds == ["segment"] * 8 + ["total"]
     *volumes, total = [float(row[header.index("volume_ml")]) for row in rows]
     assert min(volumes) > 10 and total == pytest.approx(sum(volumes), rel=1e-6)
-    assert {row[header.index("demo")] for row in rows} == {"yes"}
+    assert {row[header.index("level")] for row in rows} == {"demo"}
 
 
 @pytest.mark.slow

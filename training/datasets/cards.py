@@ -116,7 +116,7 @@ def made(
         "version": "1.0.0",
         "task": {"id": identifier(name), "title": name},
         "summary": f"{', '.join(labels.values())}: trained on {name}.",
-        "demo": False,
+        "level": "research",
         "engine_version": ">=0.1",
         "architecture": {"name": "VeloxSeg", "arguments": {}},
         "roles": [_role(role, role == reference) for role in ordered],

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from veloxseg.contract import plausibility
 
-from . import Shapes
+from . import Facts, Shapes
 
 _TEXTS = Shapes.listOf(Shapes.text)
 _SCORE_NUMBER = Shapes.number(-1e9, 1e9)
@@ -71,7 +71,6 @@ _CARD = Shapes.record(
         "version": _pattern(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,3}"),
         "task": Shapes.record({"id": Shapes.text, "title": Shapes.text}),
         "summary": Shapes.text,
-        "demo": Shapes.flag,
         "architecture": Shapes.record(
             {
                 "name": Shapes.text,
@@ -86,6 +85,8 @@ _CARD = Shapes.record(
         "weights_sha256": _pattern(r"[0-9a-f]{64}"),
     },
     {
+        "level": Shapes.oneOf(*Facts.LEVELS),
+        "demo": Shapes.flag,
         "spacing_mm": Shapes.orNone(Shapes.listOf(_ABOVE_ZERO, 3)),
         "window": Shapes.orNone(Shapes.record({"overlap": Shapes.number(0, 0.9)})),
         "sampling": Shapes.record(
@@ -111,6 +112,8 @@ def problemOf(content: dict) -> str:
 
 def _disagreements(content: dict) -> Iterator[str]:
     """What a shape alone cannot say."""
+    if "level" not in content and "demo" not in content:
+        yield "level is missing"
     values = [label["value"] for label in content["labels"]]
     if len(set(values)) != len(values):
         yield "labels has a value twice"

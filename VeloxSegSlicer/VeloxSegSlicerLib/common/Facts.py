@@ -18,11 +18,24 @@ LESIONS = "lesions"
 SEGMENTS = "segments"
 REGIONS = "regions"
 PHOTO = "photo"
+LEVELS = ("demo", "research")
+"""What a model's weights are: trained on synthetic images or one person, or on real images of many; never for the clinic."""
 
 
 def fact(segmentationNode, name: str) -> str:
     """A fact of a result, "" when absent."""
     return segmentationNode.GetAttribute(PREFIX + name) or ""
+
+
+def level(segmentationNode) -> str:
+    """One of the `LEVELS`, "" when unknown; a result of before there were levels says only whether it is of a demo."""
+    found = fact(segmentationNode, "Level") or {"yes": "demo", "no": "research"}.get(fact(segmentationNode, "Demo"), "")
+    return found if found in LEVELS else ""
+
+
+def mark(level: str) -> str:
+    """What stands in front of a name, where nothing cuts it off."""
+    return f"[{level}] " if level else ""
 
 
 def setFact(segmentationNode, name: str, value: object) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import qt
 
-from . import CardCheck, Shapes
+from . import CardCheck, Facts, Shapes
 from .Errors import VeloxSegError
 
 CARD_FILE = Path("configs") / "velox.json"
@@ -53,7 +53,8 @@ class ModelCard:
     taskId: str
     taskTitle: str
     summary: str
-    isDemo: bool
+    level: str
+    """One of `Facts.LEVELS`."""
     listsLesions: bool
     threshold: float
     roles: tuple[Role, ...]
@@ -61,6 +62,16 @@ class ModelCard:
     weightsSha256: str
     content: dict
     isImported: bool = False
+
+    @property
+    def isDemo(self) -> bool:
+        """Whether the weights were trained on synthetic images or one person."""
+        return self.level == "demo"
+
+    @property
+    def markedTitle(self) -> str:
+        """The title with the mark of its level in front."""
+        return Facts.mark(self.level) + self.title
 
     @property
     def key(self) -> str:
@@ -188,7 +199,7 @@ def _cardFrom(folder: Path, content: dict) -> ModelCard:
         taskId=content["task"]["id"],
         taskTitle=content["task"]["title"],
         summary=content["summary"],
-        isDemo=content["demo"],
+        level=content.get("level") or ("demo" if content["demo"] else "research"),
         listsLesions=content["lesions"],
         threshold=float(content["threshold"]),
         roles=roles,

@@ -17,10 +17,7 @@ def html(card: ModelCard, problem: str = "") -> str:
     content = card.content
     training = content.get("training", {})
     parts = [_bold(problem), f"<h2>{escape(card.title)} {escape(card.version)}</h2>", _paragraph(card.summary)]
-    if card.isDemo:
-        parts.append(
-            _paragraph(_("Demo weights. Trained briefly on small or synthetic data. Not for clinical use."))
-        )
+    parts.append(_paragraph(levelText(card)))
     parts += [
         _section(_("Intended use"), content.get("intended_use")),
         _section(_("Not for"), content.get("not_for")),
@@ -33,6 +30,13 @@ def html(card: ModelCard, problem: str = "") -> str:
         _list(_("Please cite"), content.get("citation", [])),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def levelText(card: ModelCard) -> str:
+    """What the level of a model means."""
+    if card.isDemo:
+        return _("Demo weights. Trained briefly on small or synthetic data. Not for clinical use.")
+    return _("Research weights. Trained on real images; how good they are stands in the card. Not for clinical use.")
 
 
 def license(card: ModelCard, text: str) -> str:
@@ -60,7 +64,7 @@ def _facts(card: ModelCard) -> dict[str, str]:
     content, training = card.content, card.content.get("training", {})
     facts = {
         _("Version"): card.version,
-        _("Demo weights"): _("Yes") if card.isDemo else _("No"),
+        _("Level"): card.level,
         _("Images"): ", ".join(role.title for role in card.roles),
         _("Segments"): ", ".join(label.name for label in card.labels),
         _("Network"): content["architecture"]["name"],

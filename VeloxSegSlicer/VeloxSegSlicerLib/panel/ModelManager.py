@@ -120,8 +120,7 @@ class ModelManager:
         origin = _("Imported") if entry.folder.parent == self.catalogue.importedRoot else _("Shipped")
         if card is None:
             return entry.title, "", self._stateOf(entry), origin, size, ""
-        title = card.title + (_(" (demo)") if card.isDemo else "")
-        return title, card.version, self._stateOf(entry), origin, size, card.taskTitle
+        return card.markedTitle, card.version, self._stateOf(entry), origin, size, card.taskTitle
 
     def _stateOf(self, entry: "_Entry") -> str:
         if entry.error is not None or entry.folder in self._failures:

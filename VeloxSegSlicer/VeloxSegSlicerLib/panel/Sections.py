@@ -7,7 +7,7 @@ from ..common.Models import Catalogue, ModelCard
 from ..engine import DiskUse, Setup
 from ..run import Samples
 from ..widgets import Icons, Notice, PlainText
-from . import State
+from . import CardView, State
 
 GIGABYTE = 1e9
 MEGABYTE = 1e6
@@ -67,9 +67,10 @@ def sizeText(size: int) -> str:
 
 def showTask(ui, state: State.PanelState, card: ModelCard | None, isSampleBusy: bool) -> None:
     """Task, model, demo banner and the buttons below."""
-    isDemo = card is not None and card.isDemo
     for widget in (ui.demoIconLabel, ui.demoLabel):
-        widget.setVisible(isDemo)
+        widget.setVisible(card is not None)
+    if card is not None:
+        ui.demoLabel.text = CardView.levelText(card)
     Icons.showOn(ui.demoIconLabel, Notice.WARNING)
     isFree = not state.areChoicesLocked
     for widget in (ui.taskComboBox, ui.modelComboBox):
@@ -128,8 +129,8 @@ def fillCombo(combo, texts: dict[str, str], current: str | None) -> None:
 
 
 def modelTitle(card: ModelCard) -> str:
-    """Title, version and the mark of demo weights."""
-    return f"{card.title} {card.version}" + (_(" (demo)") if card.isDemo else "")
+    """The mark of its level, title and version."""
+    return f"{card.markedTitle} {card.version}"
 
 
 def _modelProblem(catalogue: Catalogue) -> str:

@@ -11,7 +11,7 @@ PROVENANCE = {
     "ModelTitle": "model",
     "ModelVersion": "model_version",
     "WeightsSha256": "weights_sha256",
-    "Demo": "demo",
+    "Level": "level",
     "Device": "device",
     "Seed": "seed",
     "Quality": "quality",
@@ -26,7 +26,8 @@ PROVENANCE = {
 
 def provenance(segmentationNode) -> dict[str, str]:
     """Column -> fact, the same for every row."""
-    return {column: Facts.fact(segmentationNode, name) for name, column in PROVENANCE.items()}
+    found = {column: Facts.fact(segmentationNode, name) for name, column in PROVENANCE.items()}
+    return found | {"level": Facts.level(segmentationNode)}
 
 
 def rows(segmentationNode, table: ResultTable.ResultTable) -> list[dict]:

@@ -21,7 +21,6 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
     def content(name: str, check: Shapes.Check, default: object) -> object:
         return Facts.content(segmentationNode, name, check, default)
 
-    demo = _(" [demo weights, not for clinical use]") if fact("Demo") == "yes" else ""
     images = content("InputNames", Shapes.mapOf(Shapes.text), {})
     notes = content("Notes", Shapes.listOf(Shapes.record({"text": Shapes.text})), [])
     accepted = content("Accepted", Shapes.listOf(Shapes.listOf(Shapes.text, 2)), [])
@@ -29,7 +28,7 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
         (_("Date"), fact("Created").replace("T", " ").replace("Z", " UTC")),
         (_("Images"), ", ".join(f"{role} = {name}" for role, name in images.items())),
         (_("Reference image"), fact("Reference")),
-        (_("Model"), f"{fact('ModelTitle')} {fact('ModelVersion')}{demo}"),
+        (_("Model"), f"{Facts.mark(Facts.level(segmentationNode))}{fact('ModelTitle')} {fact('ModelVersion')}"),
         (_("Weights (SHA-256)"), fact("WeightsSha256")),
         (_("Quality"), fact("Quality").capitalize()),
         (_("Windows"), fact("Windows")),

@@ -14,4 +14,4 @@ def dress(segment, label: Label, card: ModelCard) -> None:
     SegmentVoxels.setLabel(segment, label.value)
     # Without these two tags the DICOM exporter would write MANUAL.
     segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
-    segment.SetTag("DICOM.SegmentAlgorithmName", f"{card.title} {card.version}")
+    segment.SetTag("DICOM.SegmentAlgorithmName", f"{card.markedTitle} {card.version}")

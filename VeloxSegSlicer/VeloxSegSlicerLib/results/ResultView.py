@@ -146,11 +146,11 @@ class ResultView:
 
 def _factsText(node) -> str:
     """How the result was made, in one line; the rest is under Details."""
-    text = _("{title} {version}{demo} on {device}, {date}.")
+    text = _("{mark}{title} {version} on {device}, {date}.")
     return text.format(
         title=Facts.fact(node, "ModelTitle"),
         version=Facts.fact(node, "ModelVersion"),
-        demo=_(" [demo]") if Facts.fact(node, "Demo") == "yes" else "",
+        mark=Facts.mark(Facts.level(node)),
         device=Facts.fact(node, "Device"),
         date=Facts.fact(node, "Created").replace("T", " ").replace("Z", " UTC"),
     )

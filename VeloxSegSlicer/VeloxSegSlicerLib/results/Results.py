@@ -16,7 +16,6 @@ from . import Composites, Dressing, Lesions, Previous, ReportCheck, Rollback, Se
 
 HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
-DEMO_MARK = " [demo]"
 EMISSION_MODALITY = "PT"
 ANATOMY = "123037004"
 """Category of the terminology (SCT): a part of every body and no finding."""
@@ -153,8 +152,7 @@ def _place(loaded: Loaded, segmentation):
     else:
         Previous.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()
-        if facts.card.isDemo and DEMO_MARK not in segmentation.GetName():
-            segmentation.SetName(segmentation.GetName() + DEMO_MARK)
+        segmentation.SetName(_marked(segmentation.GetName(), facts.card))
     _fill(segmentation, loaded.mask, facts.card)
     _setReference(segmentation, loaded.mask, facts)
     _sign(segmentation, loaded.report, facts)
@@ -185,9 +183,16 @@ def _readMap(path: Path, mask) -> np.ndarray | None:
     return slicer.util.arrayFromVolume(volume).copy()
 
 
+def _marked(name: str, card: ModelCard) -> str:
+    """A name with the mark of the card's level, in place of another one."""
+    for level in Facts.LEVELS:
+        name = name.removeprefix(Facts.mark(level))
+    return Facts.mark(card.level) + name
+
+
 def _newName(facts: RunFacts) -> str:
-    """The name "<reference> - <model title>", [demo] for demo weights, and a number on repeats."""
-    base = f"{facts.referenceInput.name} - {facts.card.title}" + (DEMO_MARK if facts.card.isDemo else "")
+    """The name "[<level>] <reference> - <model title>", and a number on repeats."""
+    base = _marked(f"{facts.referenceInput.name} - {facts.card.title}", facts.card)
     taken = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
     name, number = base, 1
     while name in taken:
@@ -245,7 +250,7 @@ def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
         "ModelTitle": card.title,
         "ModelVersion": card.version,
         "WeightsSha256": card.weightsSha256[:HASH_CHARACTERS],
-        "Demo": "yes" if card.isDemo else "no",
+        "Level": card.level,
         "EngineVersion": versions.get("engine", ""),
         "TorchVersion": versions.get("torch", ""),
         "Versions": json.dumps(versions),

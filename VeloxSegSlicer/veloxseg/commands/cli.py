@@ -278,7 +278,7 @@ def table(content: dict) -> str:
     """Segments, their sizes and lesions of a results.json as text."""
     model = content["model"]
     lines = [
-        f"{model['title']} {model['version']}{' (demo)' if model['demo'] else ''} on {content['device']}, "
+        f"{cards.marked_title(model)} {model['version']} on {content['device']}, "
         f"{content['seconds']['total']:.1f} s",
         "",
         *(_photo_lines(content) if "working_size" in content else _volume_lines(content)),

@@ -90,7 +90,7 @@ def _row(package: Path, origin: str) -> tuple[str, ...] | str:
     except VeloxSegError as error:
         return f"{names.shown(package.name)}: {error.text}"
     roles = " ".join(role["name"] for role in card["roles"])
-    return card["id"], card["version"], roles, f"{card['title']}{' (demo)' if card['demo'] else ''}", origin
+    return card["id"], card["version"], roles, cards.marked_title(card), origin
 
 
 def _print_card(package: str, folder: Path | None) -> None:

@@ -181,7 +181,7 @@ def readme(card: dict) -> str:
     """The card for people, as Markdown."""
     demo = (
         ["**Demonstration only:** these weights were not trained on patient images.", ""]
-        if card["demo"]
+        if card["level"] == "demo"
         else []
     )
     lines = [

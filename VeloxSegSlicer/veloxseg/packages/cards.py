@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from veloxseg import __version__, files
@@ -112,7 +112,18 @@ def read(folder: Path) -> dict:
         raise VeloxSegError("MODEL_MISSING", path=names.shown(folder), near="")
     card = read_json(folder, CARD)
     check_card(card, folder.name)
-    return card
+    return with_level(card)
+
+
+def with_level(card: dict) -> dict:
+    """A checked card with its `level`; a card of before there were levels says only whether its weights are a demo."""
+    level = card.get("level") or ("demo" if card["demo"] else "research")
+    return {name: value for name, value in card.items() if name != "demo"} | {"level": level}
+
+
+def marked_title(card: Mapping) -> str:
+    """The title with the mark of its level in front, where no column is too narrow for it."""
+    return f"[{card['level']}] {card['title']}"
 
 
 def check_card(card: object, name: str) -> None:
@@ -143,6 +154,8 @@ def _check_versions(card: dict, name: str) -> None:
 
 def _disagreements(card: dict) -> Iterator[str]:
     """What the schema cannot express; only the first is asked for, and each relies on those before it."""
+    if "level" not in card and "demo" not in card:
+        yield "level: it is missing"
     roles = [role["name"] for role in card["roles"]]
     values = [label["value"] for label in card["labels"]]
     if sum(role["reference"] for role in card["roles"]) != 1:

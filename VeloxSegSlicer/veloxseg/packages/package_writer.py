@@ -16,7 +16,7 @@ from veloxseg import files
 from veloxseg.imaging import images
 from veloxseg.networks import load_weights
 from veloxseg.packages import bundles
-from veloxseg.packages.cards import CARD, check_card
+from veloxseg.packages.cards import CARD, check_card, with_level
 from veloxseg.packages.packages import EXPECTED, MANIFEST, WEIGHTS, build_network
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -73,6 +73,7 @@ def _fill(
         (folder / name).mkdir()
     card = {**card, "weights_sha256": _write_weights(folder / WEIGHTS, state_dict, card)}
     check_card(card, card["id"])
+    card = with_level(card)
     files.write_json(folder / CARD, card)
     for name, text in bundles.texts(card).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

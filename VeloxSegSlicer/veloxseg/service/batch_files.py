@@ -17,6 +17,7 @@ from veloxseg.contract import csv_text
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.imaging.stored import unreadable
+from veloxseg.packages import cards
 from veloxseg.service.batch_cases import READY, Case, vanished
 
 RUN, FAILURE, MEASURES = "run.json", "failure.json", "measures.csv"
@@ -37,7 +38,7 @@ NEOPLASM_CONTEXT = "Segmentation category and type - DICOM master list"
 ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 REGION_CONTEXT = "Anatomic codes - DICOM master list"
 MORPHOLOGICALLY_ALTERED = "49755003"
-PROVENANCE = ("model", "model_version", "weights_sha256", "demo", "device", "seed", "overlap", "engine", "torch", "created_utc")
+PROVENANCE = ("model", "model_version", "weights_sha256", "level", "device", "seed", "overlap", "engine", "torch", "created_utc")
 
 
 def fingerprint(path: Path, role: str) -> dict[str, str]:
@@ -62,7 +63,7 @@ def finished(folder: Path) -> dict | None:
     """The run.json of a case, None when it was never finished or the file is damaged."""
     try:
         content = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        return content if content["schema_version"] == 1 and content["results"]["model"] else None
+        return content if content["schema_version"] == 1 and content["results"]["model"]["level"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -140,7 +141,7 @@ def describe_segments(mask: sitk.Image, card: dict) -> None:
         tags = {
             "TerminologyEntry": _terminology(label["terminology"]),
             "DICOM.SegmentAlgorithmType": "AUTOMATIC",
-            "DICOM.SegmentAlgorithmName": f"{card['title']} {card['version']}{' [demo]' if card['demo'] else ''}",
+            "DICOM.SegmentAlgorithmName": f"{cards.marked_title(card)} {card['version']}",
         }
         facts = {
             "ID": f"Segment_{label['value']}",
@@ -171,7 +172,7 @@ def provenance(results: dict) -> dict[str, object]:
         model["title"],
         model["version"],
         model["weights_sha256"][:12],
-        "yes" if model["demo"] else "no",
+        model["level"],
         results["device"],
         results["seed"],
         results.get("overlap", ""),

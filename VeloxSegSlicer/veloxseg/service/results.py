@@ -95,7 +95,7 @@ def describe(outcome: Outcome | PhotoOutcome, card: dict, run: Run, measured: bo
     """Content of results.json; without `measured` it has no numbers about the mask."""
     content = {
         "schema_version": 1,
-        "model": {key: card[key] for key in ("id", "title", "version", "demo", "weights_sha256")},
+        "model": {key: card[key] for key in ("id", "title", "version", "level", "weights_sha256")},
         "reference": reference_role(card),
         "device": outcome.device,
         "seed": outcome.settings.seed,
