@@ -266,7 +266,7 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         ((_card, images, segmentation),) = self.loaded
         self.assertEqual(images["T1"].GetName(), "a T1")
         self.assertEqual(segmentation.GetSegmentation().GetNthSegment(0).GetName(), "Frontal lobe")
-        self.assertEqual(segmentation.GetName(), "a T1 - Test brain regions")
+        self.assertEqual(segmentation.GetName(), "[research] a T1 - Test brain regions")
         self.assertEqual(fixtures.jobFolders(), [])
 
     def test_loadingACaseWhoseImageIsGone(self):

@@ -68,7 +68,7 @@ def petctCard() -> dict:
     return brainCard() | {
         "id": "test-petct",
         "title": "Test PET/CT lesions",
-        "demo": True,
+        "level": "demo",
         "lesions": True,
         "task": {"id": "petct-lesions", "title": "PET/CT lesions"},
         "summary": "Lesions with uptake.",

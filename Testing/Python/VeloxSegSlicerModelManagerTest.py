@@ -56,7 +56,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         table = self.manager.ui.modelsTable
         table.clearSelection()
         for row, cells in enumerate(self.rows()):
-            if cells[0] in titles:
+            if cells[0].split("] ")[-1] in titles:
                 for column in range(6):
                     table.item(row, column).setSelected(True)
 
@@ -65,7 +65,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.assertEqual(
             [row[:4] for row in self.rows()],
             [
-                ["Test brain regions", "1.2.0", "Installed", "Shipped"],
+                ["[research] Test brain regions", "1.2.0", "Installed", "Shipped"],
                 ["[demo] Test PET/CT lesions", "1.2.0", "Installed", "Shipped"],
             ],
         )
@@ -102,7 +102,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.select("bad")
         self.manager.verify()
         self.assertTrue(fixtures.waitFor(lambda: not self.manager.tool.isBusy))
-        states = {row[0]: row[2] for row in self.rows()}
+        states = {row[0].split("] ")[-1]: row[2] for row in self.rows()}
         self.assertEqual(states["bad"], "Damaged")
         self.assertIn("LICENSE has been changed", self.manager.ui.cardBrowser.plainText)
 
@@ -136,7 +136,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.manager.show()
         scores = [{"name": "Dice", "value": 0.9, "n": 5, "data": "x", "synthetic": True}]
         self.importPackage(self.package("test-brain", version="1.10.0", title="Newer", scores=scores))
-        states = {row[0]: row[2] for row in self.rows()}
+        states = {row[0].split("] ")[-1]: row[2] for row in self.rows()}
         self.assertEqual(states["Test brain regions"], "Newer version exists")
         self.assertEqual(self.catalogue.card("test-brain").version, "1.10.0")
         self.assertEqual(self.catalogue.card("test-brain 1.2.0").version, "1.2.0")

@@ -10,6 +10,7 @@ from pathlib import Path
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
+from VeloxSegSlicerLib.common import CardCheck
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.common.Models import Catalogue, readCard
 from VeloxSegSlicerLib.panel import CardView
@@ -39,6 +40,14 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         )
         self.assertEqual(entry.GetTypeObject().GetCodeMeaning(), "Frontal lobe")
         self.assertEqual(entry.GetCategoryObject().GetCodeValue(), "123037004")
+
+    def test_cardsOfBeforeThereWereLevels(self):
+        card = fixtures.petctCard()
+        del card["level"]
+        for said, level in ((True, "demo"), (False, "research")):
+            self.assertEqual(fixtures.loadCard(self.folder / level, card | {"demo": said}).level, level)
+        for wrong in ({}, {"level": "clinical"}):
+            self.assertIn("level", CardCheck.problemOf(card | wrong))
 
     def test_neoplasmUsesTheListThatHasIt(self):
         card = fixtures.loadCard(self.folder, fixtures.petctCard())

@@ -90,7 +90,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         np.testing.assert_allclose(segment.GetColor(), np.array([60, 120, 220]) / 255)
         self.assertEqual(segment.GetTerminology(), self.brain.labels[1].terminology)
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmType"), "AUTOMATIC")
-        self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmName"), "Test brain regions 1.2.0")
+        self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmName"), "[research] Test brain regions 1.2.0")
         self.assertAlmostEqual(node.GetDisplayNode().GetOpacity2DFill(), 0.4)
 
     def tag(self, segment, name):
@@ -104,9 +104,9 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertEqual(
             names,
             [
-                "T1 head - Test brain regions",
-                "T1 head - Test brain regions 2",
-                "T1 head - Test brain regions 3",
+                "[research] T1 head - Test brain regions",
+                "[research] T1 head - Test brain regions 2",
+                "[research] T1 head - Test brain regions 3",
             ],
         )
 

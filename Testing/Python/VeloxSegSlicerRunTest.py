@@ -266,7 +266,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         result = self.recorder.result
         self.assertTrue(result.isReferenceGone)
-        self.assertEqual(result.segmentation.GetName(), "T1 head - Test brain regions")
+        self.assertEqual(result.segmentation.GetName(), "[research] T1 head - Test brain regions")
         self.assertIsNone(result.segmentation.GetNodeReference("referenceImageGeometryRef"))
 
     def test_unsuitableImageStartsNothing(self):

@@ -61,7 +61,7 @@ def card(roles=None, labels=None, spacing=(2.0, 2.0, 2.0), **changes):
         "version": "1.0.0",
         "task": {"id": "test", "title": "Test"},
         "summary": "For tests.",
-        "demo": True,
+        "level": "demo",
         "engine_version": ">=0.1",
         "architecture": {"name": "VeloxSeg", "arguments": tiny_arguments(len(labels) + 1, len(roles))},
         "roles": roles,

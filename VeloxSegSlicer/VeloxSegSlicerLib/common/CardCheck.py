@@ -85,6 +85,8 @@ _CARD = Shapes.record(
         "weights_sha256": _pattern(r"[0-9a-f]{64}"),
     },
     {
+        "single": Shapes.flag,
+        "turns": Shapes.flag,
         "level": Shapes.oneOf(*Facts.LEVELS),
         "demo": Shapes.flag,
         "spacing_mm": Shapes.orNone(Shapes.listOf(_ABOVE_ZERO, 3)),

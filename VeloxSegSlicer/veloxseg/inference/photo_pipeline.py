@@ -20,7 +20,10 @@ from veloxseg import diffusion
 from veloxseg.contract import errors
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, measures, photos, reading
-from veloxseg.inference import devices, ladder, pipeline
+from veloxseg.inference import devices, ladder, pipeline, single
+
+VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
+"""Quarter turns and mirror images of a square, the square itself first."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +149,21 @@ def answer(
     run: pipeline.Run | None = None,
 ) -> Answer:
     """The network's answer to an image of `prepare`. Raises NUMERIC or CANCELLED."""
-    listener = (run or pipeline.Run()).listener
+    run = run or pipeline.Run()
+    listener = run.listener
     if sampling is None:
-        listener.progress(0, 1)
-        with torch.inference_mode():
-            logits = network(image[None].to(device))[0].float().cpu()
-        listener.progress(1, 1)
-        if not logits.isfinite().all():
-            raise VeloxSegError("NUMERIC")
-        probability = torch.softmax(logits, dim=0)[1].numpy()
+        views = VIEWS if card.get("turns") else VIEWS[:1]
+        maps = []
+        for done, view in enumerate(views):
+            run.check()
+            listener.progress(done, len(views))
+            with torch.inference_mode():
+                logits = network(_turned(image, view)[None].to(device))[0].float().cpu()
+            if not logits.isfinite().all():
+                raise VeloxSegError("NUMERIC")
+            maps.append(_turned_back(torch.softmax(logits, dim=0)[1], view))
+        listener.progress(len(views), len(views))
+        probability = torch.stack(maps).mean(dim=0).numpy()
         return Answer(probability, probability, card["threshold"], None, None)
     ensemble = diffusion.segment(network, image, sampling, listener.progress, listener.cancelled)
     probability = ensemble.probability.numpy()
@@ -165,6 +174,17 @@ def answer(
         support, cut = ensemble.mask.float().numpy(), 0.5
     variance = ensemble.variance.numpy() if sampling.members > 1 else None
     return Answer(probability, support, cut, variance, ensemble.agreement)
+
+
+def _turned(image: Tensor, view: tuple[int, bool]) -> Tensor:
+    turns, mirrored = view
+    return torch.rot90(image.flip(-1) if mirrored else image, turns, (-2, -1)).contiguous()
+
+
+def _turned_back(image: Tensor, view: tuple[int, bool]) -> Tensor:
+    turns, mirrored = view
+    back = torch.rot90(image, -turns, (-2, -1))
+    return back.flip(-1) if mirrored else back
 
 
 def segment(
@@ -195,6 +215,9 @@ def segment(
             shared = found.support is found.probability
             inside = (probability if shared else photos.to_photo(found.support, placement)) >= found.cut
             uncertainty = None if found.variance is None else _as_slice(photos.to_photo(found.variance, placement))
+            if card.get("single"):
+                beside = single.beside_largest(inside)
+                inside[beside], probability[beside] = False, 0
         with run.stage("measuring"):
             highest = measures.highest_probability(_as_slice(probability), photo.grid)
             if not inside.any():

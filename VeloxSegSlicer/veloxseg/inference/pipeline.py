@@ -22,7 +22,7 @@ import torch
 from veloxseg.contract import errors, plausibility
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, intensities, measures, regions
-from veloxseg.inference import devices, empty_space, ladder, mirrors, parallel, windows
+from veloxseg.inference import devices, empty_space, ladder, mirrors, parallel, single, windows
 
 LEAST_OVERLAP = 0.5
 STAGE_TEXTS = {
@@ -357,6 +357,9 @@ def segment(
         found, device = _compute(package, prepared, settings, device, overlap, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
+            if card.get("single"):
+                beside = single.beside_largest(mask > 0)
+                mask[beside], probability[beside] = 0, 0
             uncertainty = (
                 images.map_on_grid(found.variance.numpy(), prepared.grid, grid) if settings.mirrors else None
             )

@@ -164,6 +164,10 @@ def _disagreements(card: dict) -> Iterator[str]:
         yield "roles: names must differ"
     if len(set(values)) != len(values):
         yield "labels: values must differ"
+    if card.get("single") and len(values) > 1:
+        yield "single: it is for one label"
+    if card.get("turns") and ("sampling" in card or card["roles"][0]["kind"] != "photo"):
+        yield "turns: it is for photos and networks without sampling"
     if any(role["kind"] == "photo" for role in card["roles"]):
         yield from _photo_disagreements(card)
     else:
