@@ -3,7 +3,7 @@ Slicer."""
 
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # While `python -m veloxseg...` looks for its module, the program's name is "-m" and the working folder comes first on the path.
 # Files of a data folder must not be taken for torch.
