@@ -1,5 +1,6 @@
 # make demo    set up, then the main job: open a real head and four phantoms in the panel, segment, save pictures
 # make test    set up if needed, then style and the whole test suite
+# make check   style and the tests that matter, in under 3 minutes on two idle cores
 # make test-versions    the examples with the oldest promised and the newest releases of PyTorch and the helpers
 # make screenshots    renew the pictures of the README from the demo
 
@@ -11,7 +12,12 @@ READY := $(VENV)/ready
 # the tests start small processes: spinning OpenMP threads on a busy machine would cost more than they bring
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-versions setup screenshots clean
+# one file or more of each: pages, arrows, both forms of the network, files, pipeline, packages, runner, panel, training
+CHECKED := $(addprefix Testing/engine/test_,$(addsuffix .py,documentation repository images windows fast veloxseg_parity plausibility \
+	intensities suv measures cli)) $(addprefix Testing/training/test_,$(addsuffix .py,losses metrics lists schedule)) \
+	$(addprefix Testing/Python/VeloxSegSlicer,$(addsuffix Test.py,Widget Run Results Protocol))
+
+.PHONY: demo test check test-versions setup screenshots clean
 
 demo: setup
 	$(BIN)/python Testing/host/demo.py
@@ -19,6 +25,10 @@ demo: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" $(CHECKED)
 
 test-versions:
 	$(PYTHON) Testing/versions.py

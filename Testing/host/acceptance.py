@@ -47,7 +47,7 @@ CHECKS = {
     21: ("Import of an own model", "a zip of training works; five kinds of damage give five sentences"),
     22: ("Demo weights are marked", "in panel, node name and CSV"),
     23: ("No pop-up in unattended use", "logic and batch run with no window"),
-    24: ("Every control labelled", "tooltip, accessible name and label for all, by a scan"),
+    24: ("Every control labeled", "tooltip, accessible name and label for all, by a scan"),
     25: ("Tests need no network, few need torch", "no connection; the tests for Slicer take less than 3 min of a processor"),
 }
 # What a check measures beyond its criterion, and measures that are no check.
