@@ -53,7 +53,7 @@ class BrainRegionsSettings:
 
 
 class BrainRegions:
-    """Random patches: image (1, x, y, z) float32 normalised as at inference, label (1, x, y, z) int64."""
+    """Random patches: image (1, x, y, z) float32 normalized as at inference, label (1, x, y, z) int64."""
 
     def __init__(self, settings: BrainRegionsSettings, total: int) -> None:
         self.settings, self.total, self.notes = settings, total, []
@@ -131,7 +131,7 @@ class BrainRegions:
 
 
 def _center(groups: sitk.Image) -> np.ndarray:
-    """Middle of the labelled box, mm."""
+    """Middle of the labeled box, mm."""
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(groups > 0)
     start, size = np.split(np.array(shape.GetBoundingBox(1), dtype=float), 2)

@@ -1,4 +1,4 @@
-"""Task `cases`: any prepared dataset (see prepare.py). Split, intensities, normalised arrays, patches, validation.
+"""Task `cases`: any prepared dataset (see prepare.py). Split, intensities, normalized arrays, patches, validation.
 
 Arrays have the axes (x, y, z) of the working grid; images have one channel per role in the card's order in front.
 """
@@ -54,7 +54,7 @@ class CasesSettings:
     patch_size: tuple[int, int, int] | None = None
     """Voxels; the dataset's suggestion when not given."""
     label_centered: float = 0.5
-    """Share of patches centered on a labelled voxel, every label equally often."""
+    """Share of patches centered on a labeled voxel, every label equally often."""
     augmentation: Literal["strong", "published"] = "strong"
     drop_modality: float = 0.1
     """Share of patches in which one image is missing (strong augmentation, two images or more)."""
@@ -103,7 +103,7 @@ def fixed_split(ids: list[str], given: dict[str, list[str]]) -> dict[str, list[s
 def fit_intensity(spec: dict, values: np.ndarray) -> dict:
     """`clip_zscore` with the numbers of the published recipe: 0.5 and 99.5 percentile, then mean and deviation of what is left.
 
-    values: image values over the labelled voxels of the training cases (specification section 7).
+    values: image values over the labeled voxels of the training cases (specification section 7).
     """
     low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
     clipped = np.clip(values.astype(np.float64), low, high)
@@ -141,10 +141,10 @@ class Cases:
     def _fit(self) -> None:
         for role in self.card["roles"]:
             if needs_fit(role["intensity"]):
-                values = [labelled_values(self.settings.folder, case, role["name"]) for case in self.split["train"]]
+                values = [labeled_values(self.settings.folder, case, role["name"]) for case in self.split["train"]]
                 values = np.concatenate(values)
                 if not len(values):
-                    raise unlabelled(self.settings.folder)
+                    raise unlabeled(self.settings.folder)
                 role["intensity"] = fit_intensity(role["intensity"], values)
 
     def _absent_labels(self) -> list[Note]:
@@ -153,7 +153,7 @@ class Cases:
         present = {part: [{self.values[number - 1] for number in np.unique(self.store.load(case)[2][:, 3])} for case in cases]
                    for part, cases in self.split.items() if part != "test"}  # fmt: skip
         if not any(present["train"]):
-            raise unlabelled(self.settings.folder)
+            raise unlabeled(self.settings.folder)
         folders = [self.settings.folder / "cases" / case for case in self.split["test"]]
         present["test"] = [set(np.unique(read_label(folder)).tolist()) for folder in folders]
         return absent_labels(present, names)
@@ -225,7 +225,7 @@ class Cases:
 
 
 class Store:
-    """Normalised cases as float16 .npy files beside the dataset, memory-mapped: workers share the pages, any size fits."""
+    """Normalized cases as float16 .npy files beside the dataset, memory-mapped: workers share the pages, any size fits."""
 
     def __init__(self, folder: Path, card: dict) -> None:
         self.folder, self.card = folder, card
@@ -233,19 +233,19 @@ class Store:
         self.cache = folder / "cache" / hashlib.sha256(key.encode()).hexdigest()[:12]
 
     def ensure(self, case: str) -> None:
-        """Normalises a case that isn't stored yet, or whose files have changed since."""
+        """Normalizes a case that isn't stored yet, or whose files have changed since."""
         names = [*(f"{role['name']}.nii.gz" for role in self.card["roles"]), LABEL]
         sources = [self.folder / "cases" / case / name for name in names]
         case_cache.ensure(self.cache, case, sources, lambda: (self.load(case), self.empty([case])), lambda: self._make(case))
 
     def _make(self, case: str) -> None:
-        image, label, empty = self._normalised(case)
+        image, label, empty = self._normalized(case)
         case_cache.save_array(self.cache / f"{case}-image.npy", image.astype(np.float16))
         case_cache.save_array(self.cache / f"{case}-label.npy", label)
         with files.replacing(self.cache / f"{case}.npz") as path:
             np.savez(path, centers=label_centers(label[0]), empty=np.array(empty))
 
-    def _normalised(self, case: str) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    def _normalized(self, case: str) -> tuple[np.ndarray, np.ndarray, list[float]]:
         folder = self.folder / "cases" / case
         channels, empty = [], []
         for role in self.card["roles"]:
@@ -266,7 +266,7 @@ class Store:
         return np.stack(channels), classes[values.astype(np.uint8)][None], empty
 
     def load(self, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Image (C, x, y, z) float16, classes (1, x, y, z) uint8, both memory-mapped; labelled voxels and class, (n, 4)."""
+        """Image (C, x, y, z) float16, classes (1, x, y, z) uint8, both memory-mapped; labeled voxels and class, (n, 4)."""
         with np.load(self.cache / f"{case}.npz", allow_pickle=False) as stored:
             centers = stored["centers"]
         return (np.load(self.cache / f"{case}-image.npy", mmap_mode="r"),
@@ -314,8 +314,8 @@ def read_description(folder: Path) -> dict:
     return records.read(folder / "dataset.json")
 
 
-def labelled_values(folder: Path, case: str, role: str) -> np.ndarray:
-    """Values of an image over all labelled voxels of a case. Raises DATASET and the INPUT_* codes."""
+def labeled_values(folder: Path, case: str, role: str) -> np.ndarray:
+    """Values of an image over all labeled voxels of a case. Raises DATASET and the INPUT_* codes."""
     folder = folder / "cases" / case
     path = folder / f"{role}.nii.gz"
     image, label = images.array_of(images.read(path, f"{role} ({path})")), read_label(folder)
@@ -333,7 +333,7 @@ def different_sizes(folder: Path) -> VeloxSegError:
     return VeloxSegError("DATASET", path=folder, reason="its images and label differ in size", remedy="prepare it again")
 
 
-def unlabelled(folder: Path) -> VeloxSegError:
+def unlabeled(folder: Path) -> VeloxSegError:
     return VeloxSegError("DATASET", path=folder, reason="no training case has a label", remedy="check the label files")
 
 

@@ -14,7 +14,7 @@ from monai.metrics import compute_surface_dice
 
 from veloxseg.service.comparison import as_masks, hd95, untouched_components
 
-# The three evaluated regions of a BraTS label map with 1 necrotic core, 2 oedema, 3 enhancing tumour.
+# The three evaluated regions of a BraTS label map with 1 necrotic core, 2 edema, 3 enhancing tumor.
 BRATS_REGIONS = {"ET": (3,), "TC": (1, 3), "WT": (1, 2, 3)}
 
 
@@ -101,7 +101,7 @@ def lesion_metrics(
 
     A lesion counts as found if one predicted voxel lies in it; a predicted component without any voxel of a
     lesion is false. lesion_f1 is NaN if there is nothing on either side. The two volumes are those of whole
-    missed lesions and whole false components, in millilitres for a `spacing` in millimetres (1 mm where not given).
+    missed lesions and whole false components, in millilitres for a `spacing` in millimeters (1 mm where not given).
     """
     prediction, reference = as_masks(prediction, reference)
     millilitres = float(np.prod(spacing)) / 1000 if spacing is not None else 1 / 1000

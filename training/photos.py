@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import case_cache
-from cases import Network, absent_labels, read_description, split_of, unlabelled
+from cases import Network, absent_labels, read_description, split_of, unlabeled
 from metrics import dice
 from photo_augmentation import augmented
 from veloxseg import diffusion
@@ -66,7 +66,7 @@ class Photos:
         lesion = self.card["labels"][0]
         present = {part: [self._has_lesion(case, part) for case in cases] for part, cases in self.split.items()}
         if not any(present["train"]):
-            raise unlabelled(self.settings.folder)
+            raise unlabeled(self.settings.folder)
         values = {part: [{lesion["value"]} if has else set() for has in cases] for part, cases in present.items()}
         return absent_labels(values, {lesion["value"]: lesion["name"]})
 

@@ -4,7 +4,7 @@
     python training/prepare.py --help
 
 Every image is brought onto the working grid of its case's reference image by position, in physical units, and cut to the
-foreground; photos keep their pixels; nothing is normalised. What is wrong with the list of files stops the run before anything
+foreground; photos keep their pixels; nothing is normalized. What is wrong with the list of files stops the run before anything
 is written. What is wrong with a case's content is named at the end, and the other cases stay. Starting again goes on with the
 missing cases; to prepare a case anew, delete its folder. `prepare.json` says how the cases were made; `dataset.json` is written
 last.

@@ -1,6 +1,6 @@
 """Learning-rate schedules: linear warm-up, then a half cosine (spec section 6).
 
-Both functions are pure: a position (epoch or optimiser step, 0-based) and the lengths in the same unit give
+Both functions are pure: a position (epoch or optimizer step, 0-based) and the lengths in the same unit give
 the factor on the nominal learning rate. Per step:
 
     LambdaLR(optimizer, functools.partial(corrected, total=total_steps, warmup=warmup_steps))

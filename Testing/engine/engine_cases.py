@@ -136,7 +136,7 @@ def write_image(image, path):
 
 
 def tiny_package(folder, **changes):
-    """A real package with a randomly initialised tiny VeloxSeg whose example is its own answer."""
+    """A real package with a randomly initialized tiny VeloxSeg whose example is its own answer."""
     the_card = card(**changes)
     torch.manual_seed(0)
     network = VeloxSeg(

@@ -122,7 +122,7 @@ def statistics(tensor: torch.Tensor) -> dict[str, float]:
 
 
 def balls(shape: tuple[int, int, int], described: list) -> np.ndarray:
-    """A label map of balls [[centre], radius, label]; a later ball overwrites an earlier one."""
+    """A label map of balls [[center], radius, label]; a later ball overwrites an earlier one."""
     volume = np.zeros(shape, dtype=np.int64)
     i, j, k = np.ogrid[tuple(slice(n) for n in shape)]
     for (ci, cj, ck), radius, label in described:

@@ -80,7 +80,7 @@ class TestBadInput:
         image = sitk.GetImageFromArray(np.arange(12, dtype=np.float32).reshape(3, 4))
         assert refusal(images.read, write_image(image, tmp_path / "a.mha"), "PET").code == "INPUT_KIND"
 
-    def test_colour(self, tmp_path):
+    def test_color(self, tmp_path):
         image = sitk.Compose([sitk.Cast(blob_image((8, 8, 8)), sitk.sitkUInt8)] * 3)
         error = refusal(images.read, write_image(image, tmp_path / "a.nrrd"), "PET")
         assert error.code == "INPUT_KIND" and "3 channels" in error.text
@@ -169,7 +169,7 @@ def small_disk(tmp_path):
 
 
 class TestWorkingGrid:
-    def test_covers_the_image_and_is_centred_on_it(self):
+    def test_covers_the_image_and_is_centered_on_it(self):
         reference = Grid((181, 217, 181), (1, 1, 1), (-90, -126, -72))
         grid = images.working_grid(reference, (2, 2, 2))
         assert grid == Grid((91, 109, 91), (2, 2, 2), (-90, -126, -72))
@@ -228,8 +228,8 @@ class TestResample:
             source.world(np.stack(np.meshgrid(*map(np.arange, source.size), indexing="ij"), -1)), -1, 0
         )
         image = images.image_of((x + 2 * y - 3 * z).astype(np.float32), source)
-        centre = source.world(np.asarray(source.size) / 2)
-        target = Grid((4, 4, 4), (0.7, 0.9, 0.8), tuple(centre))
+        center = source.world(np.asarray(source.size) / 2)
+        target = Grid((4, 4, 4), (0.7, 0.9, 0.8), tuple(center))
         x, y, z = np.moveaxis(
             target.world(np.stack(np.meshgrid(*map(np.arange, target.size), indexing="ij"), -1)), -1, 0
         )

@@ -12,9 +12,9 @@ from veloxseg.imaging.images import Grid
 TURNED = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 
 
-def ball(grid, centre, radius):
+def ball(grid, center, radius):
     index = np.stack(np.meshgrid(*map(np.arange, grid.size), indexing="ij"), -1)
-    return np.linalg.norm(grid.world(index) - np.asarray(centre), axis=-1) <= radius
+    return np.linalg.norm(grid.world(index) - np.asarray(center), axis=-1) <= radius
 
 
 def test_segments_name_every_label():
@@ -32,21 +32,21 @@ def test_segments_name_every_label():
 @pytest.mark.parametrize("direction", [Grid.direction, TURNED])
 def test_two_balls(direction):
     grid = Grid((60, 50, 40), (1.0, 1.2, 1.5), (-20, 7, 3), direction)
-    centres = grid.world(np.array([[15.0, 15.0, 12.0], [42.0, 33.0, 26.0]]))
-    small, large = ball(grid, centres[0], 6), ball(grid, centres[1], 12)
+    centers = grid.world(np.array([[15.0, 15.0, 12.0], [42.0, 33.0, 26.0]]))
+    small, large = ball(grid, centers[0], 6), ball(grid, centers[1], 12)
     found = measures.lesions(
         (small | large).astype(np.uint8), np.where(large, 0.9, 0.6).astype(np.float32), grid
     )
     assert [lesion["voxels"] for lesion in found] == [large.sum(), small.sum()]
-    for lesion, radius, centre, score in zip(found, (12, 6), centres[::-1], (0.9, 0.6), strict=True):
+    for lesion, radius, center, score in zip(found, (12, 6), centers[::-1], (0.9, 0.6), strict=True):
         assert lesion["volume_ml"] == pytest.approx(4 / 3 * math.pi * radius**3 / 1000, rel=0.03)
         assert lesion["diameter_mm"] == pytest.approx(2 * radius, abs=1.5)
-        assert lesion["centroid_lps"] == pytest.approx(centre, abs=0.1)
+        assert lesion["centroid_lps"] == pytest.approx(center, abs=0.1)
         assert lesion["score"] == pytest.approx(score)
         assert "suv_max" not in lesion
 
 
-def test_diagonal_neighbours_are_one_lesion_and_labels_are_not_mixed():
+def test_diagonal_neighbors_are_one_lesion_and_labels_are_not_mixed():
     mask = np.zeros((6, 6, 6), np.uint8)
     mask[1, 1, 1] = mask[2, 2, 2] = 1
     mask[3, 3, 3] = 2

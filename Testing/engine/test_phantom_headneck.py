@@ -60,8 +60,8 @@ def test_label_values_and_volumes_are_those_of_the_objects(case):
     assert set(np.unique(label)) == {0, 1, 2}
     text = json.loads(json.dumps(case.parameters))
     assert text["synthetic"] is True and text["version"] == headneck.VERSION
-    assert len(text["primary_tumours"]) == 1 and len(text["lymph_nodes"]) >= 1
-    for value, name in ((1, "primary_tumours"), (2, "lymph_nodes")):
+    assert len(text["primary_tumors"]) == 1 and len(text["lymph_nodes"]) >= 1
+    for value, name in ((1, "primary_tumors"), (2, "lymph_nodes")):
         expected = sum(n["volume_ml"] for n in text[name])
         assert (label == value).sum() * 0.012 == pytest.approx(expected, rel=0.08)
     from scipy import ndimage

@@ -1,4 +1,4 @@
-"""The brain tumour generator: same seed same bytes, label from the density alone, volumes and places as stored."""
+"""The brain tumor generator: same seed same bytes, label from the density alone, volumes and places as stored."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from veloxseg import phantoms  # noqa: E402
 from veloxseg.contract.errors import VeloxSegError  # noqa: E402
 from veloxseg.phantoms import mni, tumor  # noqa: E402
 
-ONE_NECROTIC = replace(tumor.TumorParameters(), tumour_count_chance=(0.0, 1.0, 0.0), kind_chance=(("necrotic", 1.0),),
+ONE_NECROTIC = replace(tumor.TumorParameters(), tumor_count_chance=(0.0, 1.0, 0.0), kind_chance=(("necrotic", 1.0),),
                        core_share=(0.4, 0.5), necrotic_share=(0.4, 0.5), volume_ml=(30.0, 40.0))
 
 
@@ -29,15 +29,15 @@ def array(image):
 def drawn():
     """A case, and the share of white matter that was where its edema is: what the finished case does not tell."""
     seen = []
-    add = tumor._add_tumour
+    add = tumor._add_tumor
 
-    def spy(drawn, points, grey, fluid):
-        share, label = add(drawn, points, grey, fluid)
-        seen.append(float((1 - grey - fluid)[label == tumor.LABELS["oedema"]].mean()))
+    def spy(drawn, points, gray, fluid):
+        share, label = add(drawn, points, gray, fluid)
+        seen.append(float((1 - gray - fluid)[label == tumor.LABELS["edema"]].mean()))
         return share, label
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tumor, "_add_tumour", spy)
+        patch.setattr(tumor, "_add_tumor", spy)
         return tumor.generate(5, ONE_NECROTIC), seen
 
 
@@ -71,7 +71,7 @@ def test_grids_types_and_background(case):
     json.dumps(case.parameters, allow_nan=False)
 
 
-def test_label_is_nested_from_oedema_to_necrosis(case):
+def test_label_is_nested_from_edema_to_necrosis(case):
     label = array(case.label)
     assert set(np.unique(label)) == {0, 1, 2, 3}
     around = ndimage.binary_dilation(label == 1) & (label != 1)
@@ -83,24 +83,24 @@ def test_label_is_nested_from_oedema_to_necrosis(case):
 
 def test_stored_volumes_are_those_of_the_label(case):
     label, ml = array(case.label), case.parameters["volume_ml"]
-    assert (label > 0).sum() * 0.008 == pytest.approx(ml["whole tumour"], rel=0.03)
+    assert (label > 0).sum() * 0.008 == pytest.approx(ml["whole tumor"], rel=0.03)
     for name, code in tumor.LABELS.items():
         if code:
             assert (label == code).sum() * 0.008 == pytest.approx(ml[name], rel=0.06, abs=0.3)
 
 
-def test_oedema_lies_mostly_in_white_matter(drawn):
+def test_edema_lies_mostly_in_white_matter(drawn):
     _case, white = drawn
     assert len(white) == 1 and white[0] > 0.6
 
 
-def test_rim_takes_up_contrast_and_a_head_without_tumour_has_an_empty_label(case):
+def test_rim_takes_up_contrast_and_a_head_without_tumor_has_an_empty_label(case):
     label, before, after = array(case.label), array(case.t1), array(case.t1ce)
     gain = after / np.maximum(before, 1e-3)
     assert np.median(gain[label == 3]) > 1.2 * np.median(gain[(label == 0) & (before > 0)])
-    healthy = tumor.generate(5, replace(ONE_NECROTIC, tumour_count_chance=(1.0,)))
+    healthy = tumor.generate(5, replace(ONE_NECROTIC, tumor_count_chance=(1.0,)))
     assert not array(healthy.label).any()
-    assert healthy.parameters["tumours"] == [] and healthy.parameters["volume_ml"]["whole tumour"] == 0
+    assert healthy.parameters["tumors"] == [] and healthy.parameters["volume_ml"]["whole tumor"] == 0
 
 
 def test_missing_nilearn_is_named_with_the_remedy(monkeypatch):

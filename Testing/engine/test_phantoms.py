@@ -11,12 +11,12 @@ pytest.importorskip("scipy")
 
 from veloxseg import phantoms  # noqa: E402
 from veloxseg.phantoms import brain, petct, shapes  # noqa: E402
-from veloxseg.phantoms.fields import centred_grid, rotation  # noqa: E402
+from veloxseg.phantoms.fields import centered_grid, rotation  # noqa: E402
 from veloxseg.phantoms.lesions import Lesion, sphere_directions  # noqa: E402
 
 # A thin field keeps the tests short; everything else is as in the default set.
 SHORT = replace(petct.PetCtParameters(), pet_size=(96, 96, 36), ct_size=(100, 100, 40),
-                ct_spacing=(4.0, 4.0, 3.0), field_centre_z=(-90.0, 40.0),
+                ct_spacing=(4.0, 4.0, 3.0), field_center_z=(-90.0, 40.0),
                 no_lesion_chance=0.0, lesion_count=(4, 9))
 SMALL_HEAD = brain.BrainParameters(size=(88, 112, 96), spacing=(2.0, 2.0, 2.0))
 
@@ -74,7 +74,7 @@ def test_values_are_plausible(case):
 def test_lesion_volume_is_that_of_the_ball_of_its_diameter():
     rng = np.random.default_rng(0)
     lesion = Lesion((1.0, -2.0, 3.0), 30.0, tuple(rng.normal(0, 0.12, 10)), "node", 5.0, 3.0)
-    grid = centred_grid((90, 90, 90), (0.6, 0.6, 0.6), lesion.centre_mm)
+    grid = centered_grid((90, 90, 90), (0.6, 0.6, 0.6), lesion.center_mm)
     voxels = petct.label_array([lesion], grid).sum()
     assert voxels * 0.6 ** 3 / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
     assert lesion.volume_ml == pytest.approx(14.137, rel=1e-3)
@@ -117,7 +117,7 @@ def test_drawn_parameters_describe_the_label(case):
     assert text["synthetic"] is True and text["version"] == petct.VERSION
     assert len(text["lesions"]) == len(case.lesions) > 0
     for lesion in text["lesions"]:
-        index = case.label.TransformPhysicalPointToIndex(lesion["centre_mm_lps"])
+        index = case.label.TransformPhysicalPointToIndex(lesion["center_mm_lps"])
         if lesion["diameter_mm"] > 8:
             assert case.label[index] == 1
         assert SHORT.diameter_limits[0] <= lesion["diameter_mm"] <= SHORT.diameter_limits[1]
@@ -127,19 +127,19 @@ def test_drawn_parameters_describe_the_label(case):
 def test_lesions_do_not_touch(case):
     for number, first in enumerate(case.lesions):
         for second in case.lesions[:number]:
-            gap = np.linalg.norm(np.subtract(first.centre_mm, second.centre_mm))
+            gap = np.linalg.norm(np.subtract(first.center_mm, second.center_mm))
             assert gap > first.reach_mm + second.reach_mm
 
 
 def test_distractors_have_uptake_and_no_label():
-    pelvis = replace(SHORT, field_centre_z=(-350.0, -350.0), no_lesion_chance=1.0)
+    pelvis = replace(SHORT, field_center_z=(-350.0, -350.0), no_lesion_chance=1.0)
     empty = petct.generate(5, pelvis)
     assert not empty.lesions and array(empty.label).sum() == 0
     assert array(empty.pet).max() > 8  # the bladder
 
 
 def test_cold_core_belongs_to_the_lesion():
-    grid = centred_grid((40, 40, 40), (1.0, 1.0, 1.0), (0, 0, 0))
+    grid = centered_grid((40, 40, 40), (1.0, 1.0, 1.0), (0, 0, 0))
     lesion = Lesion((0.0, 0.0, 0.0), 24.0, (0.0,) * 10, "liver", 8.0, 3.0, core_fraction=0.6, core_suv=1.0)
     assert petct.label_array([lesion], grid)[20, 20, 20] == 1
 
@@ -212,7 +212,7 @@ def test_shape_volume_and_threshold(name):
 def test_shape_is_the_same_object_on_two_grids():
     first = shapes.sample_shape((1.5, 1.5, 1.5), (80, 80, 80))
     direction = (rotation((10, 25, -30)) @ np.diag((-1, 1, 1))).ravel()
-    middle = np.asarray(first.solid.centre)
+    middle = np.asarray(first.solid.center)
     half = direction.reshape(3, 3) @ (np.asarray((1.2, 2.0, 1.6)) * 0.5 * np.asarray((119, 71, 89)))
     second = shapes.sample_shape((1.2, 2.0, 1.6), (120, 72, 90), direction, tuple(middle - half), solid=first.solid)
     moved = sitk.Resample(second.image, first.image, sitk.Transform(), sitk.sitkLinear, 0.0)

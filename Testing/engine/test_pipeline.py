@@ -107,7 +107,7 @@ def flips_and_permutations():
 
 
 def mask_like(outcome, turned, original):
-    """The outcome's mask as an array on the original grid, moved by nearest neighbour (exact for flips)."""
+    """The outcome's mask as an array on the original grid, moved by nearest neighbor (exact for flips)."""
     mask = images.image_of(outcome.mask, images.grid_of(turned))
     return images.array_of(images.resample(mask, images.grid_of(original), "nearest"))
 

@@ -28,7 +28,7 @@ def motion(image, translation, degrees):
 
 
 def left_over(image, known, found):
-    """Millimetres at the image's middle and degrees that remain when `found` undoes `known`."""
+    """Millimeters at the image's middle and degrees that remain when `found` undoes `known`."""
     grid = images.grid_of(image)
     middle = grid.world((np.asarray(grid.size) - 1) / 2)
     turn = found.rotation @ known.rotation

@@ -158,17 +158,17 @@ def test_lesions_are_found_as_well_on_an_oblique_grid(tmp_path):
 
 @needs_head
 def test_every_voxel_of_a_region_belongs_to_one_large_piece(head, tmp_path):
-    """Borders without speckle: pieces below 0.1 ml hold less than half a percent of the labelled volume."""
+    """Borders without speckle: pieces below 0.1 ml hold less than half a percent of the labeled volume."""
     mask = segment("brain-regions-t1", head, tmp_path)
-    small = labelled = 0
+    small = labeled = 0
     for value in range(1, 9):
         pieces = sitk.LabelShapeStatisticsImageFilter()
         pieces.Execute(sitk.ConnectedComponent(mask == value))
         volumes = [pieces.GetPhysicalSize(piece) / 1000 for piece in pieces.GetLabels()]
-        labelled += sum(volumes)
+        labeled += sum(volumes)
         small += sum(volume for volume in volumes if volume < 0.1)
-    print(f"speckle: {small / labelled:.5f} of the labelled volume")
-    assert small / labelled < 0.005
+    print(f"speckle: {small / labeled:.5f} of the labeled volume")
+    assert small / labeled < 0.005
 
 
 @pytest.mark.slow

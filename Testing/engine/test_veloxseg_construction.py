@@ -1,4 +1,4 @@
-"""What the numeric fixtures of the published network do not cover: bad settings, dropout, initialisation, settings that
+"""What the numeric fixtures of the published network do not cover: bad settings, dropout, initialization, settings that
 no published network uses, gradients at batch 1, and checkpoints."""
 
 from collections import Counter
@@ -229,7 +229,7 @@ def test_drop_path_drops_both_branches_of_a_block():
         assert torch.equal(x, y)
 
 
-# Initialisation
+# Initialization
 
 
 def test_initial_values():

@@ -89,7 +89,7 @@ def flat(result) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_state_dict_is_the_published_one_in_its_order(name):
-    """The order matters to load the state of an optimiser: torch numbers parameters by position."""
+    """The order matters to load the state of an optimizer: torch numbers parameters by position."""
     reference = load_json(f"veloxseg_state_dict_{name}")
     network = VeloxSeg(**reference["hyper_parameters"])  # names only some, so this proves the defaults too
     expected = [(e["key"], e["shape"], e["dtype"]) for e in reference["entries"]]

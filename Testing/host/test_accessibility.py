@@ -93,7 +93,7 @@ def finished(petct):
 @pytest.mark.acceptance(24)
 def test_everyControlIsNamed(finished, measured):
     every = controls(panelWidget())
-    labelled = {id(label.buddy()) for label in panelWidget().findChildren(qt.QLabel) if label.buddy() is not None}
+    labeled = {id(label.buddy()) for label in panelWidget().findChildren(qt.QLabel) if label.buddy() is not None}
     faults = []
     for control in every:
         name = control.name or f"{control.className()} in {control.parent().name}"
@@ -101,9 +101,9 @@ def test_everyControlIsNamed(finished, measured):
             faults.append(f"{name} has no tooltip")
         if not control.accessibleName and not inheritsAny(control, ("QTabBar",)):
             faults.append(f"{name} has no accessible name")
-        if inheritsAny(control, FIELDS) and id(control) not in labelled:
+        if inheritsAny(control, FIELDS) and id(control) not in labeled:
             faults.append(f"{name} is no label's buddy")
-    measured(f"{len(every) - len(faults)} of {len(every)} controls, {len(labelled)} labels with buddies")
+    measured(f"{len(every) - len(faults)} of {len(every)} controls, {len(labeled)} labels with buddies")
     assert not faults, "\n".join(faults)
 
 

@@ -36,7 +36,7 @@ PET_CT = card([role("CT", "CT", "HU", False, 1000), role("PET", "PT", "SUVbw", T
 
 
 def distance(center: tuple[float, ...]) -> np.ndarray:
-    """Millimetres from a voxel position to every voxel, (x, y, z)."""
+    """Millimeters from a voxel position to every voxel, (x, y, z)."""
     index = np.stack(np.meshgrid(*map(np.arange, SIZE), indexing="ij"), axis=-1)
     return np.linalg.norm((index - center) * SPACING, axis=-1)
 

@@ -60,9 +60,9 @@ def test_fixed_split_of_the_dataset_is_kept(tmp_path):
     assert task(tmp_path).split == {"train": ["case0", "case3", "case4", "case5"], **given}
 
 
-def test_ct_numbers_come_from_labelled_voxels_of_training_cases_only(folder):
+def test_ct_numbers_come_from_labeled_voxels_of_training_cases_only(folder):
     found = task(folder)
-    values = np.concatenate([cases.labelled_values(folder, c, "CT") for c in found.split["train"]])
+    values = np.concatenate([cases.labeled_values(folder, c, "CT") for c in found.split["train"]])
     low, high = np.percentile(values, (0.5, 99.5))
     clipped = np.clip(values, low, high)
     spec = found.card["roles"][0]["intensity"]
@@ -141,8 +141,8 @@ def test_replaced_files_are_read_again(tmp_path, name):
 def test_stored_cases_are_made_once(tmp_path, monkeypatch):
     tiny.write_dataset(tmp_path)
     made = []
-    real = cases.Store._normalised
-    monkeypatch.setattr(cases.Store, "_normalised", lambda store, case: made.append(case) or real(store, case))
+    real = cases.Store._normalized
+    monkeypatch.setattr(cases.Store, "_normalized", lambda store, case: made.append(case) or real(store, case))
     task(tmp_path)
     assert len(made) == 4
     task(tmp_path)
@@ -165,7 +165,7 @@ def test_damaged_stored_case_is_made_again(tmp_path, file, damage):
     assert all(np.array_equal(a, b) for a, b in zip(before, again))
 
 
-def relabelled(folder, parts: dict[str, int | None]):
+def relabeled(folder, parts: dict[str, int | None]):
     """A fixed split of one validation and one test case whose labels have two values; `parts` -> the value it has none of."""
     card = json.loads(tiny.CARD.read_text())
     card["labels"].append({**card["labels"][0], "value": 2, "name": "Node"})
@@ -196,13 +196,13 @@ def test_no_label_anywhere_is_one_sentence_whatever_the_image(tmp_path):
     "part, words", [("train", "nothing can learn it"), ("validation", "best weights"), ("test", "not scored")]
 )
 def test_label_that_a_part_lacks_is_noted(tmp_path, part, words):
-    notes = task(relabelled(tmp_path, {part: 2})).notes
+    notes = task(relabeled(tmp_path, {part: 2})).notes
     assert len(notes) == 1 and f"Node: in no {part} case" in notes[0].text and words in notes[0].text
 
 
 def test_labels_everywhere_need_no_note(tmp_path):
-    assert task(relabelled(tmp_path, {})).notes == []
-    every = [note.text for note in task(relabelled(tmp_path / "b", {"test": 0, "validation": 0})).notes]
+    assert task(relabeled(tmp_path, {})).notes == []
+    every = [note.text for note in task(relabeled(tmp_path / "b", {"test": 0, "validation": 0})).notes]
     assert len(every) == 2 and all("Lesion, Node: in no" in text for text in every)
 
 
@@ -239,7 +239,7 @@ def test_dataset_without_cases(tmp_path):
 
 
 def test_cut_fields_and_joined_cases(folder):
-    """Image and label change together: what is labelled stays bright on the PET, and the rest dark."""
+    """Image and label change together: what is labeled stays bright on the PET, and the rest dark."""
     plain, cut, joined = (task(folder, augmentation="published", label_centered=0.0, **c)
                           for c in ({}, {"cut": 1.0}, {"joined": 1.0}))  # fmt: skip
     empty = plain.store.empty(plain.split["train"])

@@ -113,7 +113,7 @@ def test_half_precision_outputs_are_summed_in_float32():
     assert total.item() == pytest.approx(expected, rel=5e-3)
 
 
-def test_five_optimiser_steps_follow_the_published_ones():
+def test_five_optimizer_steps_follow_the_published_ones():
     from veloxseg.networks import VeloxSeg
 
     torch.set_num_threads(1)

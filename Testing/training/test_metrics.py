@@ -96,7 +96,7 @@ def test_surface_dice_counts_what_lies_within_the_tolerance():
     assert math.isnan(surface_dice(prediction * 0, reference * 0, tolerance=1))
 
 
-def test_surface_dice_weighs_area_in_millimetres():
+def test_surface_dice_weighs_area_in_millimeters():
     """A large box moved by one voxel along z: of the two surfaces only the two large faces are out of place."""
     reference, prediction = np.zeros((44, 44, 12)), np.zeros((44, 44, 12))
     reference[2:42, 2:42, 4:8] = 1

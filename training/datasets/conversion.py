@@ -241,9 +241,9 @@ def _label_on_grid(label: sitk.Image, grid: images.Grid) -> np.ndarray:
 
 
 def foreground_box(arrays: Mapping[str, np.ndarray], label: np.ndarray) -> tuple[slice, slice, slice]:
-    """Box (x, y, z) of all voxels that are foreground in some image or labelled, with a small margin.
+    """Box (x, y, z) of all voxels that are foreground in some image or labeled, with a small margin.
 
-    A foreground voxel counts where most of its neighbourhood is foreground too: noise in air holds no box open.
+    A foreground voxel counts where most of its neighborhood is foreground too: noise in air holds no box open.
     """
     filled = label > 0
     for array in arrays.values():

@@ -18,7 +18,7 @@ PATCH_SIZE = (32, 32, 32)
 def coarse(source: Path, target: Path, spacing_mm: float, label: int) -> None:
     """Writes `target`: the cases and split of `source` with voxels of `spacing_mm` and the label value `label` alone.
 
-    A voxel is labelled where at least half of it is covered. Raises DATASET for a folder that isn't prepared.
+    A voxel is labeled where at least half of it is covered. Raises DATASET for a folder that isn't prepared.
     """
     description = read_description(source)
     card = description["card"]

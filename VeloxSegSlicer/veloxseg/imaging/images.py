@@ -1,6 +1,6 @@
 """Images in space: reading, writing, grids and resampling by position.
 
-World coordinates are LPS millimetres. A `Grid` counts its axes (i, j, k), first index fastest, as SimpleITK
+World coordinates are LPS millimeters. A `Grid` counts its axes (i, j, k), first index fastest, as SimpleITK
 does. Arrays that leave this file are (x, y, z): axis 0 is the first index of the grid. On a working grid
 these are the world axes.
 """
@@ -23,7 +23,7 @@ from veloxseg.files import replacing
 from veloxseg.imaging import axes, reading
 from veloxseg.imaging.stored import contradiction
 
-# A voxel of width w is modelled as a Gaussian of this full width at half maximum; going from source width s
+# A voxel of width w is modeled as a Gaussian of this full width at half maximum; going from source width s
 # to target width t needs the variance (t^2 - s^2) * FWHM_TO_VARIANCE. Source: Cardoso et al., Scale factor
 # point spread function matching, MICCAI 2015.
 FWHM_TO_VARIANCE = 1.0 / (8.0 * math.log(2.0))
@@ -52,7 +52,7 @@ class Grid:
 
     @property
     def index_to_world(self) -> np.ndarray:
-        """(3, 3) matrix from voxel steps to millimetres."""
+        """(3, 3) matrix from voxel steps to millimeters."""
         return np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing)
 
     @property
@@ -112,7 +112,7 @@ def straight(grid: Grid) -> Grid:
 def working_grid(reference: Grid, spacing: Sequence[float]) -> Grid:
     """The grid the network works on: axes along the LPS world axes, `spacing` (x, y, z) in mm.
 
-    It is centred on the reference and covers the bounding box of its voxel corners. Every flip or permutation of the reference's
+    It is centered on the reference and covers the bounding box of its voxel corners. Every flip or permutation of the reference's
     array has the same working grid. Whether a voxel or the border between two lies at the center follows from the
     reference's own lengths, so that turning it a little adds voxels on both sides and moves none.
     """
@@ -186,7 +186,7 @@ def _one_volume(image: sitk.Image, role: str) -> sitk.Image:
     if image.GetNumberOfComponentsPerPixel() > 1:
         channels = image.GetNumberOfComponentsPerPixel()
         raise VeloxSegError(
-            "INPUT_KIND", role=role, found=f"a colour or vector image with {channels} channels"
+            "INPUT_KIND", role=role, found=f"a color or vector image with {channels} channels"
         )
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = sitk.Extract(image, [*image.GetSize()[:3], 0], [0, 0, 0, 0])

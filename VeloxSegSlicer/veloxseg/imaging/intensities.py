@@ -108,12 +108,12 @@ def background(spec: dict, array: np.ndarray) -> float:
     return air_value(array)
 
 
-def padding_value(spec: dict, normalised: np.ndarray) -> float:
+def padding_value(spec: dict, normalized: np.ndarray) -> float:
     """Network input value of `background`, for padding windows: what `apply` gave the darkest voxel or the
     clip limit."""
     if spec["kind"] == "zscore_foreground":
-        return float(normalised.min())
-    return float(apply(spec, np.asarray([background(spec, normalised)]))[0])
+        return float(normalized.min())
+    return float(apply(spec, np.asarray([background(spec, normalized)]))[0])
 
 
 def empty_tolerance(spec: dict) -> float:

@@ -1,6 +1,6 @@
 """Numbers from a mask: volumes, lesions, SUV.
 
-Masks and probabilities are (x, y, z) arrays on a `Grid`; positions are LPS millimetres.
+Masks and probabilities are (x, y, z) arrays on a `Grid`; positions are LPS millimeters.
 """
 
 import math
@@ -49,7 +49,7 @@ def highest_probability(probability: np.ndarray, grid: Grid) -> dict:
 def lesions(
     mask: np.ndarray, probability: np.ndarray, grid: Grid, pet: sitk.Image | None = None
 ) -> list[dict]:
-    """Every connected component (26 neighbours) of every label, largest first.
+    """Every connected component (26 neighbors) of every label, largest first.
 
     `score` is the mean probability. With a PET image (in SUV) the SUV numbers are taken from its own,
     untouched voxels.
@@ -91,7 +91,7 @@ def _shape(component: Component, probability: np.ndarray, grid: Grid) -> dict:
 
 
 def longest_diameter(voxels: np.ndarray, grid: Grid) -> float:
-    """Greatest distance in mm between two voxel centres plus one voxel width (cube root of its volume).
+    """Greatest distance in mm between two voxel centers plus one voxel width (cube root of its volume).
 
     Only the extreme voxels in 500 evenly spread directions are compared: exact to a few thousandths for any
     shape.
@@ -120,7 +120,7 @@ def _directions() -> np.ndarray:
 def suv_numbers(component: Component, grid: Grid, pet: sitk.Image) -> dict:
     """SUVmax, SUVmean, SUVpeak and total lesion glycolysis (SUVmean x ml) on the voxels of the PET image.
 
-    SUVpeak is the highest mean over a 1 ml sphere centred on a voxel of the lesion (PERCIST).
+    SUVpeak is the highest mean over a 1 ml sphere centered on a voxel of the lesion (PERCIST).
     """
     pet_grid = grid_of(pet)
     values = sitk.GetArrayViewFromImage(pet).transpose(2, 1, 0)
@@ -135,7 +135,7 @@ def suv_numbers(component: Component, grid: Grid, pet: sitk.Image) -> dict:
 
 
 def _voxels_on(voxels: np.ndarray, grid: Grid, pet_grid: Grid) -> np.ndarray:
-    """Indices (n, 3) of the PET voxels whose centres lie in the component; at least the one nearest to its
+    """Indices (n, 3) of the PET voxels whose centers lie in the component; at least the one nearest to its
     centroid."""
     if same_grid(grid, pet_grid):
         return voxels
@@ -158,15 +158,15 @@ def _voxels_on(voxels: np.ndarray, grid: Grid, pet_grid: Grid) -> np.ndarray:
 def _suv_peak(values: np.ndarray, voxels: np.ndarray, grid: Grid) -> float:
     sums, counts = np.zeros(len(voxels)), np.zeros(len(voxels))
     for offset in _sphere_offsets(grid):
-        neighbours = voxels + offset
-        present = np.all((neighbours >= 0) & (neighbours < values.shape), axis=1)
-        sums[present] += values[tuple(neighbours[present].T)]
+        neighbors = voxels + offset
+        present = np.all((neighbors >= 0) & (neighbors < values.shape), axis=1)
+        sums[present] += values[tuple(neighbors[present].T)]
         counts[present] += 1
     return float((sums / counts).max())
 
 
 def _sphere_offsets(grid: Grid) -> np.ndarray:
-    """Voxel steps (n, 3) whose centres lie in a 1 ml sphere around a voxel centre."""
+    """Voxel steps (n, 3) whose centers lie in a 1 ml sphere around a voxel center."""
     radius = (PEAK_SPHERE_ML * 1000.0 * 3 / (4 * math.pi)) ** (1 / 3)
     reach = [int(radius / spacing) for spacing in grid.spacing]
     steps = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1).reshape(

@@ -1,6 +1,6 @@
 """Rigid registration of two images of one person, by mutual information.
 
-World coordinates are LPS millimetres. Moving an image changes its origin and direction and leaves its voxels alone, so
+World coordinates are LPS millimeters. Moving an image changes its origin and direction and leaves its voxels alone, so
 that they are interpolated only once, when the image is brought onto a grid.
 """
 
@@ -90,7 +90,7 @@ def moved(image: sitk.Image, rigid: Rigid) -> sitk.Image:
 
 
 def _coarse(image: sitk.Image) -> sitk.Image:
-    """Not finer than a few millimetres: more voxels cost time and bring no accuracy. Empty space keeps its value."""
+    """Not finer than a few millimeters: more voxels cost time and bring no accuracy. Empty space keeps its value."""
     grid = images.grid_of(image)
     air = intensities.air_value(sitk.GetArrayViewFromImage(image)[::2, ::2, ::2])
     size = [max(1, round(n * s / max(s, COARSEST_MM))) for n, s in zip(grid.size, grid.spacing, strict=True)]

@@ -41,7 +41,7 @@ SPINE = (
     (-100, 32, 22, 17, 35), (-180, 22, 24, 18, 38), (-250, 28, 25, 18, 38), (-300, 48, 22, 16, 30),
     (-400, 66, 12, 8, 30),
 )
-# name, tissue, centre, half axes, turn in degrees about x, y, z, squareness 0..0.9; painted in this order.
+# name, tissue, center, half axes, turn in degrees about x, y, z, squareness 0..0.9; painted in this order.
 # A name that starts with "both" is painted on the left as given and mirrored on the right.
 SOFT_PARTS = (
     ("both psoas", "muscle", (40, 30, -215), (19, 22, 105), (6, -8, 0), 0.2),
@@ -123,25 +123,25 @@ class Body:
     fields: dict = field(repr=False, compare=False)
 
 
-def _jitter(rng, centre, half, turn, shift, stretch):
-    centre = tuple(np.asarray(centre) + rng.uniform(-shift, shift, 3))
+def _jitter(rng, center, half, turn, shift, stretch):
+    center = tuple(np.asarray(center) + rng.uniform(-shift, shift, 3))
     half = tuple(np.asarray(half) * rng.uniform(1 - stretch, 1 + stretch, 3))
     turn = tuple(np.asarray(turn, dtype=float) + rng.uniform(-8, 8, 3))
-    return centre, half, turn
+    return center, half, turn
 
 
 def draw_body(rng):
     """Draw one person from a numpy Generator."""
     low, high = (-215, -165, -720), (215, 165, 480)
     parts = {}
-    for name, tissue, centre, half, turn, square in SOFT_PARTS + HEART_PARTS:
+    for name, tissue, center, half, turn, square in SOFT_PARTS + HEART_PARTS:
         # Heart chambers must keep their walls, stomach lumen its wall: they move with one common jitter.
-        amount = (0.0, 0.0) if (name, tissue, centre, half, turn, square) in HEART_PARTS or "stomach" in name \
+        amount = (0.0, 0.0) if (name, tissue, center, half, turn, square) in HEART_PARTS or "stomach" in name \
             else (5.0, 0.12)
         sides = (1, -1) if name.startswith("both ") else (1,)
         for side in sides:
             key = name.replace("both ", "left_" if side > 0 else "right_")
-            mirrored = ((side * centre[0], *centre[1:]), half, (turn[0], side * turn[1], side * turn[2]))
+            mirrored = ((side * center[0], *center[1:]), half, (turn[0], side * turn[1], side * turn[2]))
             parts[key] = (tissue, *_jitter(rng, *mirrored, *amount), square)
     parts["heart_shift"] = tuple(rng.uniform(-6, 6, 3))
     parts["heart_scale"] = float(rng.uniform(0.92, 1.12))
@@ -285,21 +285,21 @@ def _paint_abdomen(canvas, body, bladder_scale):
         canvas.put(piece, square_radius <= 1, "bowel_content", only=("bowel",))
         pockets = body.fields["bowel"](canvas.x[piece], canvas.y[piece], canvas.z[piece], 1) > 0.7
         canvas.put(piece, (square_radius <= 0.9) & pockets, "gas", only=("bowel_content",))
-    for name, tissue, centre, half, turn, square in SOFT_PARTS:
+    for name, tissue, center, half, turn, square in SOFT_PARTS:
         for key in ((name.replace("both ", "left_"), name.replace("both ", "right_"))
                     if name.startswith("both ") else (name,)):
-            tissue, centre, half, turn, square = parts[key]
+            tissue, center, half, turn, square = parts[key]
             if name == "bladder":
                 half = tuple(np.asarray(half) * bladder_scale)
-            piece, radius = canvas.ellipsoid(centre, half, turn, square)
+            piece, radius = canvas.ellipsoid(center, half, turn, square)
             if piece is None:
                 continue
             mask = radius <= 1
             if key in ("spleen", "stomach", "stomach_lumen", "stomach_gas"):
                 mask &= canvas.z[piece] < _dome(canvas, piece, body) - 3
             canvas.put(piece, mask, tissue)
-    for centre, half, turn in (((-60, -4, -60), (76, 84, 96), (0, -12, 0)), ((14, -42, -34), (72, 36, 44), (0, 14, 0))):
-        piece, radius = canvas.ellipsoid(centre, half, turn, 0.35)
+    for center, half, turn in (((-60, -4, -60), (76, 84, 96), (0, -12, 0)), ((14, -42, -34), (72, 36, 44), (0, 14, 0))):
+        piece, radius = canvas.ellipsoid(center, half, turn, 0.35)
         if piece is not None:
             mask = (radius <= 1) & (canvas.z[piece] < _dome(canvas, piece, body) - 3)
             mask &= next(canvas.tube(piece, ABDOMEN, (2.0,))) <= 1
@@ -343,9 +343,9 @@ def _paint_chest(canvas, body):
     canvas.put(box, lung, "lung", only=("visceral_fat", "muscle", "fat"))
     scale = body.parts["heart_scale"]
     for name, *_ in HEART_PARTS:
-        tissue, centre, half, turn, square = body.parts[name]
-        centre = np.asarray((10, -20, 36)) + (np.asarray(centre) - (10, -20, 36)) * scale + shift
-        piece, radius = canvas.ellipsoid(centre, np.asarray(half) * scale, turn, square)
+        tissue, center, half, turn, square = body.parts[name]
+        center = np.asarray((10, -20, 36)) + (np.asarray(center) - (10, -20, 36)) * scale + shift
+        piece, radius = canvas.ellipsoid(center, np.asarray(half) * scale, turn, square)
         if piece is not None:
             mask = (radius <= 1) & (canvas.z[piece] > _dome(canvas, piece, body) - 2)
             canvas.put(piece, mask, tissue)
@@ -384,8 +384,8 @@ def _paint_neck_and_head(canvas):
         for piece, squared in canvas.capsules(points, radius):
             canvas.put(piece, squared <= 1, "airway")
     for side in (1, -1):
-        for centre, half in (((18 * side, -66, 345), (14, 18, 14)), ((8 * side, -60, 362), (7, 26, 18))):
-            piece, radius = canvas.ellipsoid(centre, half)
+        for center, half in (((18 * side, -66, 345), (14, 18, 14)), ((8 * side, -60, 362), (7, 26, 18))):
+            piece, radius = canvas.ellipsoid(center, half)
             if piece is not None:
                 canvas.put(piece, radius <= 1, "airway")
 
@@ -399,9 +399,9 @@ def _bone(canvas, piece, squared, thickness):
 def _paint_bones(canvas, body):
     _paint_ribs(canvas, body)
     _paint_spine(canvas)
-    for name, centre, half, turn, square in BONE_PARTS:
+    for name, center, half, turn, square in BONE_PARTS:
         for side in (1, -1) if name.startswith("both ") else (1,):
-            piece, radius = canvas.ellipsoid((side * centre[0], *centre[1:]), half,
+            piece, radius = canvas.ellipsoid((side * center[0], *center[1:]), half,
                                              (turn[0], side * turn[1], side * turn[2]), square)
             if piece is None:
                 continue

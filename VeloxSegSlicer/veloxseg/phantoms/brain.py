@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .fields import SmoothField, centred_grid, stretch
+from .fields import SmoothField, centered_grid, stretch
 from .space import Space
 
 VERSION = "1"
@@ -24,14 +24,14 @@ LABELS = {
 }
 # Signal on a scale where white matter is 1.
 SIGNAL = {
-    "air": 0.01, "scalp": 0.55, "fat": 1.12, "muscle": 0.52, "bone": 0.10, "diploe": 0.62, "csf": 0.20, "grey": 0.66,
-    "white": 1.00, "nuclei": 0.78, "pallidum": 0.88, "thalamus": 0.82, "cerebellar grey": 0.66,
+    "air": 0.01, "scalp": 0.55, "fat": 1.12, "muscle": 0.52, "bone": 0.10, "diploe": 0.62, "csf": 0.20, "gray": 0.66,
+    "white": 1.00, "nuclei": 0.78, "pallidum": 0.88, "thalamus": 0.82, "cerebellar gray": 0.66,
     "cerebellar white": 0.96, "stem": 0.92, "vitreous": 0.22, "vessel": 0.85, "mucosa": 0.55,
 }
-HULL_CENTRE, HULL_HALF = (0.0, 0.0, 10.0), (67.0, 84.0, 62.0)
+HULL_CENTER, HULL_HALF = (0.0, 0.0, 10.0), (67.0, 84.0, 62.0)
 TEMPORAL = ((43, -12, -24), (23, 44, 23), (-10, 0, -6))
 FRONT_POLE = ((24, -48, 0), (34, 36, 30), (0, 0, 0))
-# One side of the lateral ventricle: centre line and radius.
+# One side of the lateral ventricle: center line and radius.
 VENTRICLE = (
     (((9, -30, 10), (10, -8, 19), (14, 18, 20), (22, 34, 10)), 6.0),
     (((22, 34, 10), (24, 52, 6)), 4.0),
@@ -39,7 +39,7 @@ VENTRICLE = (
     (((8, -34, 6), (12, -22, 14)), 5.0),
 )
 CAUDATE = (((13, -30, 6), (17, -16, 14), (20, 4, 20), (24, 22, 14)), 5.5)
-NUCLEI = (  # name, centre, half axes, turn, signal
+NUCLEI = (  # name, center, half axes, turn, signal
     ("putamen", (27, -8, 2), (6.5, 19, 12), (0, -6, -8), "nuclei"),
     ("pallidum", (19.5, -4, 0), (4.8, 11, 8), (0, -8, -14), "pallidum"),
     ("thalamus", (11, 14, 6), (9, 16, 10), (0, 0, -20), "thalamus"),
@@ -73,7 +73,7 @@ class BrainParameters:
     version: str = VERSION
     size: tuple = (176, 224, 192)
     spacing: tuple = (1.0, 1.0, 1.0)
-    centre: tuple = (0.0, -6.0, -7.0)
+    center: tuple = (0.0, -6.0, -7.0)
     scale: tuple = (0.95, 1.04)
     warp_mm: float = 2.2
     cortex_mm: tuple = (2.6, 3.2)
@@ -115,7 +115,7 @@ def _hull(space):
     y, z = space.y, space.z
     # Flat base: the frontal lobe lies on the orbits, the occipital lobe on the tentorium.
     floor = np.where(y < 0, -17.0 + 0.06 * (y + 40), -17.0 + 0.20 * y)
-    upper = space.mask([(HULL_CENTRE, HULL_HALF), FRONT_POLE]) & (z > floor)
+    upper = space.mask([(HULL_CENTER, HULL_HALF), FRONT_POLE]) & (z > floor)
     return upper | space.mask([TEMPORAL])
 
 
@@ -123,7 +123,7 @@ def _sulci(rng, x, y, z, depth, drawn):
     """True in the clefts between gyri: sheets over the zero level of band noise, down to a varying depth."""
     step = 2.0
     band = _band_noise(rng, 104.0, step, drawn["gyrus_mm"] / 2.7)
-    local = [(c - o) / h for c, o, h in zip((x, y, z), HULL_CENTRE, HULL_HALF, strict=True)]
+    local = [(c - o) / h for c, o, h in zip((x, y, z), HULL_CENTER, HULL_HALF, strict=True)]
     radius = np.sqrt(local[0] ** 2 + local[1] ** 2 + local[2] ** 2) + np.float32(1e-3)
     # Points are moved along the ray towards the surface, so the sheets run inwards, and bend on their way.
     pull = (0.62 + 0.38 * radius) / radius
@@ -160,9 +160,9 @@ def _paint_brain(rng, x, y, z, spacing, drawn):
     clefts = (_sulci(rng, x, y, z, depth, drawn) | fissure | sylvian | island) & ~core
     tissue = hull & ~clefts
     away = ndimage.distance_transform_edt(tissue | core, spacing[::-1]).astype(np.float32)
-    grey = np.where(core, 0, np.clip(drawn["cortex_mm"] - away + 0.5, 0, 1))
-    signal = np.where(tissue, SIGNAL["white"] + grey * (SIGNAL["grey"] - SIGNAL["white"]), np.nan)
-    label = np.where(tissue, np.where(grey > 0.5, LABELS["cortex"], LABELS["white matter"]), 0).astype(np.uint8)
+    gray = np.where(core, 0, np.clip(drawn["cortex_mm"] - away + 0.5, 0, 1))
+    signal = np.where(tissue, SIGNAL["white"] + gray * (SIGNAL["gray"] - SIGNAL["white"]), np.nan)
+    label = np.where(tissue, np.where(gray > 0.5, LABELS["cortex"], LABELS["white matter"]), 0).astype(np.uint8)
 
     def put(mask, value, name):
         signal[mask] = SIGNAL[value] if isinstance(value, str) else value
@@ -172,8 +172,8 @@ def _paint_brain(rng, x, y, z, spacing, drawn):
     put(callosum, "white", "white matter")
     _paint_cerebellum(space, spacing, put)
     put(space.mask([CAUDATE]), "nuclei", "deep nuclei")
-    for _name, centre, half, turn, value in NUCLEI:
-        put(space.mask([(centre, half, turn)]), value, "deep nuclei")
+    for _name, center, half, turn, value in NUCLEI:
+        put(space.mask([(center, half, turn)]), value, "deep nuclei")
     swell = drawn["ventricle_scale"]
     put(space.mask([(line, radius * swell) for line, radius in VENTRICLE]) & (side > 1.0), "csf", "ventricles")
     put(space.mask([((0, 8, 0), (20, 18, 11))]) & (side < 1.6 * swell), "csf", "ventricles")
@@ -191,7 +191,7 @@ def _paint_cerebellum(space, spacing, put):
     wave[box] = np.sin(angle * 15 + 0.9 * np.sin(away / 5) + 0.035 * side[box])
     deep = np.zeros(z.shape, np.float32)
     deep[box] = ndimage.distance_transform_edt(whole[box], spacing[::-1])
-    put(whole, "cerebellar grey", "cerebellum")
+    put(whole, "cerebellar gray", "cerebellum")
     branches = whole & (deep > 2.5) & ((wave > 0.62 + 0.25 * np.clip(6 - deep, 0, 6) / 6) | (deep > 15))
     put(branches, "cerebellar white", "cerebellum")
     put(whole & (wave < -0.94) & (deep < 10), 0.42, "cerebellum")
@@ -229,9 +229,9 @@ def _paint_head(rng, space, x, grid, inside, outside, signal):
     put(ORBIT_MUSCLES, "muscle", head)
     for radius, value in ((12.6, "muscle"), (11.6, "vitreous")):
         put([(EYE, (radius,) * 3)], value)
-    put([((32, -91.5, -30), (4.5, 2, 4.5))], "grey")
-    put([TONGUE], "grey")
-    put([(centre, tuple(np.add(half, 1.8))) for centre, half in AIR], "mucosa")
+    put([((32, -91.5, -30), (4.5, 2, 4.5))], "gray")
+    put([TONGUE], "gray")
+    put([(center, tuple(np.add(half, 1.8))) for center, half in AIR], "mucosa")
     put(AIR, "air")
     put([((0, -64, -50), (1.4, 28, 16))], "mucosa")
     put([((9.5, -64, -50), (2.4, 22, 4)), ((9.5, -64, -58), (2.4, 22, 3.5))], "mucosa")
@@ -276,7 +276,7 @@ def generate(seed: int, parameters: BrainParameters = BrainParameters()) -> Brai
     drawn["fold_bend_mm"] = float(shape_rng.uniform(2.5, 3.5))
     drawn["gyrus_mm"] = float(shape_rng.uniform(9.0, 10.5))
     scale = tuple(float(v) for v in shape_rng.uniform(*parameters.scale, 3))
-    grid = centred_grid(parameters.size, parameters.spacing, parameters.centre)
+    grid = centered_grid(parameters.size, parameters.spacing, parameters.center)
     warp = SmoothField(shape_rng, (-130, -150, -150), (130, 150, 150), 48.0, channels=3)
     x, y, z = _head_positions(grid, warp, parameters.warp_mm, scale)
 

@@ -1,6 +1,6 @@
 """Grids, smooth random fields and coordinates shared by the phantom generators.
 
-Positions are millimetres in LPS (x to the left, y to the back, z to the head). Arrays are numpy (k, j, i),
+Positions are millimeters in LPS (x to the left, y to the back, z to the head). Arrays are numpy (k, j, i),
 so axis 0 runs along z, axis 1 along y and axis 2 along x of an undirected grid.
 """
 
@@ -61,9 +61,9 @@ class Grid:
         return image
 
 
-def centred_grid(size, spacing, centre):
-    """An axis-aligned grid whose middle lies at `centre` (mm)."""
-    origin = tuple(float(c - 0.5 * (n - 1) * s) for n, s, c in zip(size, spacing, centre, strict=True))
+def centered_grid(size, spacing, center):
+    """An axis-aligned grid whose middle lies at `center` (mm)."""
+    origin = tuple(float(c - 0.5 * (n - 1) * s) for n, s, c in zip(size, spacing, center, strict=True))
     return Grid(tuple(size), tuple(float(s) for s in spacing), origin)
 
 

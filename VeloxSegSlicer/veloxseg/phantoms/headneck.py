@@ -1,4 +1,4 @@
-"""Synthetic FDG PET/CT of a head and neck with a primary tumour (label 1) and metastatic lymph nodes (label 2).
+"""Synthetic FDG PET/CT of a head and neck with a primary tumor (label 1) and metastatic lymph nodes (label 2).
 
     python -m veloxseg.phantoms.headneck thresholds --seeds 20     fixed-threshold baselines, printed as a table
 
@@ -7,7 +7,7 @@ comes from the lesion objects, never from an image, and lies on the CT grid. Upt
 salivary glands, larynx, reactive nodes, brown fat, muscles) makes a fixed SUV threshold fail on purpose. Everything
 here is synthetic: scores on these cases say nothing about patients.
 
-The two labels follow the task of the HECKTOR 2022 challenge (primary tumour and nodes of oropharyngeal cancer). HU and
+The two labels follow the task of the HECKTOR 2022 challenge (primary tumor and nodes of oropharyngeal cancer). HU and
 SUVbw are ranges common in textbooks and in reviews of normal FDG uptake; PET physics as in petct.py.
 """
 
@@ -18,15 +18,15 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .fields import block_mean, centred_grid, grid_noise, rotation, stretch
+from .fields import block_mean, centered_grid, grid_noise, rotation, stretch
 from .headneck_anatomy import CODE, MATERIALS, TISSUES, HeadCanvas, draw_body, paint_body
 from .lesions import HARMONICS, Lesion
 from .petct import Pose, _add_distractor, _clipped_log_normal, _draw_direction, _scan_pet, _uniform, coverage, dice
 
 VERSION = "1"
-LABELS = {"primary tumour": 1, "lymph nodes": 2}
+LABELS = {"primary tumor": 1, "lymph nodes": 2}
 
-# site: (weight, centre in the standard body on the left, spread in mm)
+# site: (weight, center in the standard body on the left, spread in mm)
 PRIMARY_SITES = {
     "tonsil": (0.42, (16, -12, 14), (2, 3, 5)),
     "tongue base": (0.30, (9, -20, -1), (4, 4, 5)),
@@ -48,7 +48,7 @@ MUSCLE_SITES = {
     "masseter": ((54, -30, 20), (7, 15, 22)),
     "nape": ((22, 44, -20), (14, 10, 34)),
 }
-# name: (chance, centre, half axes, SUV range); benign uptake on one side.
+# name: (chance, center, half axes, SUV range); benign uptake on one side.
 INFLAMMATION_SITES = {
     "dental": (0.35, (34, -48, 8), (6, 7, 6), (2.0, 5.0)),
     "tongue tip": (0.20, (4, -64, 4), (9, 10, 8), (2.0, 5.0)),
@@ -68,7 +68,7 @@ class HeadNeckParameters:
     pet_spacing: tuple = (4.07, 4.07, 3.0)
     ct_size: tuple = (128, 128, 64)
     ct_spacing: tuple = (2.0, 2.0, 3.0)
-    field_centre_z: tuple = (-14.0, 2.0)
+    field_center_z: tuple = (-14.0, 2.0)
     table_offset: tuple = ((-12.0, 12.0), (-25.0, 5.0), (-900.0, -400.0))
     primary_chance: float = 0.90
     primary_diameter: tuple = (24.0, 0.35, 10.0, 45.0)  # median, log-deviation, limits
@@ -134,13 +134,13 @@ class _Map:
         return self.grid.world((i, j, k))
 
     def push(self, lesions, strength, to_pet_world):
-        """Mass effect: tissue around a lesion comes from nearer to its centre, fading over 10 mm."""
+        """Mass effect: tissue around a lesion comes from nearer to its center, fading over 10 mm."""
         for lesion in lesions:
             box, depth = coverage(lesion, self.grid, (1, 1, 1), to_pet_world)
             if box is None:
                 continue
             k, j, i = np.meshgrid(*[np.arange(b.start, b.stop) for b in box], indexing="ij")
-            offset = to_pet_world(self.grid.world(np.stack([i, j, k], axis=-1))) - np.asarray(lesion.centre_mm)
+            offset = to_pet_world(self.grid.world(np.stack([i, j, k], axis=-1))) - np.asarray(lesion.center_mm)
             distance = np.maximum(np.sqrt((offset ** 2).sum(axis=-1)), 1e-3)
             outside = np.maximum(distance - distance / np.maximum(depth, 1e-3), 0)
             pull = np.minimum(0.5 * strength * lesion.diameter_mm, 0.6 * distance) * np.exp(-((outside / 10) ** 2))
@@ -164,7 +164,7 @@ def _draw_uptake(rng, parameters):
     return suv
 
 
-def _lesion(rng, parameters, site, centre, diameter, suv, core_chance, hu):
+def _lesion(rng, parameters, site, center, diameter, suv, core_chance, hu):
     amplitude = _uniform(rng, parameters.harmonic_amplitude)
     harmonics = tuple(float(h) for h in rng.standard_normal(len(HARMONICS)) * amplitude)
     cold, core, ratio = rng.random() < core_chance, _uniform(rng, (0.5, 0.75)), _uniform(rng, (0.1, 0.35))
@@ -172,17 +172,17 @@ def _lesion(rng, parameters, site, centre, diameter, suv, core_chance, hu):
         core, ratio = 0.0, 0.0
     # `contrast` is measured against muscle, the tissue around most of them.
     contrast = suv / MATERIALS["muscle"][3]
-    return Lesion(tuple(float(c) for c in centre), float(diameter), harmonics, site, float(suv), contrast, core, ratio * suv, hu)
+    return Lesion(tuple(float(c) for c in center), float(diameter), harmonics, site, float(suv), contrast, core, ratio * suv, hu)
 
 
 def _clear(lesion, others, tissue, grid):
     """Whether a lesion keeps 1.5 mm from others and hardly covers bone, brain or air outside the body."""
     for other in others:
-        line = np.subtract(other.centre_mm, lesion.centre_mm)
+        line = np.subtract(other.center_mm, lesion.center_mm)
         gap = float(np.linalg.norm(line))
         step = np.linspace(0, 1, 30)[:, None] * line
-        # Along the line between the centres no point may lie within both, each swollen by 1.5 mm.
-        grown = [n.depth(np.asarray(lesion.centre_mm) + step) / (1 + 1.5 / (0.5 * n.diameter_mm)) for n in (lesion, other)]
+        # Along the line between the centers no point may lie within both, each swollen by 1.5 mm.
+        grown = [n.depth(np.asarray(lesion.center_mm) + step) / (1 + 1.5 / (0.5 * n.diameter_mm)) for n in (lesion, other)]
         if (np.maximum(*grown) <= 1).any() or gap < 0.4 * (lesion.diameter_mm + other.diameter_mm):
             return False
     box, depth = coverage(lesion, grid, (1, 1, 1))
@@ -204,8 +204,8 @@ def _place(rng, parameters, sites, side, size, suv, core_chance, hu, placed, tis
     site = names[int(rng.choice(len(names), p=weights / weights.sum()))]
     diameter = size
     for _attempt in range(25):
-        _weight, centre, spread = sites[site]
-        target = np.multiply(centre, (side, 1, 1)) + rng.standard_normal(3) * spread
+        _weight, center, spread = sites[site]
+        target = np.multiply(center, (side, 1, 1)) + rng.standard_normal(3) * spread
         lesion = _lesion(rng, parameters, site, positions.world(target), diameter, suv, core_chance, hu)
         if _clear(lesion, placed, tissue, positions.grid):
             return lesion
@@ -214,7 +214,7 @@ def _place(rng, parameters, sites, side, size, suv, core_chance, hu, placed, tis
 
 
 def _draw_lesions(rng, parameters, tissue, positions):
-    """Primary tumours (at most one), metastatic nodes and reactive nodes without a label, none touching another."""
+    """Primary tumors (at most one), metastatic nodes and reactive nodes without a label, none touching another."""
     side = 1 if rng.random() < 0.5 else -1
     placed, primaries, nodes, reactive = [], [], [], []
     with_primary = rng.random() < parameters.primary_chance
@@ -250,11 +250,11 @@ def _draw_lesions(rng, parameters, tissue, positions):
 
 
 def _draw_distractors(rng, parameters, positions, offset):
-    """Uptake without a label, as soft ellipsoids: name, centre relative to the table offset, half axes, turn, SUV."""
+    """Uptake without a label, as soft ellipsoids: name, center relative to the table offset, half axes, turn, SUV."""
     blobs = []
 
-    def add(name, centre, half, level):
-        place = positions.world(np.asarray(centre) + rng.uniform(-2, 2, 3)) - np.asarray(offset)
+    def add(name, center, half, level):
+        place = positions.world(np.asarray(center) + rng.uniform(-2, 2, 3)) - np.asarray(offset)
         half = tuple(float(h) for h in np.multiply(half, rng.uniform(0.8, 1.2, 3)))
         blobs.append((name, tuple(float(v) for v in place), half, tuple(float(t) for t in rng.uniform(-15, 15, 3)), float(level)))
 
@@ -347,7 +347,7 @@ def label_array(primaries, nodes, grid, to_pet_world):
 
 
 def _described(lesion):
-    return {"site": lesion.site, "centre_mm_lps": list(lesion.centre_mm), "diameter_mm": lesion.diameter_mm,
+    return {"site": lesion.site, "center_mm_lps": list(lesion.center_mm), "diameter_mm": lesion.diameter_mm,
             "volume_ml": lesion.volume_ml, "suv": lesion.suv, "core_fraction": lesion.core_fraction,
             "core_suv": lesion.core_suv, "ct_hu": lesion.hu, "harmonics": list(lesion.harmonics)}
 
@@ -359,14 +359,14 @@ def generate(seed: int, parameters: HeadNeckParameters = HeadNeckParameters()) -
     body = draw_body(body_rng, parameters.metal_chance)
     suv = _draw_uptake(uptake_rng, parameters)
     offset = tuple(_uniform(pose_rng, limits) for limits in parameters.table_offset)
-    middle = np.array([0.0, -2.0, _uniform(pose_rng, parameters.field_centre_z)])
+    middle = np.array([0.0, -2.0, _uniform(pose_rng, parameters.field_center_z)])
     pet_pose = Pose(offset)
     ct_pose = Pose(offset, turn=_draw_direction(pose_rng, _uniform(pose_rng, parameters.tilt)),
                    shift=_draw_direction(pose_rng, _uniform(pose_rng, parameters.shift)), pivot=tuple(middle))
     agent = _uniform(pose_rng, (0.6, 1.2)) * float(pose_rng.random() < parameters.contrast_agent_chance)
     strength = _uniform(pose_rng, parameters.mass_effect)
-    grid = centred_grid(parameters.pet_size, parameters.pet_spacing, middle + offset)
-    ct_grid = centred_grid(parameters.ct_size, parameters.ct_spacing, middle + offset)
+    grid = centered_grid(parameters.pet_size, parameters.pet_spacing, middle + offset)
+    ct_grid = centered_grid(parameters.ct_size, parameters.ct_spacing, middle + offset)
 
     def to_pet_world(points):
         return ct_pose.reference(points) + np.asarray(offset)
@@ -389,16 +389,16 @@ def generate(seed: int, parameters: HeadNeckParameters = HeadNeckParameters()) -
     ct, ct_drawn = _scan_ct(ct_rng, parameters, ct_positions.tissue(body), ct_grid, lesions, agent, to_pet_world)
     drawn = {
         "generator": "head-neck-petct", "version": VERSION, "seed": int(seed), "synthetic": True, "labels": LABELS,
-        "primary_tumours": [_described(n) for n in primaries],
+        "primary_tumors": [_described(n) for n in primaries],
         "lymph_nodes": [_described(n) for n in nodes],
         "reactive_nodes": [_described(n) for n in reactive],
         "distractors": [{
-            "name": n, "centre_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
+            "name": n, "center_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
         } for n, c, h, _t, s in blobs],
         "organ_suv": suv,
         "body": {"scale": list(body.scale), "bend_mm": list(body.bend), "turn_deg": list(body.turn), "fat_mm": body.fat_mm,
                  "teeth": len(body.teeth), "metal_teeth": len(body.fillings), "mouth_gap_mm": body.mouth_gap,
-                 "field_centre_mm": [float(v) for v in middle]},
+                 "field_center_mm": [float(v) for v in middle]},
         "contrast_agent": agent, "mass_effect": strength,
         "misalignment": {"turn_deg": list(ct_pose.turn), "shift_mm": list(ct_pose.shift)},
         **pet_drawn, **ct_drawn,

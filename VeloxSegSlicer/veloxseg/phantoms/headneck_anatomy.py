@@ -58,14 +58,14 @@ NAPE = (
 # z, y of the vertebral bodies, half width, half depth.
 SPINE = ((52, 14, 10, 8), (20, 18, 11, 8), (-30, 19, 12, 8.5), (-70, 24, 13, 9), (-110, 34, 14, 10), (-170, 46, 15, 12))
 VERTEBRA_MM = 18.0
-# centre, half axes, squareness, share of the fat layer of the neck.
+# center, half axes, squareness, share of the fat layer of the neck.
 OUTLINE = (
     ((0, 2, 95), (74, 94, 95), 0.1, 0.15),
     ((0, -42, 38), (62, 55, 58), 0.35, 0.5),
     ((0, -44, 4), (54, 52, 32), 0.3, 0.7),
     ((0, -98, 46), (13, 18, 22), 0.0, 0.0),
 )
-# name, tissue, centre, half axes, turn in degrees about x, y, z, squareness; painted in this order.
+# name, tissue, center, half axes, turn in degrees about x, y, z, squareness; painted in this order.
 # A name that starts with "both" is painted on the left as given and mirrored on the right.
 SOFT_PARTS = (
     ("both masseter", "muscle", (54, -30, 20), (7, 17, 27), (10, 0, 0), 0.3),
@@ -106,7 +106,7 @@ VESSELS = (
     ("both jugular", "blood", 5.2, ((20, -14, -140), (31, -8, -55), (33, 4, -8), (31, 10, 58))),
     ("both vertebral", "blood", 2.0, ((17, 22, -80), (16, 22, 30))),
 )
-# Mucosa of the given thickness surrounds each lumen: name, thickness, centre, half axes, squareness.
+# Mucosa of the given thickness surrounds each lumen: name, thickness, center, half axes, squareness.
 LUMENS = (
     ("both nasal", 2.5, (7, -66, 50), (5, 28, 17), 0.4),
     ("nasopharynx", 4.0, (0, -14, 50), (15, 11, 13), 0.3),
@@ -165,9 +165,9 @@ def draw_body(rng, metal_chance):
     low, high = (-190, -170, -190), (190, 190, 190)
     rows = [(n, c, h, t) for n, _tissue, c, h, t, _square in SOFT_PARTS] + [(n, c, h, (0, 0, 0)) for n, _w, c, h, _s in LUMENS]
     parts = {}
-    for name, centre, half, turn in rows:
+    for name, center, half, turn in rows:
         for key, side in _sides(name):
-            moved = np.multiply(centre, (side, 1, 1)) + rng.uniform(-1.5, 1.5, 3)
+            moved = np.multiply(center, (side, 1, 1)) + rng.uniform(-1.5, 1.5, 3)
             if not name.startswith("both "):
                 moved[0] *= 0.4
             parts[key] = (tuple(moved), tuple(np.asarray(half) * rng.uniform(0.88, 1.12, 3)),
@@ -209,9 +209,9 @@ class HeadCanvas(Canvas):
             mask = mask & allowed[view]
         view[mask] = CODE[tissue]
 
-    def solid(self, tissue, centre, half, turn=(0, 0, 0), square=0.0, only=None):
+    def solid(self, tissue, center, half, turn=(0, 0, 0), square=0.0, only=None):
         """Paint a superquadric."""
-        box, radius = self.ellipsoid(centre, half, turn, square)
+        box, radius = self.ellipsoid(center, half, turn, square)
         if box is not None:
             self.put(box, radius <= 1, tissue, only)
 
@@ -256,8 +256,8 @@ def _paint_outline(canvas, body):
     # The layers of all parts are painted from outside to inside, so that the parts merge.
     for tissue, ring, layer in (("skin", rings[0], 0.0), ("fat", rings[1], 2.0)):
         canvas.put(whole, ring <= 1, tissue)
-        for centre, half, square, _share in OUTLINE:
-            canvas.solid(tissue, centre, np.subtract(half, layer), square=square)
+        for center, half, square, _share in OUTLINE:
+            canvas.solid(tissue, center, np.subtract(half, layer), square=square)
 
 
 def _paint_soft_parts(canvas, body):
@@ -270,7 +270,7 @@ def _paint_soft_parts(canvas, body):
     view[tuple(w[septa] for w in where)] = CODE["fat"]
     for name, tissue, radius, points in CORDS:
         canvas.cord(name, tissue, radius, points, only=("fat", "muscle"))
-    for name, tissue, _centre, _half, _turn, square in SOFT_PARTS:
+    for name, tissue, _center, _half, _turn, square in SOFT_PARTS:
         for key, _side in _sides(name):
             canvas.solid(tissue, *body.parts[key], square)
     for side in (1, -1):
@@ -284,16 +284,16 @@ def _paint_lungs(canvas):
 
 
 def _paint_skull(canvas, body):
-    centre, half = OUTLINE[0][:2]
+    center, half = OUTLINE[0][:2]
     scalp = 5.0 + 0.15 * body.fat_mm
-    box, outer = canvas.ellipsoid(centre, np.subtract(half, scalp), square=0.1)
+    box, outer = canvas.ellipsoid(center, np.subtract(half, scalp), square=0.1)
     if box is None:
         return
     y, z = canvas.y[box], canvas.z[box]
     # Height of the floor in three steps: posterior, middle and anterior fossa.
     floor = 50 + 18 / (1 + np.exp(np.clip((y - 8) / 4, -30, 30))) + 18 / (1 + np.exp(np.clip((y + 36) / 4, -30, 30)))
     canvas.put(box, (outer <= 1) & (z > floor - 5), "cortical")
-    layers = [canvas.ellipsoid(centre, np.subtract(half, scalp + t), square=0.1) for t in (2.2, 4.5, 7.0, 10.0, 24.0)]
+    layers = [canvas.ellipsoid(center, np.subtract(half, scalp + t), square=0.1) for t in (2.2, 4.5, 7.0, 10.0, 24.0)]
     for tissue, (piece, radius), above in zip(("marrow", "cortical", "fluid", "brain"), layers, (-3.4, -1.6, 0, 2), strict=False):
         part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(piece, box, strict=True))
         canvas.put(piece, (radius <= 1) & (canvas.z[piece] > floor[part] + above), tissue)
@@ -336,13 +336,13 @@ def _paint_spine(canvas):
 
 def _paint_lumens(canvas, body):
     for inner in (False, True):
-        for name, wall, _centre, _half, square in LUMENS:
+        for name, wall, _center, _half, square in LUMENS:
             for key, _side in _sides(name):
-                centre, half, turn = body.parts[key]
+                center, half, turn = body.parts[key]
                 if inner:
-                    canvas.solid("airway", centre, half, turn, square)
+                    canvas.solid("airway", center, half, turn, square)
                 elif wall:
-                    canvas.solid("mucosa", centre, np.add(half, wall), turn, square, only=("fat", "muscle", "tongue", "cortical"))
+                    canvas.solid("mucosa", center, np.add(half, wall), turn, square, only=("fat", "muscle", "tongue", "cortical"))
         canvas.cord("trachea", "airway" if inner else "cartilage", 8.0 if inner else 9.8, TRACHEA)
     for side in (1, -1):
         canvas.solid("mucosa", (side * 8, -62, 44), (2.6, 20, 4), square=0.2)

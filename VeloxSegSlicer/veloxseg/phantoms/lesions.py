@@ -36,7 +36,7 @@ class Lesion:
     that factor, cold with uptake `core_suv`; it still belongs to the lesion and to the label.
     """
 
-    centre_mm: tuple
+    center_mm: tuple
     diameter_mm: float
     harmonics: tuple
     site: str
@@ -63,12 +63,12 @@ class Lesion:
 
     @property
     def reach_mm(self):
-        """Largest distance of the border from the centre."""
+        """Largest distance of the border from the center."""
         return float(self.base_radius * self._relative(sphere_directions(4000)).max() * 1.01)
 
     def depth(self, points):
-        """Distance from the centre over the distance of the border in that direction; <= 1 inside. (..., 3) mm."""
-        offset = np.asarray(points) - np.asarray(self.centre_mm)
+        """Distance from the center over the distance of the border in that direction; <= 1 inside. (..., 3) mm."""
+        offset = np.asarray(points) - np.asarray(self.center_mm)
         distance = np.sqrt((offset ** 2).sum(axis=-1))
         directions = offset / np.maximum(distance, 1e-6)[..., None]
         return distance / (self.base_radius * self._relative(directions))

@@ -14,13 +14,13 @@ from .fields import Grid, rotation
 
 # Lateral ventricles where the choroid plexus lies: (x, y, z) of one side, half axes, mm.
 CHOROID = (((22, 38, 10), (6, 8, 9)), ((15, 22, 19), (5, 12, 4)), ((28, 34, -3), (5, 7, 6)))
-WHITE, GREY, BRAIN, EXTRA = range(4)
+WHITE, GRAY, BRAIN, EXTRA = range(4)
 VESSEL, PLEXUS, SPOT = 1, 2, 3
 
 
 @functools.cache
 def load_maps():
-    """(Grid, white, grey, brain): shares 0..1 as float32 (k, j, i) at 1 mm. Raises PHANTOM_MAPS without nilearn."""
+    """(Grid, white, gray, brain): shares 0..1 as float32 (k, j, i) at 1 mm. Raises PHANTOM_MAPS without nilearn."""
     try:
         from nilearn import datasets
     except ImportError as error:
@@ -28,16 +28,16 @@ def load_maps():
     images = (datasets.load_mni152_wm_template(resolution=1), datasets.load_mni152_gm_template(resolution=1),
               datasets.load_mni152_template(resolution=1))
     # nilearn gives (x, y, z) arrays with x to the right and y to the front.
-    white, grey, head = (np.ascontiguousarray(np.asarray(m.dataobj, np.float32)[::-1, ::-1].T) for m in images)
+    white, gray, head = (np.ascontiguousarray(np.asarray(m.dataobj, np.float32)[::-1, ::-1].T) for m in images)
     affine, size = images[0].affine, images[0].shape
     last = affine[:3, 3] + np.diag(affine)[:3] * (np.asarray(size) - 1)
     grid = Grid(tuple(size), (1.0, 1.0, 1.0), (-float(last[0]), -float(last[1]), float(affine[2, 3])))
     brain = (head > 0).astype(np.float32)
-    for array in (white, grey):
+    for array in (white, gray):
         array *= brain
         array.setflags(write=False)
     brain.setflags(write=False)
-    return grid, white, grey, brain
+    return grid, white, gray, brain
 
 
 def sample(array, index_kji, order=1):
@@ -50,13 +50,13 @@ class Anatomy:
 
     STEP = 6.0
 
-    def __init__(self, rng, warp_mm, scale, turn_deg, centre):
-        """`warp_mm`: deviation of the (coarse, fine) velocity; `scale`: (x, y, z); `centre`: mm, fixed point."""
+    def __init__(self, rng, warp_mm, scale, turn_deg, center):
+        """`warp_mm`: deviation of the (coarse, fine) velocity; `scale`: (x, y, z); `center`: mm, fixed point."""
         self.scale = tuple(float(rng.uniform(*scale)) for _ in range(3))
         self.turn = tuple(float(rng.uniform(-turn_deg, turn_deg)) for _ in range(3))
         self.flip = bool(rng.random() < 0.5)
-        self.centre = np.asarray(centre, float)
-        self.low = self.centre - 126
+        self.center = np.asarray(center, float)
+        self.low = self.center - 126
         count = int(252 / self.STEP) + 1
         velocity = np.zeros((3, count, count, count), np.float32)
         for amplitude, length in zip(warp_mm, (34.0, 13.0), strict=True):
@@ -75,10 +75,10 @@ class Anatomy:
         """MNI positions (..., 3) of positions (..., 3) of the head, mm."""
         places = np.moveaxis((points - self.low) / self.STEP, -1, 0)[::-1]
         shift = np.stack([ndimage.map_coordinates(c, places, order=1, mode="nearest") for c in self.shift], axis=-1)
-        turned = (points + shift - self.centre) @ rotation(self.turn).T / np.asarray(self.scale)
+        turned = (points + shift - self.center) @ rotation(self.turn).T / np.asarray(self.scale)
         if self.flip:
             turned[..., 0] *= -1
-        return turned + self.centre
+        return turned + self.center
 
 
 def _tube(rng, array, start, direction, length, radius, bend):
@@ -97,11 +97,11 @@ def _tube(rng, array, start, direction, length, radius, bend):
 
 
 def draw_extras(rng, vessels, spots, spot_mm):
-    """uint8 (k, j, i) map in MNI space of what is bright without being a tumour: VESSEL, PLEXUS and SPOT.
+    """uint8 (k, j, i) map in MNI space of what is bright without being a tumor: VESSEL, PLEXUS and SPOT.
 
     `vessels`, `spots`: how many; `spot_mm`: (low, high) radius of white-matter lesions.
     """
-    grid, white, grey, brain = load_maps()
+    grid, white, gray, brain = load_maps()
     extras = np.zeros(grid.shape, np.uint8)
     fluid = _fluid_places()
     inner = _white_places()
@@ -114,15 +114,15 @@ def draw_extras(rng, vessels, spots, spot_mm):
         patch = extras[box]
         patch[(sum(a * a for a in away) < 1) & (white[box] > 0.4)] = SPOT
     for side in (-1, 1):
-        for centre, half in CHOROID:
+        for center, half in CHOROID:
             size = rng.uniform(0.5, 1.1)
-            index = grid.index(np.array([side * centre[0], *centre[1:]]) + rng.uniform(-2, 2, 3))[::-1]
+            index = grid.index(np.array([side * center[0], *center[1:]]) + rng.uniform(-2, 2, 3))[::-1]
             reach = np.asarray(half)[::-1] * size
             box = tuple(slice(int(p - r), int(p + r) + 2) for p, r in zip(index, reach, strict=True))
             away = np.meshgrid(*[(np.arange(b.start, b.stop) - p) / r
                                  for b, p, r in zip(box, index, reach, strict=True)], indexing="ij")
             patch = extras[box]
-            free = (1 - white[box] - grey[box]) > 0.5
+            free = (1 - white[box] - gray[box]) > 0.5
             patch[(sum(a * a for a in away) < 1) & free & (rng.random(patch.shape) < 0.75)] = PLEXUS
     for _ in range(vessels):
         start = fluid[int(rng.integers(len(fluid)))]
@@ -139,14 +139,14 @@ def draw_extras(rng, vessels, spots, spot_mm):
 @functools.cache
 def _fluid_places():
     """(n, 3) indices (k, j, i) in the CSF of sulci and fissures."""
-    _grid, white, grey, brain = load_maps()
-    return np.argwhere((brain > 0.5) & (white + grey < 0.4))[::7]
+    _grid, white, gray, brain = load_maps()
+    return np.argwhere((brain > 0.5) & (white + gray < 0.4))[::7]
 
 
 @functools.cache
 def _white_places():
     """(n, 3) indices (k, j, i) in white matter, deep ones three times as often."""
-    _grid, white, _grey, brain = load_maps()
+    _grid, white, _gray, brain = load_maps()
     deep = ndimage.distance_transform_edt(brain > 0.5) > 28
     inside = white > 0.8
     return np.concatenate([np.argwhere(inside)[::9], np.argwhere(inside & deep)[::4]])
@@ -155,7 +155,7 @@ def _white_places():
 @functools.cache
 def _sinus_places():
     """(j, k) of the upper outline of the brain in the middle plane, where the sagittal sinus runs."""
-    grid, _white, _grey, brain = load_maps()
+    grid, _white, _gray, brain = load_maps()
     plane = brain[:, :, 96:101].max(axis=2) > 0.5
     columns = np.flatnonzero(plane.any(axis=0))
     tops = {j: int(np.flatnonzero(plane[:, j])[-1]) for j in columns}

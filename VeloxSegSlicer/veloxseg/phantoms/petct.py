@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .anatomy import CODE, TISSUES, Canvas, draw_body, paint_body
-from .fields import FWHM_TO_SIGMA, Grid, block_mean, centred_grid, grid_noise, rotation, stretch
+from .fields import FWHM_TO_SIGMA, Grid, block_mean, centered_grid, grid_noise, rotation, stretch
 from .lesions import HARMONICS, Lesion
 
 VERSION = "2"
@@ -95,7 +95,7 @@ class PetCtParameters:
     pet_spacing: tuple = (4.07, 4.07, 3.0)
     ct_size: tuple = (200, 200, 126)
     ct_spacing: tuple = (2.0, 2.0, 3.0)
-    field_centre_z: tuple = (-290.0, 150.0)
+    field_center_z: tuple = (-290.0, 150.0)
     table_offset: tuple = ((-12.0, 12.0), (-25.0, 5.0), (-900.0, -400.0))
     no_lesion_chance: float = 0.20
     lesion_count: tuple = (1, 15)
@@ -125,7 +125,7 @@ class PetCtParameters:
 
 # Neck to thigh in one field, for looking at; slower.
 WHOLE_TORSO = PetCtParameters(
-    pet_size=(96, 96, 276), ct_size=(200, 200, 280), field_centre_z=(-60.0, -60.0),
+    pet_size=(96, 96, 276), ct_size=(200, 200, 280), field_center_z=(-60.0, -60.0),
 )
 
 
@@ -207,9 +207,9 @@ def _draw_uptake(rng):
 
 
 def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
-    """Lesions whose centres lie in their host tissue and which do not touch each other.
+    """Lesions whose centers lie in their host tissue and which do not touch each other.
 
-    `tissue` (k, j, i) on `grid`; centres are world positions of the PET.
+    `tissue` (k, j, i) on `grid`; centers are world positions of the PET.
     """
     if rng.random() < parameters.no_lesion_chance:
         return []
@@ -233,7 +233,7 @@ def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
         flat = hosts[site][int(rng.integers(hosts[site].size))]
         k, j, i = np.unravel_index(flat, tissue[:, ::2, ::2].shape)
         index = np.array([2 * i, 2 * j, k], float)
-        centre = grid.world(index + rng.uniform(-0.5, 0.5, 3))
+        center = grid.world(index + rng.uniform(-0.5, 0.5, 3))
         diameter = _clipped_log_normal(rng, parameters.diameter_median, parameters.diameter_log_deviation,
                                        parameters.diameter_limits)
         diameter = min(diameter, float(largest))
@@ -253,7 +253,7 @@ def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
         if seen:
             span = hu_range or ((550, 850) if sclerotic else (30, 80))
             hu = float(span[0] + hu_place * (span[1] - span[0]))
-        lesion = Lesion(tuple(float(c) for c in centre), diameter, tuple(float(h) for h in harmonics), site,
+        lesion = Lesion(tuple(float(c) for c in center), diameter, tuple(float(h) for h in harmonics), site,
                         min(float(lesion_suv), 30.0), contrast, core, float(core_suv), hu)
         if _fits(lesion, lesions, tissue, grid):
             lesions.append(lesion)
@@ -263,11 +263,11 @@ def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
 def _fits(lesion, others, tissue, grid):
     """A lesion keeps 5 mm from others, and 80 % of the way to its border stays inside the body and the field."""
     for other in others:
-        gap = np.linalg.norm(np.subtract(lesion.centre_mm, other.centre_mm))
+        gap = np.linalg.norm(np.subtract(lesion.center_mm, other.center_mm))
         if gap < lesion.reach_mm + other.reach_mm + 5:
             return False
     steps = np.concatenate([np.eye(3), -np.eye(3)]) * 0.8 * lesion.reach_mm
-    index = np.rint(grid.index(np.asarray(lesion.centre_mm) + steps)).astype(int)
+    index = np.rint(grid.index(np.asarray(lesion.center_mm) + steps)).astype(int)
     if (index < 0).any() or (index >= np.asarray(grid.size)).any():
         return False
     codes = tissue[index[:, 2], index[:, 1], index[:, 0]]
@@ -280,9 +280,9 @@ def coverage(lesion, grid, factors, to_pet_world=None):
     `factors` are (i, j, k) supersampling numbers; `to_pet_world` takes grid positions to the world of the PET.
     """
     fine = grid.refined(factors)
-    centre = np.asarray(lesion.centre_mm)
+    center = np.asarray(lesion.center_mm)
     margin = lesion.reach_mm + (20.0 if to_pet_world else 1.0)
-    corners = grid.index(centre + margin * np.array([[-1, -1, -1], [1, 1, 1]]))
+    corners = grid.index(center + margin * np.array([[-1, -1, -1], [1, 1, 1]]))
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, grid.size)
     if (low >= high).any():
@@ -307,24 +307,24 @@ def label_array(lesions, grid, to_pet_world=None):
 
 
 def _draw_distractors(rng, parameters, body):
-    """Uptake without a label, as soft ellipsoids in the standard body: name, centre, half axes, turn, SUV."""
+    """Uptake without a label, as soft ellipsoids in the standard body: name, center, half axes, turn, SUV."""
     blobs = []
     if rng.random() < parameters.brown_fat_chance:
         level = _uniform(rng, (2.5, 9.0))
-        for centre in BROWN_FAT_SITES:
+        for center in BROWN_FAT_SITES:
             for side in (1, -1):
                 spread = rng.uniform(0.5, 1.3, 4)
-                position = (side * centre[0], centre[1], centre[2]) + rng.uniform(-4, 4, 3)
+                position = (side * center[0], center[1], center[2]) + rng.uniform(-4, 4, 3)
                 blobs.append(("brown fat", position, spread[:3] * (13, 9, 8), (0, 0, side * 30), level * spread[3]))
     low, high = parameters.inflammation_count
     names = list(INFLAMMATION_SITES)
     for pick in rng.permutation(len(names))[: int(rng.integers(low, high + 1))]:
-        centre, half = INFLAMMATION_SITES[names[pick]]
+        center, half = INFLAMMATION_SITES[names[pick]]
         level = _uniform(rng, (2.0, 6.5))
         both = names[pick] == "hilar node" or rng.random() < 0.3
         first = 1 if rng.random() < 0.5 else -1
         for side in (first, -first) if both else (first,):
-            position = (side * centre[0], centre[1], centre[2]) + rng.uniform(-5, 5, 3)
+            position = (side * center[0], center[1], center[2]) + rng.uniform(-5, 5, 3)
             turn = rng.uniform(-15, 15, 3)
             blobs.append((names[pick], position, half * rng.uniform(0.8, 1.25, 3), turn, level))
     return [(n, tuple(map(float, np.multiply(c, body.scale))), tuple(map(float, h)), tuple(map(float, t)), float(s))
@@ -333,10 +333,10 @@ def _draw_distractors(rng, parameters, body):
 
 def _add_distractor(activity, grid, pose, blob):
     """Blend a soft ellipsoid (reference position in mm) into the activity (k, j, i)."""
-    _name, centre, half, turn, level = blob
+    _name, center, half, turn, level = blob
     turned = rotation(turn)
     reach = 1.7 * np.sqrt(((turned * np.asarray(half)) ** 2).sum(axis=1))
-    world = np.asarray(centre) + np.asarray(pose.offset)
+    world = np.asarray(center) + np.asarray(pose.offset)
     low = np.maximum(np.floor(grid.index(world - reach)).astype(int), 0)
     high = np.minimum(np.ceil(grid.index(world + reach)).astype(int) + 1, grid.size)
     if (low >= high).any():
@@ -441,7 +441,7 @@ def generate(seed: int, parameters: PetCtParameters = PetCtParameters()) -> PetC
     body = draw_body(body_rng)
     suv = _draw_uptake(uptake_rng)
     offset = tuple(_uniform(pose_rng, limits) for limits in parameters.table_offset)
-    middle = np.array([0.0, 15.0, _uniform(pose_rng, parameters.field_centre_z)])
+    middle = np.array([0.0, 15.0, _uniform(pose_rng, parameters.field_center_z)])
     pet_pose = Pose(offset)
     ct_pose = Pose(
         offset,
@@ -453,8 +453,8 @@ def generate(seed: int, parameters: PetCtParameters = PetCtParameters()) -> PetC
     blur = _uniform(pose_rng, parameters.breathing_blur)
     filling = _uniform(pose_rng, parameters.bladder_filling_ct)
     ct_middle = middle + pose_rng.uniform(-2, 2, 3)
-    grid = centred_grid(parameters.pet_size, parameters.pet_spacing, middle + offset)
-    ct_grid = centred_grid(parameters.ct_size, parameters.ct_spacing, ct_middle + offset)
+    grid = centered_grid(parameters.pet_size, parameters.pet_spacing, middle + offset)
+    ct_grid = centered_grid(parameters.ct_size, parameters.ct_spacing, ct_middle + offset)
 
     fine = grid.refined((2, 2, 1))
     tissue = _tissue_map(fine, pet_pose, body)
@@ -474,15 +474,15 @@ def generate(seed: int, parameters: PetCtParameters = PetCtParameters()) -> PetC
     drawn = {
         "generator": "petct", "version": VERSION, "seed": int(seed), "synthetic": True,
         "lesions": [{
-            "site": n.site, "centre_mm_lps": list(n.centre_mm), "diameter_mm": n.diameter_mm,
+            "site": n.site, "center_mm_lps": list(n.center_mm), "diameter_mm": n.diameter_mm,
             "volume_ml": n.volume_ml, "suv": n.suv, "contrast": n.contrast, "core_fraction": n.core_fraction,
             "core_suv": n.core_suv, "ct_correlate_hu": n.hu,
         } for n in lesions],
         "distractors": [{
-            "name": n, "centre_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
+            "name": n, "center_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
         } for n, c, h, _t, s in blobs],
         "organ_suv": suv,
-        "body": {"scale": list(body.scale), "fat_mm": body.fat_mm, "field_centre_mm": [float(v) for v in middle]},
+        "body": {"scale": list(body.scale), "fat_mm": body.fat_mm, "field_center_mm": [float(v) for v in middle]},
         "misalignment": {"turn_deg": list(ct_pose.turn), "shift_mm": list(ct_pose.shift),
                          "breathing_mm": ct_pose.breath, "bladder_filling": filling},
         "breathing_blur_mm": blur,

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from .fields import IDENTITY, Grid, rotation
 
-# Centre, half axes (both as parts of the size of the solid) and turn in degrees about x, y, z.
+# Center, half axes (both as parts of the size of the solid) and turn in degrees about x, y, z.
 PARTS = (
     ((-0.08, 0.04, -0.06), (0.33, 0.21, 0.25), (15, -20, 35)),
     ((0.30, -0.20, 0.22), (0.15, 0.11, 0.13), (-30, 10, 20)),
@@ -22,9 +22,9 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Solid:
-    """Three ellipsoids in the world. `centre` and `size` (x, y, z) in mm; it stays inside +- size / 2."""
+    """Three ellipsoids in the world. `center` and `size` (x, y, z) in mm; it stays inside +- size / 2."""
 
-    centre: tuple
+    center: tuple
     size: float
 
     @property
@@ -33,10 +33,10 @@ class Solid:
 
     def distance(self, points):
         """First-order distance to the surface in mm, negative inside, of world points (..., 3) in mm."""
-        points = (np.asarray(points, dtype=float) - np.asarray(self.centre)) / self.size
+        points = (np.asarray(points, dtype=float) - np.asarray(self.center)) / self.size
         nearest = np.full(points.shape[:-1], np.inf)
-        for centre, half, turn in PARTS:
-            local = ((points - np.asarray(centre)) @ rotation(turn)) / np.asarray(half)
+        for center, half, turn in PARTS:
+            local = ((points - np.asarray(center)) @ rotation(turn)) / np.asarray(half)
             radius = np.sqrt((local ** 2).sum(axis=-1))
             slope = np.sqrt(((local / np.asarray(half)) ** 2).sum(axis=-1))
             # The factor is exact on the surface; near the middle of an ellipsoid the slope vanishes.
@@ -46,10 +46,10 @@ class Solid:
 
     def inside(self, points):
         """True where world points (..., 3) in mm lie in the solid; exact."""
-        points = (np.asarray(points, dtype=float) - np.asarray(self.centre)) / self.size
+        points = (np.asarray(points, dtype=float) - np.asarray(self.center)) / self.size
         result = np.zeros(points.shape[:-1], bool)
-        for centre, half, turn in PARTS:
-            local = ((points - np.asarray(centre)) @ rotation(turn)) / np.asarray(half)
+        for center, half, turn in PARTS:
+            local = ((points - np.asarray(center)) @ rotation(turn)) / np.asarray(half)
             result |= (local ** 2).sum(axis=-1) <= 1
         return result
 

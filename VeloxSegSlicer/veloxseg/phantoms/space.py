@@ -27,17 +27,17 @@ class Space:
             slices.append(slice(int(hit[0]), int(hit[-1]) + 1))
         return tuple(slices)
 
-    def ellipsoid(self, centre, half, turn=(0, 0, 0), square=0.0):
+    def ellipsoid(self, center, half, turn=(0, 0, 0), square=0.0):
         """Box and squared superquadric radius (<= 1 inside) of a turned, more or less square ellipsoid."""
         turned = rotation(turn)
         reach = np.sqrt(((turned * np.asarray(half)) ** 2).sum(axis=1))
         if square:
             reach = np.abs(turned) @ np.asarray(half)
-        box = self.box(np.asarray(centre) - reach, np.asarray(centre) + reach)
+        box = self.box(np.asarray(center) - reach, np.asarray(center) + reach)
         if box is None:
             return None, None
         matrix = (turned.T / np.asarray(half)[:, None]).astype(np.float32)
-        dx, dy, dz = (c[box] - np.float32(o) for c, o in zip((self.x, self.y, self.z), centre, strict=True))
+        dx, dy, dz = (c[box] - np.float32(o) for c, o in zip((self.x, self.y, self.z), center, strict=True))
         u, v, w = ((row[0] * dx + row[1] * dy + row[2] * dz) ** 2 for row in matrix)
         radius = u + v + w
         if square:
@@ -58,7 +58,7 @@ class Space:
             yield box, (ex * ex + ey * ey + ez * ez) / np.float32(radius * radius)
 
     def mask(self, shapes):
-        """True (k, j, i) inside any of the shapes: (centre, half axes[, turn]) or (points, radius) of a polyline."""
+        """True (k, j, i) inside any of the shapes: (center, half axes[, turn]) or (points, radius) of a polyline."""
         result = np.zeros(self.x.shape, bool)
         for shape in shapes:
             pieces = self.capsules(*shape) if np.isscalar(shape[1]) else [self.ellipsoid(*shape)]

@@ -1,9 +1,9 @@
-"""Synthetic FLAIR, T1, contrast-enhanced T1 and T2 of skull-stripped heads with growing brain tumours.
+"""Synthetic FLAIR, T1, contrast-enhanced T1 and T2 of skull-stripped heads with growing brain tumors.
 
     python -m veloxseg.phantoms.tumor thresholds --seeds 20     fixed-threshold baselines, printed as a table
 
 A case is a pure function of (VERSION, parameters, seed): real tissue maps (MNI152) under a smooth random map, a
-tumour that grows on them and pushes them away, spin physics, then voxels. The label comes from levels of the cell
+tumor that grows on them and pushes them away, spin physics, then voxels. The label comes from levels of the cell
 density, never from an image; lesions of white matter, choroid plexus and vessels are bright without a label.
 Everything here is synthetic: scores on these cases say nothing about patients.
 
@@ -19,28 +19,28 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from . import mni
-from .fields import SmoothField, centred_grid, grid_noise, rotation
+from .fields import SmoothField, centered_grid, grid_noise, rotation
 from .growth import grow, push
 
 VERSION = "1"
 
-LABELS = {"background": 0, "necrotic core": 1, "oedema": 2, "enhancing tumour": 3}
+LABELS = {"background": 0, "necrotic core": 1, "edema": 2, "enhancing tumor": 3}
 SEQUENCES = ("flair", "t1", "t1ce", "t2")
 
 # tissue: (T1 ms, T2 ms, proton density, log-deviation of T1, of T2 between cases, contrast uptake as rate 1 / s)
 TISSUES = {
     "white": (850, 78, 0.70, 0.05, 0.05, 0.05),
-    "grey": (1350, 98, 0.82, 0.05, 0.06, 0.08),
+    "gray": (1350, 98, 0.82, 0.05, 0.06, 0.08),
     "csf": (4200, 1700, 1.00, 0.05, 0.15, 0.0),
     "vessel": (1700, 60, 0.55, 0.15, 0.3, 3.0),
     "plexus": (1700, 170, 0.85, 0.10, 0.15, 2.0),
     "spot": (1350, 140, 0.82, 0.10, 0.15, 0.05),
-    "oedema": (1550, 142, 0.83, 0.10, 0.16, 0.06),
+    "edema": (1550, 142, 0.83, 0.10, 0.16, 0.06),
     "rim": (1550, 122, 0.83, 0.10, 0.14, 1.5),
     "necrosis": (2300, 230, 0.93, 0.16, 0.30, 0.15),
 }
 NAMES = tuple(TISSUES)
-SIZE, SPACING, CENTRE = (96, 112, 96), (2.0, 2.0, 2.0), (0.0, 17.0, 5.0)
+SIZE, SPACING, CENTER = (96, 112, 96), (2.0, 2.0, 2.0), (0.0, 17.0, 5.0)
 GROWTH_SPACING, GROWTH_REACH = 3.0, 22  # mm; half the box in voxels
 
 
@@ -53,7 +53,7 @@ class TumorParameters:
     scale: tuple = (0.92, 1.05)
     turn: float = 6.0
     fold: float = 0.9
-    tumour_count_chance: tuple = (0.05, 0.85, 0.10)
+    tumor_count_chance: tuple = (0.05, 0.85, 0.10)
     kind_chance: tuple = (("necrotic", 0.60), ("solid", 0.22), ("infiltrating", 0.18))
     volume_ml: tuple = (3.0, 85.0)
     width_mm: tuple = (2.2, 4.5)
@@ -75,7 +75,7 @@ class TumorParameters:
     t1_timing: tuple = ((9.0, 24.0), (20.0, 30.0))  # TR, flip angle
     uptake: tuple = (0.45, 1.5)
     texture: tuple = (0.02, 0.06)
-    tumour_texture: tuple = (0.06, 0.16)
+    tumor_texture: tuple = (0.06, 0.16)
     thickness_mm: tuple = (1.0, 5.0)
     bias: tuple = (0.05, 0.30)
     snr: tuple = (15.0, 40.0)
@@ -118,28 +118,28 @@ def _interpolate(values, low, step, points):
                      for c in range(3)], axis=-1)
 
 
-def _grow_tumours(rng, parameters, anatomy):
-    """Tumours of one head before they push: list of dicts with drawn values, the density and the growth grid."""
-    grid = centred_grid((66, 76, 66), (GROWTH_SPACING,) * 3, CENTRE)
+def _grow_tumors(rng, parameters, anatomy):
+    """Tumors of one head before they push: list of dicts with drawn values, the density and the growth grid."""
+    grid = centered_grid((66, 76, 66), (GROWTH_SPACING,) * 3, CENTER)
     k, j, i = np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij")
-    atlas, white_map, grey_map, brain_map = mni.load_maps()
+    atlas, white_map, gray_map, brain_map = mni.load_maps()
     index = np.moveaxis(atlas.index(anatomy.template(grid.world(np.stack([i, j, k], axis=-1)))), -1, 0)[::-1]
-    white, grey, brain = (mni.sample(m, index) for m in (white_map, grey_map, brain_map))
+    white, gray, brain = (mni.sample(m, index) for m in (white_map, gray_map, brain_map))
     depth = ndimage.distance_transform_edt(brain > 0.5) * GROWTH_SPACING
-    chance = np.asarray(parameters.tumour_count_chance)
+    chance = np.asarray(parameters.tumor_count_chance)
     count = int(rng.choice(len(chance), p=chance / chance.sum()))
     hosts = np.argwhere((white > 0.75) & (depth > 14))
-    tumours = []
+    tumors = []
     for _ in range(count):
         free = hosts
-        for other in tumours:
+        for other in tumors:
             free = free[((free - other["seed"]) ** 2).sum(1) * GROWTH_SPACING ** 2 > 35 ** 2]
         seed = free[int(rng.integers(len(free)))]
         names, weights = zip(*parameters.kind_chance, strict=True)
         kind = names[int(rng.choice(len(names), p=np.asarray(weights) / sum(weights)))]
         drawn = {
             "kind": kind,
-            "aimed_volume_ml": _log_uniform(rng, parameters.volume_ml) * (0.35 if tumours else 1.0),
+            "aimed_volume_ml": _log_uniform(rng, parameters.volume_ml) * (0.35 if tumors else 1.0),
             "width_mm": _uniform(rng, parameters.width_mm),
             "visible_level": _uniform(rng, parameters.visible_level),
             "cortex_penalty": _uniform(rng, parameters.cortex_penalty),
@@ -158,76 +158,76 @@ def _grow_tumours(rng, parameters, anatomy):
         box = tuple(slice(a, int(s) + GROWTH_REACH + 1) for a, s in zip(low, seed, strict=True))
         rate = grid_noise(rng, white[box].shape, (14 / GROWTH_SPACING,) * 3)
         rate = np.clip(1 + parameters.rate_variety * rate, 0.3, 2)
-        logit = grow(white[box], grey[box], rate, seed - low, GROWTH_SPACING, drawn["width_mm"],
+        logit = grow(white[box], gray[box], rate, seed - low, GROWTH_SPACING, drawn["width_mm"],
                      drawn["aimed_volume_ml"], drawn["visible_level"])
-        visible = logit - drawn["cortex_penalty"] * grey[box] > drawn["visible_level"]
+        visible = logit - drawn["cortex_penalty"] * gray[box] > drawn["visible_level"]
         visible &= brain[box] > 0.5
-        inside = np.sort(logit[visible & (white + grey > 0.5)[box]])[::-1]
+        inside = np.sort(logit[visible & (white + gray > 0.5)[box]])[::-1]
         core = int(core_share * inside.size)
         # A few growth voxels are less than the roughness of the border.
         core = core if core >= 8 else 0
         drawn["core_level"] = float(inside[core]) if core else None
         drawn["necrotic_level"] = float(inside[int(necrotic * core)]) if core and necrotic else None
-        centre = grid.world(seed[::-1])
+        center = grid.world(seed[::-1])
         if core:
             middle = np.argwhere(logit > drawn["core_level"]).mean(axis=0) + low
-            centre = grid.world(middle[::-1])
+            center = grid.world(middle[::-1])
         volume = GROWTH_SPACING ** 3 * (core if kind != "infiltrating" else 0.3 * inside.size)
         drawn["push_radius_mm"] = float(6 + 1.1 * (0.75 * volume / np.pi) ** (1 / 3))
-        drawn["centre_mm_lps"] = [float(v) for v in centre]
+        drawn["center_mm_lps"] = [float(v) for v in center]
         origin = grid.world(low[::-1])
         roughness = [SmoothField(rng, origin - 10, origin + GROWTH_SPACING * 2 * GROWTH_REACH + 20, 7.0) for _ in range(3)]
-        tumours.append({"seed": seed, "logit": logit, "origin": origin, "rough": roughness, "drawn": drawn})
+        tumors.append({"seed": seed, "logit": logit, "origin": origin, "rough": roughness, "drawn": drawn})
     room = np.clip(depth / 16, 0, 1).astype(np.float32)
-    return tumours, grid, room
+    return tumors, grid, room
 
 
-def _before_push(points, tumours, grid, room):
-    """Positions (..., 3) before the tumours pushed the tissue to `points` (..., 3), mm."""
+def _before_push(points, tumors, grid, room):
+    """Positions (..., 3) before the tumors pushed the tissue to `points` (..., 3), mm."""
     weight = ndimage.map_coordinates(room, np.moveaxis(grid.index(points), -1, 0)[::-1], order=1, mode="constant")
     shift = np.zeros(points.shape)
-    for tumour in tumours:
-        drawn = tumour["drawn"]
-        shift += push(points, drawn["centre_mm_lps"], drawn["push_radius_mm"], drawn["push_strength"], weight)
+    for tumor in tumors:
+        drawn = tumor["drawn"]
+        shift += push(points, drawn["center_mm_lps"], drawn["push_radius_mm"], drawn["push_strength"], weight)
     return points + shift
 
 
-def _density(tumour, points):
-    """Logit density of one tumour at points (n, 3) mm before the push; very low outside its box."""
-    places = ((points - tumour["origin"]) / GROWTH_SPACING).T[::-1]
-    return ndimage.map_coordinates(tumour["logit"], places, order=1, mode="constant", cval=-20.0, output=np.float32)
+def _density(tumor, points):
+    """Logit density of one tumor at points (n, 3) mm before the push; very low outside its box."""
+    places = ((points - tumor["origin"]) / GROWTH_SPACING).T[::-1]
+    return ndimage.map_coordinates(tumor["logit"], places, order=1, mode="constant", cval=-20.0, output=np.float32)
 
 
-def _add_tumour(tumour, points, grey, fluid):
-    """(oedema signal share, label) of points (n, 3) mm before the push, with their shares of grey matter and CSF."""
-    drawn = tumour["drawn"]
-    logit = _density(tumour, points)
+def _add_tumor(tumor, points, gray, fluid):
+    """(edema signal share, label) of points (n, 3) mm before the push, with their shares of gray matter and CSF."""
+    drawn = tumor["drawn"]
+    logit = _density(tumor, points)
     x, y, z = points.T
     rough = drawn["roughness_mm"] / drawn["width_mm"]
-    outer, core, inner = (rough * noise(x, y, z) for noise in tumour["rough"])
-    excess = logit + outer - drawn["cortex_penalty"] * grey - drawn["visible_level"]
+    outer, core, inner = (rough * noise(x, y, z) for noise in tumor["rough"])
+    excess = logit + outer - drawn["cortex_penalty"] * gray - drawn["visible_level"]
     share = 1 / (1 + np.exp(-np.clip(excess / drawn["edge_softness"], -30, 30)))
-    label = np.where((excess > 0) & (fluid < 0.5), LABELS["oedema"], 0).astype(np.uint8)
+    label = np.where((excess > 0) & (fluid < 0.5), LABELS["edema"], 0).astype(np.uint8)
     if drawn["core_level"] is not None:
-        label[logit + core > drawn["core_level"]] = LABELS["enhancing tumour"]
+        label[logit + core > drawn["core_level"]] = LABELS["enhancing tumor"]
         if drawn["necrotic_level"] is not None:
             # A rim stays around the necrosis wherever the two borders come close.
             deep = np.minimum(logit + inner, logit + core - 1.2 / drawn["width_mm"] - drawn["core_level"]
                               + drawn["necrotic_level"])
-            label[(deep > drawn["necrotic_level"]) & (label == LABELS["enhancing tumour"])] = LABELS["necrotic core"]
+            label[(deep > drawn["necrotic_level"]) & (label == LABELS["enhancing tumor"])] = LABELS["necrotic core"]
     return share.astype(np.float32), label
 
 
-def _paint(rng, parameters, anatomy, tumours, growth_grid, room, extras, grid):
+def _paint(rng, parameters, anatomy, tumors, growth_grid, room, extras, grid):
     """The head at 1 mm, averaged to the voxels of `grid`.
 
     Returns the flat indices (n,) of voxels with brain, tissue shares (n, len(NAMES)), shares of the labels (n, 4).
     """
     step = 4.0
     nodes, low = _lattice(grid, step)
-    before = _before_push(nodes, tumours, growth_grid, room)
+    before = _before_push(nodes, tumors, growth_grid, room)
     template = anatomy.template(before)
-    atlas, white_map, grey_map, brain_map = mni.load_maps()
+    atlas, white_map, gray_map, brain_map = mni.load_maps()
     k, j, i = np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij")
     every = grid.world(np.stack([i.ravel(), j.ravel(), k.ravel()], axis=-1))
     brain = mni.sample(brain_map, atlas.index(_interpolate(template, low, step, every)).T[::-1])
@@ -235,40 +235,40 @@ def _paint(rng, parameters, anatomy, tumours, growth_grid, room, extras, grid):
     parts = np.stack(np.meshgrid(*[(-0.25, 0.25)] * 3, indexing="ij"), -1).reshape(8, 3) * np.asarray(grid.spacing)
     points = (every[voxels][:, None, :] + parts).reshape(-1, 3).astype(np.float32)
     index = atlas.index(_interpolate(template, low, step, points)).T[::-1]
-    white, grey, brain = (mni.sample(m, index) for m in (white_map, grey_map, brain_map))
+    white, gray, brain = (mni.sample(m, index) for m in (white_map, gray_map, brain_map))
     extra = ndimage.map_coordinates(extras, index, order=0, mode="constant", prefilter=False)
     # The maps are an average of many people: sharper shares and random folds make one person of it.
-    fluid = np.clip(brain - white - grey, 0, 1)
+    fluid = np.clip(brain - white - gray, 0, 1)
     corners = np.asarray(grid.origin) + np.array([[0.0], [1.0]]) * np.asarray(grid.size) * np.asarray(grid.spacing)
     folds = SmoothField(rng, corners[0] - 4, corners[1] + 4, 5.0)(*points.T)
     fluid = (fluid * np.exp(parameters.fold * folds)) ** 2
-    white, grey = white ** 2, grey ** 2
-    total = np.maximum(white + grey + fluid, 1e-6) / (brain + 1e-9)
-    white, grey, fluid = white / total, grey / total, fluid / total
+    white, gray = white ** 2, gray ** 2
+    total = np.maximum(white + gray + fluid, 1e-6) / (brain + 1e-9)
+    white, gray, fluid = white / total, gray / total, fluid / total
 
     label = np.zeros(len(points), np.uint8)
     swollen = np.zeros(len(points), np.float32)
     prior = _interpolate(before, low, step, every[voxels])
-    for tumour in tumours:
-        near = np.repeat(_density(tumour, prior) > tumour["drawn"]["visible_level"] - 4, 8)
+    for tumor in tumors:
+        near = np.repeat(_density(tumor, prior) > tumor["drawn"]["visible_level"] - 4, 8)
         here = _interpolate(before, low, step, points[near])
-        share, own = _add_tumour(tumour, here, grey[near], fluid[near])
+        share, own = _add_tumor(tumor, here, gray[near], fluid[near])
         own[brain[near] < 0.5] = 0
         swollen[near] = np.maximum(swollen[near], share)
-        # Core of either tumour wins over oedema of the other.
+        # Core of either tumor wins over edema of the other.
         old = label[near]
-        label[near] = np.where((own == 0) | ((old != 0) & (own == LABELS["oedema"])), old, own)
+        label[near] = np.where((own == 0) | ((old != 0) & (own == LABELS["edema"])), old, own)
     shares = np.zeros((len(points), len(NAMES)), np.float32)
     column = {name: n for n, name in enumerate(NAMES)}
-    shares[:, column["oedema"]] = swollen * (white + grey)
+    shares[:, column["edema"]] = swollen * (white + gray)
     shares[:, column["white"]] = white * (1 - swollen)
-    shares[:, column["grey"]] = grey * (1 - swollen)
+    shares[:, column["gray"]] = gray * (1 - swollen)
     shares[:, column["csf"]] = fluid
     for code, name in ((mni.VESSEL, "vessel"), (mni.PLEXUS, "plexus"), (mni.SPOT, "spot")):
         place = extra == code
         shares[place] = 0
         shares[place, column[name]] = brain[place]
-    for name, title in (("rim", "enhancing tumour"), ("necrosis", "necrotic core")):
+    for name, title in (("rim", "enhancing tumor"), ("necrosis", "necrotic core")):
         place = label == LABELS[title]
         shares[place] = 0
         shares[place, column[name]] = brain[place]
@@ -278,7 +278,7 @@ def _paint(rng, parameters, anatomy, tumours, growth_grid, room, extras, grid):
 
 
 def _label_array(grid, voxels, counts):
-    """uint8 (k, j, i): voxels at least half filled by tumour get its most frequent part; even splits alternate."""
+    """uint8 (k, j, i): voxels at least half filled by tumor get its most frequent part; even splits alternate."""
     filled = 1 - counts[:, 0]
     parity = sum(np.unravel_index(voxels, grid.shape)) % 2
     inside = (filled > 0.5) | ((filled == 0.5) & (parity == 1))
@@ -291,9 +291,9 @@ def _draw_signals(rng, parameters):
     """Signal of every pure tissue, (sequence, tissue), of one case, and the drawn relaxation times and timings."""
     rows = np.array([TISSUES[n] for n in NAMES], float)
     normal = np.clip(rng.standard_normal((2, len(NAMES))), -1.6, 1.6)
-    # Water content rises in oedema and solid tumour together.
-    oedema, rim = NAMES.index("oedema"), NAMES.index("rim")
-    normal[:, rim] = 0.7 * normal[:, oedema] + 0.7 * normal[:, rim]
+    # Water content rises in edema and solid tumor together.
+    edema, rim = NAMES.index("edema"), NAMES.index("rim")
+    normal[:, rim] = 0.7 * normal[:, edema] + 0.7 * normal[:, rim]
     t1, t2 = (rows[:, n] * np.exp(rows[:, 3 + n] * normal[n]) for n in (0, 1))
     density = rows[:, 2] * (1 + 0.02 * rng.standard_normal(len(NAMES)))
     uptake = rows[:, 5] * _uniform(rng, parameters.uptake)
@@ -360,22 +360,22 @@ def _direction(rng, length):
 def generate(seed: int, parameters: TumorParameters = TumorParameters()) -> TumorCase:
     """Make one case. The same version, parameters and seed always give the same voxels."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(10)]
-    anatomy_rng, tumour_rng, extra_rng, fold_rng, signal_rng, texture_rng = streams[:6]
-    grid = centred_grid(SIZE, SPACING, CENTRE)
-    anatomy = mni.Anatomy(anatomy_rng, parameters.warp_mm, parameters.scale, parameters.turn, CENTRE)
-    tumours, growth_grid, room = _grow_tumours(tumour_rng, parameters, anatomy)
+    anatomy_rng, tumor_rng, extra_rng, fold_rng, signal_rng, texture_rng = streams[:6]
+    grid = centered_grid(SIZE, SPACING, CENTER)
+    anatomy = mni.Anatomy(anatomy_rng, parameters.warp_mm, parameters.scale, parameters.turn, CENTER)
+    tumors, growth_grid, room = _grow_tumors(tumor_rng, parameters, anatomy)
     vessels = int(extra_rng.integers(parameters.vessels[0], parameters.vessels[1] + 1))
     spots = int(extra_rng.integers(parameters.spots[0], parameters.spots[1] + 1))
     extras = mni.draw_extras(extra_rng, vessels, spots, parameters.spot_mm)
-    voxels, shares, counts = _paint(fold_rng, parameters, anatomy, tumours, growth_grid, room, extras, grid)
+    voxels, shares, counts = _paint(fold_rng, parameters, anatomy, tumors, growth_grid, room, extras, grid)
     signals, drawn = _draw_signals(signal_rng, parameters)
 
     kept = shares.sum(axis=1) > 0.5
     inside = np.zeros(grid.shape, bool)
     inside.ravel()[voxels[kept]] = True
     label = _label_array(grid, voxels, counts)
-    mild, strong = _uniform(texture_rng, parameters.texture), _uniform(texture_rng, parameters.tumour_texture)
-    amplitude = np.array([strong if n in ("oedema", "rim", "necrosis") else mild for n in NAMES], np.float32)
+    mild, strong = _uniform(texture_rng, parameters.texture), _uniform(texture_rng, parameters.tumor_texture)
+    amplitude = np.array([strong if n in ("edema", "rim", "necrosis") else mild for n in NAMES], np.float32)
     images, scans = {}, {}
     for number, name in enumerate(SEQUENCES):
         grain = grid_noise(texture_rng, grid.shape, (3.0, 3.0, 3.0)).ravel()[voxels]
@@ -388,11 +388,11 @@ def generate(seed: int, parameters: TumorParameters = TumorParameters()) -> Tumo
     ml = {name: float(counts[:, code].sum() * voxel_ml) for name, code in LABELS.items() if code}
     drawn = {
         "generator": "tumor", "version": VERSION, "seed": int(seed), "synthetic": True,
-        "volume_ml": {"whole tumour": sum(ml.values()), **ml},
-        "tumours": [t["drawn"] for t in tumours],
+        "volume_ml": {"whole tumor": sum(ml.values()), **ml},
+        "tumors": [t["drawn"] for t in tumors],
         "anatomy": {"scale": list(anatomy.scale), "turn_deg": list(anatomy.turn), "flipped": anatomy.flip},
         "distractors": {"vessels": vessels, "white_matter_lesions": spots},
-        "texture": mild, "tumour_texture": strong, **drawn, "scans": scans,
+        "texture": mild, "tumor_texture": strong, **drawn, "scans": scans,
         "parameters": asdict(parameters),
     }
     return TumorCase(label=grid.to_image(label), parameters=drawn, **images)
@@ -408,7 +408,7 @@ LEVELS = tuple(float(v) for v in np.arange(0.5, 4.01, 0.25))
 
 
 def threshold_scores(case):
-    """Dice of the whole tumour for fixed thresholds of FLAIR, z-scored over the brain, by threshold."""
+    """Dice of the whole tumor for fixed thresholds of FLAIR, z-scored over the brain, by threshold."""
     flair = sitk.GetArrayViewFromImage(case.flair)
     truth = sitk.GetArrayViewFromImage(case.label) > 0
     brain = flair[flair > 0]
@@ -417,13 +417,13 @@ def threshold_scores(case):
 
 
 def threshold_table(seeds, parameters: TumorParameters = TumorParameters()):
-    """Rows (threshold, mean Dice over cases with a tumour, mean Dice over all cases), and the two numbers of cases."""
+    """Rows (threshold, mean Dice over cases with a tumor, mean Dice over all cases), and the two numbers of cases."""
     ill, everyone = [], []
     for seed in seeds:
         case = generate(seed, parameters)
         scores = threshold_scores(case)
         everyone.append(scores)
-        if case.parameters["tumours"]:
+        if case.parameters["tumors"]:
             ill.append(scores)
     rows = [(level, float(np.mean([s[level] for s in ill])) if ill else float("nan"),
              float(np.mean([s[level] for s in everyone]))) for level in LEVELS]
@@ -439,10 +439,10 @@ def main(arguments=None):
     chosen = parser.parse_args(arguments)
     rows, ill, count = threshold_table(range(chosen.first, chosen.first + chosen.seeds))
     print(f"synthetic brain-tumor-mri version {VERSION}, seeds {chosen.first}..{chosen.first + chosen.seeds - 1}")
-    print(f"{'rule':14s} {'Dice, with tumour':>20s} {'Dice, all cases':>16s}")
+    print(f"{'rule':14s} {'Dice, with tumor':>20s} {'Dice, all cases':>16s}")
     print(f"{'number':14s} {ill:20d} {count:16d}")
-    for level, with_tumour, overall in rows:
-        print(f"{f'FLAIR z > {level:g}':14s} {with_tumour:20.3f} {overall:16.3f}")
+    for level, with_tumor, overall in rows:
+        print(f"{f'FLAIR z > {level:g}':14s} {with_tumor:20.3f} {overall:16.3f}")
     best = max(rows, key=lambda row: row[1])
     print(f"best fixed threshold: FLAIR z > {best[0]:g}, mean Dice {best[1]:.3f} (frozen limit 0.45)")
 

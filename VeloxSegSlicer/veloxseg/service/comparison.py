@@ -27,7 +27,7 @@ def compare(result: np.ndarray, reference: np.ndarray, spacing: tuple[float, flo
     """Dice, volumes, differences, distances and lesions of two masks (k, j, i); `spacing` is the voxel edge per array axis in mm.
 
     The differences are result - reference, absolute in ml and in percent of the reference. Lesions are components of 26
-    neighbours; one without a common voxel is missed (of the reference) or extra (of the result). None where a number does
+    neighbors; one without a common voxel is missed (of the reference) or extra (of the result). None where a number does
     not exist.
     """
     result, reference = as_masks(result, reference)
@@ -62,7 +62,7 @@ def surface_distances(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Distances from each surface voxel of one mask to the nearest one of the other, in both directions.
 
-    A surface voxel is one that a 6-neighbour erosion removes; voxels outside the array count as background.
+    A surface voxel is one that a 6-neighbor erosion removes; voxels outside the array count as background.
     `spacing` holds the voxel edge per array axis (1 where not given). None if either mask is empty.
     """
     result, reference = as_masks(result, reference)
@@ -89,7 +89,7 @@ def hd95(
 def untouched_components(mask: np.ndarray, other: np.ndarray, connectivity: int = 2) -> tuple[int, int, int]:
     """(components of `mask` that `other` never touches, all components of `mask`, voxels of the former).
 
-    `connectivity` 2 joins voxels that share an edge (18 neighbours), 3 those that share a corner too (26).
+    `connectivity` 2 joins voxels that share an edge (18 neighbors), 3 those that share a corner too (26).
     """
     labels, count = ndimage.label(mask, structure=ndimage.generate_binary_structure(mask.ndim, connectivity))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
