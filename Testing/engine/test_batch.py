@@ -383,6 +383,17 @@ def test_bad_name_writes_nothing_outside(package, few, tmp_path):
     assert [row["case"] for row in table(tmp_path / "out" / "failures.csv")] == ["../evil"]
 
 
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr", "a.img", "a.nii", "a.mha"])
+def test_preview_of_every_format(package, few, tmp_path, name):
+    sitk.WriteImage(sitk.ReadImage(str(few / "case0" / "Doe_Jane_t1.nrrd")), str(tmp_path / name))
+    (tmp_path / "cases.csv").write_text(f"case,T1\none,{name}\ntwo,in\n")
+    (tmp_path / "in").mkdir(exist_ok=True)
+    plan = batch.read(settings_file(tmp_path, package, few, source={"kind": "list", "path": "cases.csv"}))
+    one, two = batch.preview(plan, batch.cases_of(plan, (1, 1)))["cases"]
+    assert one["state"] == "ready" and list(one["size"]) == [24, 20, 22]
+    assert two["state"] == "incomplete" and "is a folder" in two["text"]
+
+
 def test_photos(tmp_path):
     model = photo_package(tmp_path / "tiny-photo")
     (tmp_path / "in").mkdir()
@@ -412,6 +423,14 @@ class TestCommand:
         assert "3 finished" in printed and "Failed before" in printed
         shutil.rmtree(few / "case3"), shutil.rmtree(few / "empty")
         assert cli.main(["batch", str(settings)]) == 0
+
+    def test_notes_are_told_and_listed(self, package, few, tmp_path, capsys):
+        image = sitk.ReadImage(str(few / "case1" / "Doe_Jane_t1.nrrd"))[:, :, 8:15]
+        sitk.WriteImage(image, str(few / "case1" / "Doe_Jane_t1.nrrd"))
+        assert cli.main(["batch", str(settings_file(tmp_path, package, few))]) == 0
+        assert "case1: Note: T1 has only 7 slice(s)" in capsys.readouterr().err
+        rows = table(tmp_path / "out" / "summary.csv")
+        assert ["GRID_SLICES" in row["notes"] for row in rows] == [False, True, False]
 
     @pytest.mark.parametrize("shard", ["0/2", "3/2", "x", "1/0"])
     def test_bad_shard(self, package, few, tmp_path, shard):
@@ -451,7 +470,7 @@ def test_segmentation_names_every_label():
 def test_a_file_that_vanished_after_it_was_listed(tmp_path, name):
     """Neither a volume nor a photo is called damaged then."""
     case = batch_cases.Case("a", {"Photo": tmp_path / name})
-    the_card = {"roles": [{"name": "Photo", "reference": True}]}
+    the_card = {"roles": [{"name": "Photo", "kind": "photo", "reference": True}]}
     assert "not there any more" in batch_cases.inspect(case, the_card).problem
     with pytest.raises(VeloxSegError) as caught:
         batch_files.fingerprint(tmp_path / name, "Photo")

@@ -235,6 +235,13 @@ class TestOtherFiles:
         assert "Analyze" in refusal(path).text
 
 
+def with_line(folder, line):
+    """An NRRD file with one more line in its header."""
+    path = write_image(volume(), folder / "a.nrrd")
+    path.write_bytes(path.read_bytes().replace(b"encoding:", line.encode() + b"\nencoding:", 1))
+    return path
+
+
 class TestNoOrientation:
     def test_nrrd_without_space(self, tmp_path):
         path = write_image(volume(), tmp_path / "a.nrrd")
@@ -246,6 +253,32 @@ class TestNoOrientation:
         lines = path.read_bytes().split(b"\n", 20)
         path.write_bytes(b"\n".join(line for line in lines if not line.startswith(b"TransformMatrix")))
         assert list(heard(path)[1]) == ["INPUT_ORIENTATION"]
+
+    @pytest.mark.parametrize("name,field", [("a.mha", b"Offset"), ("a.nrrd", b"space origin")])
+    def test_position_is_not_stored(self, tmp_path, name, field):
+        path = write_image(volume(), tmp_path / name)
+        lines = path.read_bytes().split(b"\n", 20)
+        path.write_bytes(b"\n".join(line for line in lines if not line.startswith(field)))
+        image, notes = heard(path)
+        assert list(notes) == ["INPUT_ORIGIN"] and image.GetOrigin() == (0, 0, 0)
+
+    @pytest.mark.parametrize("unit", ["um", "m", "inches"])
+    def test_nrrd_in_another_unit(self, tmp_path, unit):
+        """ITK takes all lengths for millimeters."""
+        error = refusal(with_line(tmp_path, f'space units: "{unit}" "{unit}" "{unit}"'))
+        assert error.code == "INPUT_GEOMETRY" and f"lengths are in '{unit}'" in error.text
+
+    def test_nrrd_in_millimeters(self, tmp_path):
+        assert heard(with_line(tmp_path, 'space units: "mm" "mm" "mm"'))[1] == {}
+
+    def test_nrrd_with_an_axis_without_direction(self, tmp_path):
+        """ITK takes 1 mm along the first axis of the world."""
+        path = write_image(volume(), tmp_path / "a.nrrd")
+        lines = path.read_bytes().split(b"\n", 20)
+        (place,) = [n for n, line in enumerate(lines) if line.startswith(b"space directions")]
+        lines[place] = b"space directions: none (0,4,0) (0,0,4)"
+        path.write_bytes(b"\n".join(lines))
+        assert "one of its axes has no direction" in refusal(path).text
 
     @pytest.mark.parametrize("name,field", [("a.mha", b"ElementSpacing"), ("a.nrrd", b"space directions")])
     def test_spacing_is_not_stored(self, tmp_path, name, field):

@@ -73,17 +73,44 @@ class _Bar(batch.Listener):
 
     def __init__(self, total: int) -> None:
         self._bar = tqdm(total=total, unit="case", file=sys.stderr)
+        self._name = ""
 
     def case(self, number: int, total: int, name: str, state: str, text: str, seconds_left: float | None) -> None:
-        name = names.shown(name)
-        self._bar.set_postfix_str(name)
+        self._name = names.shown(name)
+        self._bar.set_postfix_str(self._name)
         if state != batch.RUNNING:
             self._bar.update()
         if text and state != batch.SKIPPED:
-            self._bar.write(f"{name}: {text}", file=sys.stderr)
+            self.say(text)
+
+    def pipeline(self) -> "_Notes":
+        return _Notes(self)
+
+    def say(self, text: str) -> None:
+        """A line about the present case above the bar."""
+        self._bar.write(f"{self._name}: {text}", file=sys.stderr)
 
     def close(self) -> None:
         self._bar.close()
+
+
+class _Notes:
+    """The pipeline's listener (`pipeline.Listener`) that passes on notes alone."""
+
+    def __init__(self, bar: _Bar) -> None:
+        self._bar = bar
+
+    def stage(self, name: str, text: str) -> None:
+        pass
+
+    def progress(self, done: int, total: int) -> None:
+        pass
+
+    def note(self, code: str, text: str) -> None:
+        self._bar.say(f"Note: {text}")
+
+    def cancelled(self) -> bool:
+        return False
 
 
 def _run_with_bar(plan: batch.Batch, cases: list) -> batch.Tally:

@@ -277,6 +277,9 @@ NOTES: dict[str, str] = {
         "back, slices to the head. If it is shown turned or mirrored there, this result is wrong: set its orientation and start "
         "again."
     ),
+    "INPUT_ORIGIN": (
+        "The {role} file does not say where in space it lies; its first voxel was put at 0, 0, 0, as 3D Slicer does."
+    ),
     "INPUT_POSITIONS": (
         "The {role} file has two positions in space, qform and sform, which differ by up to {distance:.1f} mm; "
         "the {taken} was taken, as 3D Slicer does."

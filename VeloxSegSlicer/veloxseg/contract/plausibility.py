@@ -53,6 +53,7 @@ COARSE = 2.0  # voxels so many times wider than the model's show less than it ha
 ROUNDING_MM = 0.01  # of headers in single precision
 LEAST_COVERED = 0.95  # of what the reference shows; arms beside a narrow CT are less than the rest
 SAMPLES = 40  # per axis, at which an image is looked at
+HIGHEST_WRITTEN_OUT = 1e9
 BOX_SAMPLES = 1 << 15
 EVEN_STEPS = 1.2207440846057596 ** -np.arange(1.0, 4.0)  # Roberts' R3: spread evenly in space and along each axis
 
@@ -296,4 +297,6 @@ def position_text(position_lps: Sequence[float]) -> str:
 
 def number(value: float) -> str:
     """For a sentence: no digits that mean nothing."""
+    if abs(value) >= HIGHEST_WRITTEN_OUT:
+        return f"{value:.2g}"
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"

@@ -45,7 +45,11 @@ def read_header(path: Path, role: str) -> Stored:
     axes = _numbers(fields, ORIENTATIONS, role) or tuple(np.eye(count).ravel().tolist())
     if (len(spacing), len(origin), len(axes)) != (count, count, count**2):
         raise unreadable(role, stored.DAMAGED_HEADER)
-    notes = [] if any(name in fields for name in ORIENTATIONS) else [note("INPUT_ORIENTATION", role=role)]
+    notes = []
+    if not any(name in fields for name in ORIENTATIONS):
+        notes.append(note("INPUT_ORIENTATION", role=role))
+    elif not any(name in fields for name in POSITIONS):
+        notes.append(note("INPUT_ORIGIN", role=role))
     order = ">" if _is_true(fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))) else "<"
     described = Stored(
         Place(path, end),

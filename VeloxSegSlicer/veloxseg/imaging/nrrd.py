@@ -14,6 +14,7 @@ PATIENT_SPACES = (
     *("right-anterior-superior", "left-anterior-superior", "left-posterior-superior"),
     *("ras", "las", "lps"),
 )
+MILLIMETERS = {"mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", ""}
 ENCODINGS = {"raw": payload.RAW, "gzip": payload.COMPRESSED, "gz": payload.COMPRESSED}
 
 
@@ -25,14 +26,27 @@ def read_header(path: Path, role: str) -> Stored:
         raise unreadable(role, f"its voxels are stored as {fields.get('encoding', 'nothing known')!r}", stored.SAVE_PLAIN)
     if not any(name in fields for name in ("spacedirections", "spacings")):
         raise stored.contradiction(role, "its voxel spacing is not stored")
+    _check_axes(fields, role)
     notes: list[Note] = []
     if "spacedirections" not in fields or not fields.get("space", "").lower().startswith(PATIENT_SPACES):
         notes.append(note("INPUT_ORIENTATION", role=role))
+    elif "spaceorigin" not in fields:
+        notes.append(note("INPUT_ORIGIN", role=role))
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
     data = _data_file(path, role, fields)
     begin = Place(data, end if data == path else 0, encoding)
     described = stored.by_itk(path, role, "NrrdImageIO", order, begin, notes)
     return described.at(_place(begin, described.byte_count, role, fields), _are_channels_apart(fields, described, role))
+
+
+def _check_axes(fields: dict[str, str], role: str) -> None:
+    """Raises INPUT_GEOMETRY for lengths that ITK takes for millimeters, and for axes of a volume without a direction."""
+    units = set(re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))) - MILLIMETERS
+    if units:
+        raise stored.contradiction(role, f"its lengths are in {min(units)!r} and not in millimeters")
+    directions = fields.get("spacedirections", "")
+    if "none" in directions.lower() and directions.count("(") < fields.get("kinds", "").lower().split().count("domain"):
+        raise stored.contradiction(role, "one of its axes has no direction")
 
 
 def _fields(beginning: bytes, role: str) -> tuple[dict[str, str], int]:

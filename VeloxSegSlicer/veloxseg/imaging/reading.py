@@ -100,9 +100,11 @@ def _scaled(voxels: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     """stored * slope + intercept, computed in double precision where single would lose digits."""
     exact = voxels.dtype.itemsize > 2 and voxels.dtype != np.float32
     values = voxels.astype(np.float64 if exact else np.float32)
-    values *= slope
-    values += intercept
-    return values if voxels.dtype.kind == "f" else values.astype(np.float32, copy=False)
+    # what overflows is infinite, and told with the other voxels that are no numbers
+    with np.errstate(over="ignore", invalid="ignore"):
+        values *= slope
+        values += intercept
+        return values if voxels.dtype.kind == "f" else values.astype(np.float32, copy=False)
 
 
 def _check_geometry(described: Stored, role: str) -> None:

@@ -78,12 +78,12 @@ def inspect(case: Case, card: dict) -> Case:
     """The case with the size of its reference image, or unreadable; only headers are read."""
     if case.state != READY:
         return case
-    sizes = {}
+    sizes, is_photo = {}, card["roles"][0]["kind"] == "photo"
     for role, path in case.files.items():
         if not path.is_file():
             return replace(case, state=UNREADABLE, problem=vanished(role))
         try:
-            sizes[role] = _size(path, role)
+            sizes[role] = _size(path, role, is_photo)
         except VeloxSegError as error:
             return replace(case, state=UNREADABLE, problem=error.text)
         except (OSError, UnidentifiedImageError, ValueError):
@@ -107,8 +107,8 @@ def stem(path: Path, endings: Sequence[str] = VOLUME_ENDINGS + PHOTO_ENDINGS) ->
     return next((path.name[: -len(ending)] for ending in endings if path.name.lower().endswith(ending)), path.name)
 
 
-def _size(path: Path, role: str) -> tuple[int, ...]:
-    if path.name.lower().endswith(VOLUME_ENDINGS):
+def _size(path: Path, role: str, is_photo: bool) -> tuple[int, ...]:
+    if not is_photo or path.name.lower().endswith(tuple(reading.FORMATS)):
         return reading.header(path, role).size
     with Image.open(path) as photo:
         return photo.size
@@ -216,10 +216,12 @@ def _problem(name: str, found: Mapping[str, Sequence[Path]]) -> str:
         unusable = names.problem(paths[0])
         if unusable:
             return f"The path of the {role} file cannot be used because {unusable}; rename it."
+        if paths[0].is_dir():
+            return f"The {role} entry is a folder, and one file is needed; export the series as NRRD or NIfTI first."
         if not paths[0].is_file():
             return f"The {role} file does not exist; correct the list."
-        if seen.setdefault(paths[0], role) != role:
-            return f"The same file would be {seen[paths[0]]} and {role}; change the patterns."
+        if seen.setdefault(paths[0].resolve(), role) != role:
+            return f"The same file would be {seen[paths[0].resolve()]} and {role}; give each its own."
     return ""
 
 

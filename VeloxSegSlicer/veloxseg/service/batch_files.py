@@ -211,7 +211,7 @@ def _number(value: object) -> object:
 
 
 def summary_row(case: str, state: str, results: dict) -> dict:
-    """The row of a finished case: sizes of all segments, totals, seconds."""
+    """The row of a finished case: sizes of all segments, totals, codes of the notes, seconds."""
     row = {"case": case, "state": state}
     for segment in results["segments"]:
         sizes = {key: value for key, value in segment.items() if key in ("volume_ml", "area_px", "area_mm2")}
@@ -220,6 +220,7 @@ def summary_row(case: str, state: str, results: dict) -> dict:
         row |= _totals(results["lesions"])
     if results.get("agreement") is not None:
         row["agreement"] = _number(results["agreement"])
+    row["notes"] = "; ".join(dict.fromkeys(note["code"] for note in results["notes"]))
     return row | {"seconds": _number(float(results["seconds"]["total"]))} | provenance(results)
 
 
