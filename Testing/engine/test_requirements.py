@@ -143,3 +143,16 @@ def test_one_oldest_python():
     assert f"Python {oldest} or newer" in README
     assert f"Python {oldest} or newer" in makefile and f"({oldest.replace('.', ', ')})" in makefile
     assert PROJECT["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder in which a process works")
+def test_started_in_a_folder_that_is_gone(tmp_path):
+    """PyTorch would end the process there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})\nfrom veloxseg.commands import cli\n"
+    code += "raise SystemExit(cli.main(['models', 'verify', 'petct-lesions-demo']))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "VeloxSegSlicer")}
+    ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert ended.returncode == EXIT_REQUEST
+    assert "because the folder in which it was started does not exist any more; correct it" in ended.stderr

@@ -26,7 +26,12 @@ def engine() -> list[Requirement]:
 
 @functools.cache
 def check_engine() -> None:
-    """What fits stays loaded, so that one look for a process is enough. Raises ENGINE_OLD."""
+    """What fits stays loaded, so that one look for a process is enough. Raises ENGINE_OLD or REQUEST."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        # libraries of PyTorch would end the process without a sentence
+        raise VeloxSegError("REQUEST", reason="the folder in which it was started does not exist any more") from error
     check(engine())
 
 
