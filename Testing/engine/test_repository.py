@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import veloxseg
-from veloxseg.contract import requirements
+from veloxseg.contract import errors, requirements
 
 ROOT = requirements.FILE.parents[2]
 CATALOG = ROOT / "docs" / "extensions-index" / "VeloxSegSlicer.json"
@@ -90,3 +90,9 @@ def test_changelog_keeps_its_format():
     assert set(parts) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     versions = [tuple(map(int, one.split("."))) for one in re.findall(r"^## \[([0-9.]+)\]", changelog, re.MULTILINE)]
     assert versions == sorted(versions, reverse=True)
+
+
+@pytest.mark.parametrize("code", sorted({*errors.TABLE, *errors.NOTES}))
+def test_every_code_is_documented(code):
+    formats = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert f"`{code}`" in formats or (code.startswith("RETRY_") and "`RETRY_*`" in formats)
