@@ -26,8 +26,8 @@ BRITISH = re.compile(
     r"|(?:normal|recogn|organ|initial|optim|minim|maxim|standard|visual|summar|general)is(?:e|ing|ation))\w*",
     re.IGNORECASE,
 )
-# label names of a data set, and a heading of packages that are already out
-NAMES_OF_OTHERS = re.compile(r"BrainTumour|enhancing tumour|## Licence and citation")
+# label names of a data set, units in headers, and a heading of packages that are already out
+NAMES_OF_OTHERS = re.compile(r"BrainTumour|enhancing tumour|\"millimetres?\"|## Licence and citation")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 
