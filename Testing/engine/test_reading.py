@@ -198,6 +198,21 @@ class TestWhole:
         path.write_bytes(path.read_bytes().replace(field + b"7", field + word))
         assert refusal(path).code == "INPUT_UNREADABLE"
 
+    @pytest.mark.parametrize(
+        "words", [(b"origin: (", b"origin: (1;"), (b"directions: (", b"directions: (1e"), (b",0)", b",0.\x15)")]
+    )
+    def test_numbers_that_are_none(self, tmp_path, words):
+        """ITK takes the digits in front of what it does not understand for the number."""
+        path = write_image(volume(), tmp_path / "a.nrrd")
+        path.write_bytes(path.read_bytes().replace(*words, 1))
+        assert refusal(path).code == "INPUT_UNREADABLE"
+
+    @pytest.mark.parametrize("line", [b"ElementSpacing = 1 1 1\n", b"Offset = 0 0 900\n", b"DimSize = 7 8 9\n"])
+    def test_metaimage_that_says_two_things(self, tmp_path, line):
+        path = write_image(volume(), tmp_path / "a.mha")
+        path.write_bytes(line + path.read_bytes())
+        assert refusal(path).code == "INPUT_UNREADABLE"
+
 
 class TestOtherFiles:
     @pytest.mark.parametrize("name", ["a.gipl", "a.vtk", "a.tif"])

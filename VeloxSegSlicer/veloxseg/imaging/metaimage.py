@@ -82,7 +82,7 @@ def _numbers(fields: dict[str, str], names: tuple[str, ...], role: str) -> tuple
 
 
 def _fields(beginning: bytes, role: str) -> tuple[dict[str, str], int]:
-    """The fields up to the last one, ElementDataFile, and where the header ends."""
+    """The fields up to the last one, ElementDataFile, and where the header ends. None may stand there with two values."""
     fields: dict[str, str] = {}
     start = 0
     while "ElementDataFile" not in fields:
@@ -90,7 +90,8 @@ def _fields(beginning: bytes, role: str) -> tuple[dict[str, str], int]:
         name, separator, value = beginning[start : end if end >= 0 else None].decode("latin-1").partition("=")
         if not separator:
             raise unreadable(role, stored.DAMAGED_HEADER)
-        fields[name.strip()] = value.strip()
+        if fields.setdefault(name.strip(), value.strip()) != value.strip():
+            raise unreadable(role, stored.DAMAGED_HEADER)
         start = end + 1
         if end < 0:
             start = len(beginning)

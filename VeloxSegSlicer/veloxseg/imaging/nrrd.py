@@ -15,6 +15,8 @@ PATIENT_SPACES = (
     *("ras", "las", "lps"),
 )
 MILLIMETERS = {"mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", ""}
+GEOMETRY = ("spacedirections", "spaceorigin", "spacings")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf(inity)?)|none", re.IGNORECASE)
 ENCODINGS = {"raw": payload.RAW, "gzip": payload.COMPRESSED, "gz": payload.COMPRESSED}
 
 
@@ -24,6 +26,7 @@ def read_header(path: Path, role: str) -> Stored:
     encoding = ENCODINGS.get(fields.get("encoding", "").lower())
     if encoding is None:
         raise unreadable(role, f"its voxels are stored as {fields.get('encoding', 'nothing known')!r}", stored.SAVE_PLAIN)
+    _check_numbers(fields, role)
     if not any(name in fields for name in ("spacedirections", "spacings")):
         raise stored.contradiction(role, "its voxel spacing is not stored")
     _check_axes(fields, role)
@@ -66,6 +69,13 @@ def _fields(beginning: bytes, role: str) -> tuple[dict[str, str], int]:
         if separator and not value.startswith("=") and not line.startswith("#"):
             fields[name.replace(" ", "").lower()] = value.strip()
     return fields, start
+
+
+def _check_numbers(fields: dict[str, str], role: str) -> None:
+    """ITK takes the beginning of a word for a number, whatever follows."""
+    words = [word for name in GEOMETRY for word in re.split(r"[\s(),]+", fields.get(name, ""))]
+    if not all(NUMBER.fullmatch(word) for word in words if word):
+        raise unreadable(role, stored.DAMAGED_HEADER)
 
 
 def _data_file(path: Path, role: str, fields: dict[str, str]) -> Path:
