@@ -10,12 +10,18 @@ from scipy import ndimage
 from veloxseg.imaging import images
 
 FIXED_SUV = 4.0
+LOW_SUV = 2.5
 SHARE_OF_MAXIMUM = 0.41
 
 
 def fixed_threshold(pet: sitk.Image) -> np.ndarray:
     """Mask (x, y, z), bool, of all voxels with an SUV of 4.0 or more."""
     return images.array_of(pet) >= FIXED_SUV
+
+
+def low_threshold(pet: sitk.Image) -> np.ndarray:
+    """Mask (x, y, z), bool, of all voxels with an SUV above 2.5."""
+    return images.array_of(pet) > LOW_SUV
 
 
 def share_of_maximum(pet: sitk.Image) -> np.ndarray:
@@ -31,5 +37,6 @@ def share_of_maximum(pet: sitk.Image) -> np.ndarray:
 
 RULES = {
     f"SUV {FIXED_SUV:g} or more": fixed_threshold,
+    f"SUV above {LOW_SUV:g}": low_threshold,
     f"{100 * SHARE_OF_MAXIMUM:g} % of the maximum": share_of_maximum,
 }
