@@ -31,6 +31,8 @@ class Task:
     taskId: str
     folder: str
     phantom: str | None
+    model: str | None = None
+    """Id of the model; the first of the task when not given."""
 
 
 TASKS = (
@@ -38,7 +40,7 @@ TASKS = (
     Task("petct-lesions", "petct", "petct"),
     Task("head-neck-tumors", "head-neck", "head-neck-petct"),
     Task("brain-tumor", "brain-tumor", "brain-tumor-mri"),
-    Task("skin-lesion-photo", "skin", "dermoscopy"),
+    Task("skin-lesion-photo", "skin", "dermoscopy", "skin-lesion-nca-demo"),
 )
 
 
@@ -75,8 +77,10 @@ def main(output: Path = ROOT / "demo") -> int:
 
 def demonstrate(task: Task, folder: Path, outer, panel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    chooseTask(panel, task.taskId)
-    tell(f"\n{panel.card.title} {panel.card.version}\n  loading a sample ...")
+    choose(panel.ui.taskComboBox, task.taskId)
+    if task.model:
+        choose(panel.ui.modelComboBox, panel.catalogue.card(task.model).key)
+    tell(f"\n{panel.card.markedTitle} {panel.card.version}\n  loading a sample ...")
     seconds = press(panel.ui.sampleButton, lambda: all(panel.images.values()), panel)
     names = ", ".join(f"{role} = {node.GetName()}" for role, node in panel.images.items())
     tell(f"  sample loaded in {seconds:.1f} s: {names}\n  segmenting ...")
@@ -97,9 +101,8 @@ def tell(text: str) -> None:
     print(text, flush=True)
 
 
-def chooseTask(panel, taskId: str) -> None:
-    combo = panel.ui.taskComboBox
-    combo.setCurrentIndex(combo.findData(taskId))
+def choose(combo, value: str) -> None:
+    combo.setCurrentIndex(combo.findData(value))
     combo.activated.emit(combo.currentIndex)
 
 
