@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import qt
@@ -11,7 +12,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 import slicerhost
-from VeloxSegSlicerLib.common import SegmentVoxels
+from VeloxSegSlicerLib.common import CoreModules, Facts, SegmentVoxels
 from VeloxSegSlicerLib.results import Highlight
 
 PYTHON_TESTS = Path(__file__).resolve().parents[1] / "Python"
@@ -199,6 +200,18 @@ def test_selectorAnnouncesTheSameNodeAgain():
     assert selector.currentNode() is second and heard == [second]
 
 
+def test_selectorAnnouncesARenamedNode():
+    """It follows the text of its combo box, and that is the name of the node."""
+    selector = newSelector()
+    (node,) = newVolumes("A")
+    selector.setCurrentNode(node)
+    heard = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
+    node.SetName("B")
+    node.SetAttribute("other", "change")
+    assert heard == [node]
+
+
 @pytest.fixture
 def chosen(petct):
     """A panel with a result that is also the output, a region and a reference for comparison; each kind has neighbors."""
@@ -240,6 +253,37 @@ def test_deletedImageBecomesNone(chosen, role):
     assert chosen.panel.images[role] is None and chosen.panel.selector(role).currentNode() is None
 
 
+@pytest.mark.parametrize("name", ["outputSelector", "resultSelector", "referenceSelector", "regionSelector"])
+def test_hiddenNodeBecomesNone(chosen, name):
+    """Another extension hides a node from editors."""
+    selector = getattr(chosen.ui, name)
+    node = selector.currentNode()
+    node.SetHideFromEditors(True)
+    assert selector.currentNode() is None
+    node.SetHideFromEditors(False)
+    assert selector.currentNode() is None
+
+
+@pytest.mark.parametrize("role", ["CT", "PET"])
+def test_hiddenImageBecomesNone(chosen, role):
+    node = chosen.panel.images[role]
+    node.SetHideFromEditors(True)
+    assert chosen.panel.images[role] is None and chosen.panel.selector(role).currentNode() is None
+
+
+def test_resultThatIsNoneAnyMore(chosen):
+    node = chosen.panel.parameters.result
+    node.RemoveAttribute(Facts.LISTED)
+    assert chosen.panel.parameters.result is None and chosen.panel.parameters.output is node
+
+
+def test_hiddenOutputAfterAReload(chosen, keptPackages):
+    slicer.util.reloadScriptedModule("VeloxSegSlicer")
+    widget = slicer.modules.VeloxSegSlicerWidget
+    widget.panel.parameters.output.SetHideFromEditors(True)
+    assert widget.panel.parameters.output is None
+
+
 def test_imageAboveIsDeleted(chosen):
     """The row of the chosen image moves up; nobody has chosen it by hand."""
     volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
@@ -274,6 +318,22 @@ def test_withoutMainWindowTorchAndSampleData():
     )
     assert done.returncode == 0, done.stdout[-8000:]
     assert "without a main window" in done.stdout and "no Sample Data module" in done.stdout
+
+
+def test_editWithoutMainWindow(petct, monkeypatch):
+    """A double click in the table of the result; the Segment Editor has no widget before it was opened once."""
+    fixtures.segment(petct)
+    result, editor, opened = petct.panel.parameters.result, mock.Mock(), []
+
+    def open_():
+        opened.append(True)
+        monkeypatch.setattr(slicer.modules, "SegmentEditorWidget", mock.Mock(editor=editor), raising=False)
+
+    monkeypatch.setattr(slicer.modules, "segmenteditor", mock.Mock(widgetRepresentation=open_), raising=False)
+    monkeypatch.setattr(CoreModules, "has", lambda name: True)
+    petct.ui.segmentsTable.cellDoubleClicked.emit(0, 0)
+    assert opened and slicer.util.mainWindow() is None
+    editor.setSegmentationNode.assert_called_once_with(result)
 
 
 def test_bareSlicer():
@@ -311,6 +371,16 @@ def test_outlineOfALesionHasItsPlaceInTheTree(petct):
 
 
 # 3D
+
+
+def test_show3DNeedsASegment():
+    button, node = slicer.qMRMLSegmentationShow3DButton(), slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    button.setSegmentationNode(node)
+    assert not button.enabled
+    node.GetSegmentation().AddEmptySegment("a", "A")
+    assert button.enabled
+    node.GetSegmentation().RemoveAllSegments()
+    assert not button.enabled
 
 
 def test_show3DIsCenteredOnce(petct):

@@ -244,8 +244,11 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
             self._unlist(node.GetID())
         elif not isListed and node.GetScene() is self.mrmlScene() and self._accepts(node):
             self._refresh()
-        elif isListed:
+        elif isListed and self._combo.itemText(ids.index(node.GetID())) != (node.GetName() or ""):
             self._combo.setItemText(ids.index(node.GetID()), node.GetName() or "")
+            if node.GetID() == self._currentID():
+                # The text of the combo box is another one, and that is what qMRMLNodeComboBox follows.
+                self._emitCurrentNodeChanged()
 
     # The current node
 
@@ -472,7 +475,11 @@ class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
         return slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 
     def _update(self):
-        self.setEnabled(self._node is not None)
+        self.setEnabled(
+            self._node is not None
+            and self._node.GetSegmentation().GetNumberOfSegments() > 0
+            and self._node.GetSegmentation().GetSourceRepresentationName() != self._surfaceName()
+        )
         self.blockSignals(True)
         shown = self._node is not None and self._node.GetSegmentation().ContainsRepresentation(
             self._surfaceName()

@@ -11,9 +11,17 @@ def has(moduleName: str) -> bool:
     return moduleName in slicer.app.moduleManager().modulesNames()
 
 
+def show(moduleName: str) -> None:
+    """Switch to another module; without a main window there is nothing to switch."""
+    if slicer.util.mainWindow() is not None:
+        slicer.util.selectModule(moduleName)
+
+
 def edit(segmentationNode, segmentId: str = "") -> None:
     """Open the Segment Editor with a result and its reference image."""
-    slicer.util.selectModule(EDITOR)
+    # It has no widget before it was opened once.
+    getattr(slicer.modules, EDITOR.lower()).widgetRepresentation()
+    show(EDITOR)
     editor = getattr(slicer.modules, f"{EDITOR}Widget").editor
     editor.setSegmentationNode(segmentationNode)
     image = segmentationNode.GetNodeReference(segmentationNode.GetReferenceImageGeometryReferenceRole())

@@ -5,6 +5,8 @@ import os
 import qt
 import slicer
 
+from ..common import CoreModules
+
 SETTING = "VeloxSegSlicer/PendingStep"
 INSTALL = "install"
 MODULE = "VeloxSegSlicer"
@@ -28,5 +30,5 @@ def due() -> tuple[str, str] | None:
 
 def showModuleIfDue() -> None:
     """After the start: come back to this module, which goes on by itself."""
-    if due() is not None and slicer.util.mainWindow() is not None:
-        slicer.util.selectModule(MODULE)
+    if due() is not None:
+        CoreModules.show(MODULE)

@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Errors
+from ..common import CoreModules, Errors, Names
 from ..common.Errors import VeloxSegError
 from ..common.Parameters import Quality
 from ..run import Job
@@ -38,7 +38,7 @@ class InputActions:
             Errors.TREAT_AS_SUV: lambda: panel.accept(InputOptions.UNIT_UNKNOWN, role),
             Errors.WITHOUT_SUV: lambda: panel.accept(InputOptions.ACTIVITY, role),
             Errors.REGISTER: lambda: self._register(role),
-            Errors.OPEN_TRANSFORMS: lambda: Registration.showModule(Registration.TRANSFORMS),
+            Errors.OPEN_TRANSFORMS: lambda: CoreModules.show(Registration.TRANSFORMS),
             Errors.SHOW_PHOTO_TASKS: panel.choosePhotoTask,
             Errors.EXPLAIN_SUV: self._explainSuv,
             Errors.CONVERT_TO_SUV: lambda: self._convert(role),
@@ -55,7 +55,7 @@ class InputActions:
                 "General Registration is not in this Slicer. Align '{image}' with '{reference}' in the Transforms"
                 " module; the row then changes to Moved."
             )
-            facts = {"image": images[role].GetName(), "reference": images[card.reference.name].GetName()}
+            facts = {"image": Names.of(images[role]), "reference": Names.of(images[card.reference.name])}
             self._panel.tell(Notice.Message(Notice.INFO, text.format(**facts)))
 
     def _explainSuv(self) -> None:

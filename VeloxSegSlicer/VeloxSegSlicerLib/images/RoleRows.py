@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from ..common.Models import Role
 from ..widgets import Icons, PlainText
+from ..widgets.KeptChoice import KeptChoice
 from . import Inputs
 from .Verdicts import Verdict
 
@@ -40,7 +41,7 @@ class RoleRows:
     def setScene(self, scene) -> None:
         """Give the selectors another scene, None while it closes."""
         for row in self._rows.values():
-            row.selector.setMRMLScene(scene)
+            row.setScene(scene)
 
     def show(self, images: dict, verdicts: dict[str, Verdict], isLocked: bool) -> None:
         """Show the chosen images and their verdicts."""
@@ -49,9 +50,9 @@ class RoleRows:
             row.selector.enabled = not isLocked
 
     @property
-    def selectors(self) -> tuple:
-        """The node selectors of all roles."""
-        return tuple(row.selector for row in self._rows.values())
+    def kept(self) -> tuple[KeptChoice, ...]:
+        """The watched choices of all roles."""
+        return tuple(row.kept for row in self._rows.values())
 
     def selector(self, roleName: str):
         """The node selector of a role."""
@@ -75,11 +76,17 @@ class _Row:
         self._widgets = (self._label, self.selector, self._icon, self._word)
         for column, widget in enumerate(self._widgets):
             layout.addWidget(widget, index, column)
+        self.kept = KeptChoice(self.selector)
         self.selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onNodeChanged)
+
+    def setScene(self, scene) -> None:
+        if scene is None:
+            self.kept.release()
+        self.selector.setMRMLScene(scene)
 
     def remove(self) -> None:
         self.selector.disconnect("currentNodeChanged(vtkMRMLNode*)", self._onNodeChanged)
-        self.selector.setMRMLScene(None)
+        self.setScene(None)
         for widget in self._widgets:
             widget.hide()
             widget.setParent(None)

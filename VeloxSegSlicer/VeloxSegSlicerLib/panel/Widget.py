@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import errors as engine
 
-from ..common import Errors
+from ..common import Errors, Facts
 from ..common.Errors import VeloxSegError
 from ..common.Log import logger
 from ..common.Models import Catalogue, ModelCard
@@ -28,6 +28,7 @@ from ..run.BatchView import BatchView
 from ..run.DeviceChoice import CPU, DeviceChoice
 from ..run.Segmenter import Listener, Result, Segmenter, Settings
 from ..widgets import Notice, TabOrder
+from ..widgets.KeptChoice import KeptChoice
 from ..widgets.Shortcuts import Key, Shortcuts
 from . import CardView, Report, Sections, State
 from .Installer import Installer
@@ -71,6 +72,10 @@ class Panel(Listener):
         self._notice = Notice.NoticeLine(ui)
         self._rows = RoleRows(ui.rolesFrame.layout(), self._onImageChosen)
         self.results = ResultView(ui, self.layers, segmenter.modulePath, self.onLog, self._useResult)
+        self._kept = (
+            *(KeptChoice(selector) for selector in (ui.regionSelector, ui.outputSelector, ui.referenceSelector)),
+            KeptChoice(ui.resultSelector, Facts.LISTED),
+        )
         self._geometry = GeometryView(ui)
         self.inputActions = InputActions(self)
         self.deviceChoice = DeviceChoice(ui, self.update)
@@ -141,6 +146,8 @@ class Panel(Listener):
         self.manager.close()
         self.results.cleanup()
         self._observeImages({})
+        for choice in self._kept:
+            choice.release()
         self._rows.setScene(None)
 
     def imageAdded(self) -> None:
@@ -148,11 +155,9 @@ class Panel(Listener):
         self._newImagesTimer.start()
 
     def nodeWillBeRemoved(self, node) -> None:
-        """A selector whose node is removed goes to the next one, as if a person had chosen that: choose nothing first."""
-        ui = self.ui
-        for selector in (*self._rows.selectors, ui.regionSelector, ui.outputSelector, ui.resultSelector, ui.referenceSelector):
-            if selector.currentNode() is node:
-                selector.setCurrentNode(None)
+        """What was chosen and is deleted is not chosen any more."""
+        for choice in (*self._rows.kept, *self._kept):
+            choice.nodeWillBeRemoved(node)
 
     # What is chosen
 
