@@ -67,6 +67,14 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertGreater(min(nodes[0].GetImageData().GetDimensions()), 150)
         self.assertEqual(list(Inputs.assign(self.brain.roles, nodes, {}).values()), nodes)
 
+    def test_twoClicks(self):
+        """The second one does not take the folder of the first one away."""
+        self.maker.start(self.petct)
+        self.maker.startPhantom(Samples.PETCT)
+        nodes, error = self.finish()
+        self.assertIsNone(error)
+        self.assertEqual((len(nodes), len(self.finished), self.maker.isBusy), (2, 1, False))
+
     def test_failingCommand(self):
         self.maker.command = [Setup.pythonProgram(), "-c", "import sys; sys.exit('nothing')"]
         self.maker.start(self.petct)

@@ -136,10 +136,12 @@ class SampleMaker:
         self.startPhantom(phantomFor(card))
 
     def startPhantom(self, phantom: Phantom | None) -> None:
-        """Compute a phantom and load its images.
+        """Compute a phantom and load its images; nothing while another one is being computed.
 
         :raises VeloxSegError: SAMPLE_FAILED, SAMPLE_NILEARN.
         """
+        if self.isBusy:
+            return
         if phantom is None:
             raise VeloxSegError("SAMPLE_FAILED")
         if phantom.needsMaps and importlib.util.find_spec("nilearn") is None:
@@ -238,8 +240,7 @@ class _Downloader:
 
     def __call__(self, source=None) -> None:
         try:
-            if not self._maker.isBusy:
-                self._maker.startPhantom(self._phantom)
+            self._maker.startPhantom(self._phantom)
         except VeloxSegError as error:
             self._onFinished(None, error)
 
