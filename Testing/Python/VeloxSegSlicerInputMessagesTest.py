@@ -13,9 +13,9 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib.common import Computer
+from VeloxSegSlicerLib.common import Computer, CoreModules
 from VeloxSegSlicerLib.common.Parameters import Quality
-from VeloxSegSlicerLib.images import Content, RegionBox, Registration, Suv
+from VeloxSegSlicerLib.images import Content, RegionBox, Suv
 from VeloxSegSlicerLib.results import StatisticsPlugin
 from VeloxSegSlicerLib.run import Job
 
@@ -213,7 +213,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
 
     def test_withoutGeneralRegistration(self):
         self.petct(fixtures.sphereVolume("CT", center=(40, 0, 0)))
-        with mock.patch.object(Registration, "showModule") as show:
+        with mock.patch.object(CoreModules, "show") as show:
             self.press("Register CT to PET")
         show.assert_called_once_with("Transforms")
         self.assertFalse(self.ui.segmentButton.enabled)
@@ -232,7 +232,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         fixtures.bent(ct)
         self.petct(ct)
         self.assertTold("CT has a deformation that must be applied first.", ["Open Transforms"], blocks=True)
-        with mock.patch.object(Registration, "showModule") as show:
+        with mock.patch.object(CoreModules, "show") as show:
             self.press("Open Transforms")
         show.assert_called_once_with("Transforms")
 

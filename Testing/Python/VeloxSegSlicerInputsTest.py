@@ -183,6 +183,16 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
     def test_colorPictureIsNoScan(self):
         self.assertEqual(self.codeOf(self.brain, T1=fixtures.colorPicture("IMG")), "ROLE_COLOR")
 
+    def test_otherKindsOfVolumes(self):
+        for count in (2, 6):
+            values = np.random.default_rng(1).normal(size=(4, 40, 40, count)).astype(np.float32)
+            field = slicer.util.addVolumeFromArray(values, name="field", nodeClassName="vtkMRMLVectorVolumeNode")
+            self.assertEqual(self.codeOf(self.brain, T1=field), "ROLE_COMPONENTS")
+        values = np.zeros((20, 40, 40), np.uint8)
+        values[5:9] = 1
+        labels = slicer.util.addVolumeFromArray(values, name="labels", nodeClassName="vtkMRMLLabelMapVolumeNode")
+        self.assertEqual(self.codeOf(self.brain, T1=labels), "ROLE_LABELS")
+
     def test_scanIsNoColorPicture(self):
         self.assertEqual(self.codeOf(self.photo, Photo=fixtures.sphereVolume("CT")), "ROLE_GRAY")
         self.assertEqual(

@@ -275,6 +275,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         red = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
         self.assertEqual(red.GetBackgroundVolumeID(), photo.GetID())
         self.assertIn("Places to review: 1", self.ui.agreementLabel.text)
+        self.assertIn("Agreement between runs: 94 %", Details.text(node))
         volume = node.GetNodeReference(Facts.UNCERTAINTY)
         self.ui.overlayCheckBox.checked = True
         self.assertEqual((red.GetForegroundVolumeID(), red.GetForegroundOpacity()), (volume.GetID(), 0.5))
@@ -285,6 +286,16 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.ui.placesList.setCurrentRow(0)
         self.ui.restoreViewsButton.click()
         self.assertNotEqual(red.GetBackgroundVolumeID(), photo.GetID())
+
+    def test_photoHasNoMillimeters(self):
+        """Slicer takes a millimeter for the side of its pixels, and nobody has measured that."""
+        self.chooseTask("photo")
+        fixtures.softDisk("IMG_2041")
+        self.panel.assign()
+        self.panel.update()
+        self.assertEqual(self.ui.geometryTable.item(0, 2).text(), "-")
+        for label in slicer.util.findChildren(self.ui.rolesFrame, className="QLabel"):
+            self.assertNotIn("mm", label.accessibleDescription)
 
     def test_photoIsShownInOneView(self):
         manager = slicer.app.layoutManager()

@@ -51,6 +51,21 @@ class VeloxSegSlicerVanishedNodesTest(unittest.TestCase):
         elif kind.endswith(("Button", "Box")):
             widget.click()
 
+    def test_nothingHasAName(self):
+        """Other programs leave names empty, or nodes without any."""
+        for name in ("", None):
+            for node in (*self.images, self.result, self.reference):
+                node.SetName(name)
+            for segmentId in self.result.GetSegmentation().GetSegmentIDs():
+                self.result.GetSegmentation().GetSegment(segmentId).SetName(name)
+            self.ui.outputSelector.setCurrentNode(None)
+            self.panel.assign()
+            self.panel.update()
+            self.panel.copyReport()
+            fixtures.segment(self.widget)
+            self.assertIsNotNone(self.panel.parameters.result)
+            self.useEverything()
+
     def useEverything(self):
         root = self.ui.noticeFrame.parent()
         for section in slicer.util.findChildren(root, className="ctkCollapsibleButton"):

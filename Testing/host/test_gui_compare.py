@@ -62,6 +62,51 @@ def test_nothingToCompareWith(compared):
     assert ui.comparisonLabel.text == "Choose a reference."
 
 
+def shownNumbers(ui) -> bool:
+    return any(ui.comparisonTable.item(0, column).text() for column in range(2, ui.comparisonTable.columnCount))
+
+
+def test_numbersGoWithTheirPair(compared):
+    ui = compared.ui
+    ui.compareButton.click()
+    assert fixtures.waitFor(lambda: ui.copyComparisonButton.enabled, 60), ui.comparisonLabel.text
+    assert shownNumbers(ui)
+    ui.comparisonTable.cellWidget(0, 1).setCurrentIndex(0)
+    assert not shownNumbers(ui) and not ui.copyComparisonButton.enabled
+
+
+def test_otherPairMeanwhile(compared):
+    ui = compared.ui
+    ui.compareButton.click()
+    ui.comparisonTable.cellWidget(0, 1).setCurrentIndex(0)
+    assert ui.comparisonLabel.isHidden() and not compared.panel.results.compare._comparison.isBusy
+
+
+def test_otherReferenceMeanwhile(compared):
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "another one")
+    other.GetSegmentation().AddEmptySegment("a", "Drawn")
+    compared.ui.compareButton.click()
+    compared.ui.referenceSelector.setCurrentNode(other)
+    assert not compared.panel.results.compare._comparison.isBusy and fixtures.jobFolders() == []
+    assert compared.ui.compareButton.enabled and not compared.ui.copyComparisonButton.enabled
+
+
+@pytest.mark.parametrize("change", ["renamed", "aboveRemoved"])
+def test_sameReferenceIsToldAgain(petct, change):
+    """The selector announces the same node again: pairs that a person chose stay."""
+    above, reference = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("above", "drawn"))
+    for name in ("Lesion", "Another"):
+        reference.GetSegmentation().AddEmptySegment(name, name)
+    fixtures.segment(petct)
+    petct.ui.referenceSelector.setCurrentNode(reference)
+    petct.ui.comparisonTable.cellWidget(0, 1).setCurrentIndex(2)
+    if change == "renamed":
+        reference.SetName("drawn by another person")
+    else:
+        slicer.mrmlScene.RemoveNode(above)
+    assert petct.ui.comparisonTable.cellWidget(0, 1).currentText == "Another"
+
+
 def test_sceneClosedMeanwhile(compared):
     compared.ui.compareButton.click()
     slicer.mrmlScene.Clear(False)

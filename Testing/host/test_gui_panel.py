@@ -59,6 +59,13 @@ def test_show3D(petct):
     assert segmentation.ContainsRepresentation("Closed surface")
 
 
+def test_geometryTableShowsAllOfItsRows(petct):
+    table = petct.ui.geometryTable
+    rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+    assert table.rowCount == 2
+    assert table.minimumHeight >= rows + table.horizontalHeader().height + table.horizontalScrollBar().sizeHint.height()
+
+
 def test_restoreViews(petct):
     own = fixtures.sphereVolume("own")
     slicer.util.setSliceViewerLayers(background=own, foreground=None, fit=True)

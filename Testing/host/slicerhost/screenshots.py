@@ -22,6 +22,9 @@ def widgetPixels(widget):
     import slicer
 
     slicer.app.processEvents()
+    for tabs in widget.findChildren(qt.QTabWidget):
+        # A panel that is on no screen is not told that a tab has another width.
+        qt.QApplication.sendEvent(tabs, qt.QEvent(qt.QEvent.LayoutRequest))
     image = widget.grab().toImage().convertToFormat(qt.QImage.Format_RGB888)
     rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
     return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()

@@ -175,6 +175,11 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             _("'{image}' is a color photo. This model needs a {role} volume."),
             (SHOW_PHOTO_TASKS,),
         ),
+        "ROLE_LABELS": (_("'{image}' is a label map and no image. Choose another image for {role}."), (CHOOSE_ANOTHER,)),
+        "ROLE_COMPONENTS": (
+            _("'{image}' has {count} values in each voxel. This model needs a {role} volume with one."),
+            (CHOOSE_ANOTHER,),
+        ),
         "ROLE_GRAY": (
             _("This model reads color photos; '{image}' is a gray volume with {slices} slices."),
             (CHOOSE_ANOTHER,),

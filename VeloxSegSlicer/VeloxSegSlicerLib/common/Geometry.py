@@ -6,6 +6,8 @@ import numpy as np
 import slicer
 import vtk
 
+from . import Names
+
 SPACING_TOLERANCE_MM = 1e-3
 DIRECTION_TOLERANCE = 1e-3
 ORIGIN_TOLERANCE_MM = 0.1
@@ -113,7 +115,7 @@ def copyInWorld(volumeNode):
     voxels = vtk.vtkImageData()
     voxels.ShallowCopy(volumeNode.GetImageData())
     copy = type(volumeNode)()
-    copy.SetName(volumeNode.GetName())
+    copy.SetName(Names.of(volumeNode))
     copy.SetAndObserveImageData(voxels)
     copy.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(worldGrid(volumeNode).ijkToRas))
     return copy

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from ..common import Geometry
 from ..common.Models import ModelCard
-from ..widgets import PlainText
+from ..widgets import PlainText, TableHeight
 from . import InputOptions
 from .Verdicts import Verdict
 
@@ -43,6 +43,7 @@ class GeometryView:
             for column, text in enumerate(texts):
                 self._table.setItem(row, column, qt.QTableWidgetItem(text))
         self._table.resizeColumnsToContents()
+        TableHeight.fit(self._table)
         self._openOnProblem(verdicts)
 
     def open(self) -> None:
@@ -70,7 +71,9 @@ def _rows(card: ModelCard, images: dict) -> list[tuple[str, ...]]:
         if Geometry.isMovedNonlinearly(node):
             orientation = _("deformed")
         overlap = _overlapText(grid, reference, role.isReference)
-        rows.append((role.title, grid.sizeText(), grid.spacingText(), orientation, overlap))
+        # The side of a photo's pixels is the person's to tell; Slicer takes 1 mm for it.
+        spacing = "-" if role.kind == "photo" else grid.spacingText()
+        rows.append((role.title, grid.sizeText(), spacing, orientation, overlap))
     return rows
 
 

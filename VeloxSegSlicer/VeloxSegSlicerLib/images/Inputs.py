@@ -7,7 +7,7 @@ import slicer
 
 from veloxseg.contract import plausibility
 
-from ..common import Geometry
+from ..common import Geometry, Names
 from ..common.Errors import VeloxSegError
 from ..common.Models import Role
 from . import Content, InputOptions, Suv
@@ -46,16 +46,20 @@ def modalityOf(volumeNode) -> str | None:
 def check(role: Role, volumeNode) -> None:
     """Refuse an image that cannot serve a role, whatever the other images are and whatever is in its voxels.
 
-    :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_POSITION, ROLE_SHEAR, ROLE_COLOR, or a ROLE_GRAY or PHOTO code.
+    :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_POSITION, ROLE_SHEAR, ROLE_LABELS, ROLE_COMPONENTS, ROLE_COLOR, or a
+        ROLE_GRAY or PHOTO code.
     """
     facts = _facts(role, volumeNode)
     image = volumeNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise VeloxSegError("ROLE_EMPTY", **facts)
+    if volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise VeloxSegError("ROLE_LABELS", **facts)
+    count = image.GetNumberOfScalarComponents()
     if role.kind == "photo":
         _checkPhoto(image, facts)
-    elif image.GetNumberOfScalarComponents() > 1:
-        raise VeloxSegError("ROLE_COLOR", **facts)
+    elif count > 1:
+        raise VeloxSegError("ROLE_COLOR" if count in PHOTO_COMPONENTS else "ROLE_COMPONENTS", count=count, **facts)
     if Geometry.isMovedNonlinearly(volumeNode):
         raise VeloxSegError("ROLE_NONLINEAR", **facts)
     grid = Geometry.worldGrid(volumeNode)
@@ -144,7 +148,7 @@ def _degrees(shear: float) -> str:
 
 
 def _facts(role: Role, volumeNode) -> dict:
-    return {"name": role.name, "role": role.title, "image": volumeNode.GetName()}
+    return {"name": role.name, "role": role.title, "image": Names.of(volumeNode)}
 
 
 def isSuitable(role: Role, volumeNode) -> bool:
@@ -194,7 +198,7 @@ def evidence(role: Role, volumeNode) -> int:
     score = MODALITY_SCORE if modality else 0
     if role.modality == EMISSION_MODALITY and Suv.isOfPet(Suv.unitOf(volumeNode)):
         score += UNIT_SCORE
-    if any(_nameHas(volumeNode.GetName(), pattern) for pattern in role.patterns):
+    if any(_nameHas(Names.of(volumeNode), pattern) for pattern in role.patterns):
         score += NAME_SCORE
     return score
 

@@ -2,7 +2,7 @@
 
 from veloxseg.contract import plausibility
 
-from ..common import Errors
+from ..common import Errors, Names
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from . import Content, InputOptions, Inputs
@@ -23,7 +23,7 @@ def findings(card: ModelCard, images: dict, options: Options) -> dict[str, list[
     found: dict[str, list[VeloxSegError]] = {}
     for finding in plausibility.findings(roles, looked, card.content["spacing_mm"]):
         if not _isSettled(finding, options) and plausibility.action(card.content, finding.code) != plausibility.IGNORE:
-            error = VeloxSegError(finding.code, name=finding.role, image=images[finding.role].GetName(), **finding.facts)
+            error = VeloxSegError(finding.code, name=finding.role, image=Names.of(images[finding.role]), **finding.facts)
             if isRefused(card, finding.code):
                 error.actions = (Errors.ACCEPT, *error.actions)
             found.setdefault(finding.role, []).append(error)

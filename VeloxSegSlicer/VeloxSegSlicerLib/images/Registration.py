@@ -2,6 +2,8 @@
 
 import slicer
 
+from ..common import CoreModules, Names
+
 BRAINSFIT = "BRAINSFit"
 TRANSFORMS = "Transforms"
 
@@ -13,24 +15,18 @@ def open(moving, fixed) -> bool:
     """
     module = getattr(slicer.modules, BRAINSFIT.lower(), None)
     if module is None:
-        showModule(TRANSFORMS)
+        CoreModules.show(TRANSFORMS)
         return False
     node = slicer.cli.createNode(module, _fields(moving, fixed))
     node.AddObserver(slicer.vtkMRMLCommandLineModuleNode.StatusModifiedEvent, _Follower(node, moving.GetID()))
-    showModule(BRAINSFIT)
+    CoreModules.show(BRAINSFIT)
     module.widgetRepresentation().setCurrentCommandLineModuleNode(node)
     return True
 
 
-def showModule(name: str) -> None:
-    """Switch to another module; without a main window there is nothing to switch."""
-    if slicer.util.mainWindow() is not None:
-        slicer.util.selectModule(name)
-
-
 def _fields(moving, fixed) -> dict:
     transform = slicer.mrmlScene.AddNewNodeByClass(
-        "vtkMRMLLinearTransformNode", f"{moving.GetName()} to {fixed.GetName()}"
+        "vtkMRMLLinearTransformNode", f"{Names.of(moving)} to {Names.of(fixed)}"
     )
     return {
         "fixedVolume": fixed.GetID(),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import slicer
 from slicer.i18n import tr as _
 
+from ..common import Names
 from ..widgets import Dialogs
 from . import Content, Suv
 
@@ -20,7 +21,7 @@ class SuvDialog:
         self._volumeNode, self._onConverted = volumeNode, onConverted
         self.window = Dialogs.load("SuvDialog.ui")
         self.ui = slicer.util.childWidgetVariables(self.window)
-        self.ui.imageLabel.text = _("Image: {name}").format(name=volumeNode.GetName())
+        self.ui.imageLabel.text = _("Image: {name}").format(name=Names.of(volumeNode))
         for isotope in Suv.HALF_LIVES:
             self.ui.isotopeComboBox.addItem(isotope)
         for spinBox in (self.ui.doseSpinBox, self.ui.minutesSpinBox, self.ui.weightSpinBox):

@@ -112,7 +112,8 @@ def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options, odd:
     if role.isReference:
         _checkRegion(role, grid, options)
         advice = advice or _effort(card, images, options)
-        text = _("{grid}. The result gets this grid.").format(grid=grid.description())
+        shown = grid.sizeText() if role.kind == "photo" else grid.description()
+        text = _("{grid}. The result gets this grid.").format(grid=shown)
         isMoved = Geometry.isMoved(node)
         return Verdict(MOVED if isMoved else REFERENCE, text, advice=advice or (_moved(role) if isMoved else None))
     return _compare(card, role, node, grid, images, options, advice)

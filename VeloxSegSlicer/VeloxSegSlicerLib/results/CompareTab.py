@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import csv_text
 
+from ..common import Names
 from ..common.Errors import VeloxSegError
 from ..widgets import Parts, PlainText
 from . import CsvFile
@@ -44,6 +45,7 @@ class CompareTab:
         self._part.setMRMLScene(slicer.mrmlScene)
         self._ui = ui
         self._node = None
+        self._reference = None
         self._partners: list = []
         self._rows: list[dict] = []
         self._comparedRows: list[int] = []
@@ -112,12 +114,13 @@ class CompareTab:
     def _fillRows(self) -> None:
         """Segments and suggested partners, without numbers."""
         table, reference = self._ui.comparisonTable, self._ui.referenceSelector.currentNode()
+        self._reference = reference
         self._partners, self._rows = [], []
         table.setRowCount(0)
         if self._node is not None and reference is not None and reference is not self._node:
             for row, pair in enumerate(pairByName(self._node, reference)):
                 table.insertRow(row)
-                name = self._node.GetSegmentation().GetSegment(pair.segmentId).GetName()
+                name = Names.of(self._node.GetSegmentation().GetSegment(pair.segmentId))
                 table.setItem(row, SEGMENT, qt.QTableWidgetItem(name))
                 combo = self._partnerCombo(reference, pair.referenceId, name)
                 self._partners.append(combo)
@@ -133,7 +136,7 @@ class CompareTab:
         combo.addItem(_("none"), "")
         segmentation = reference.GetSegmentation()
         for segmentId in segmentation.GetSegmentIDs():
-            combo.addItem(segmentation.GetSegment(segmentId).GetName(), segmentId)
+            combo.addItem(Names.of(segmentation.GetSegment(segmentId)), segmentId)
         combo.setCurrentIndex(max(combo.findData(chosenId), 0))
         combo.connect("currentIndexChanged(int)", self._onPartner)
         return combo
@@ -167,25 +170,35 @@ class CompareTab:
             self._rows.append(names | texts)
         self._showButtons()
 
-    def _onReference(self) -> None:
-        self._fillRows()
+    def _onReference(self, node) -> None:
+        # Also announced when it has another name, or another row because one above is gone.
+        if node is not self._reference:
+            self._comparison.abandon()
+            self._fillRows()
 
     def _onPartner(self, _index: int) -> None:
+        """Numbers of other pairs are not left beside these ones."""
         self._comparison.abandon()
+        self._rows = []
+        table = self._ui.comparisonTable
+        for row in range(len(self._partners)):
+            for column in range(REFERENCE + 1, REFERENCE + 1 + len(NUMBERS)):
+                table.setItem(row, column, qt.QTableWidgetItem(""))
+        self._ui.comparisonLabel.text = ""
         self._showButtons()
 
     def _onCopy(self) -> None:
         qt.QApplication.clipboard().setText(csv_text.clipboard([self._rows[0], *(row.values() for row in self._rows)]))
 
     def _onSave(self) -> None:
-        saveAs(f"{self._node.GetName()} comparison.csv", self.saveCsv)
+        saveAs(f"{Names.of(self._node)} comparison.csv", self.saveCsv)
 
     def saveCsv(self, path: str) -> None:
         """Write the numbers with units and provenance.
 
         :raises OSError: when the file cannot be written.
         """
-        reference = {"compared_with": self._ui.referenceSelector.currentNode().GetName()}
+        reference = {"compared_with": Names.of(self._ui.referenceSelector.currentNode())}
         CsvFile.write([row | reference | CsvFile.provenance(self._node) for row in self._rows], Path(path))
 
 

@@ -4,7 +4,7 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from ..common import Facts, Shapes
+from ..common import Facts, Names, Shapes
 from ..images import InputOptions
 
 SAMPLING = Shapes.record(
@@ -34,7 +34,7 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
         (_("Windows"), fact("Windows")),
         (_("Overlap of windows"), fact("Overlap")),
         (_("Runs"), _runsText(content("Sampling", SAMPLING, None))),
-        (_("Agreement between runs"), fact("Agreement")),
+        (_("Agreement between runs"), _percentText(Facts.number(segmentationNode, "Agreement"))),
         (_("Threshold"), _thresholdText(fact("Threshold"), fact("CurrentThreshold"))),
         (_("Scale (mm per pixel)"), fact("MmPerPx")),
         (_("Device"), fact("Device")),
@@ -49,7 +49,7 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
 
 def text(segmentationNode) -> str:
     """The sheet as plain text, for the clipboard."""
-    lines = [segmentationNode.GetName(), *(f"{title}: {value}" for title, value in entries(segmentationNode))]
+    lines = [Names.of(segmentationNode), *(f"{title}: {value}" for title, value in entries(segmentationNode))]
     return "\n".join(lines)
 
 
@@ -66,6 +66,10 @@ def _runsText(sampling: dict | None) -> str:
     if not {"calls", "method", "fusion"} <= set(sampling):
         return str(sampling["members"])
     return _("{members}, {calls} calls of the network each ({method}), joined by {fusion}").format(**sampling)
+
+
+def _percentText(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def _thresholdText(original: str, current: str) -> str:

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import csv_text
 
-from ..common import Components, CoreModules, Facts, SegmentVoxels
+from ..common import Components, CoreModules, Facts, Names, SegmentVoxels
 from ..widgets import Parts, PlainText
 from . import CsvFile, Highlight, Lesions, Previous, Removal, ResultTable, Sensitivity, Separate, Views, Wording
 from .History import History
@@ -315,7 +315,7 @@ class LesionsTab:
         ResultTable.tableNode(self._node, self._content)
 
     def _onSaveCsv(self) -> None:
-        saveAs(f"{self._node.GetName()}.csv", self.saveCsv)
+        saveAs(f"{Names.of(self._node)}.csv", self.saveCsv)
 
     def _onRestoreViews(self) -> None:
         self._layers.restore()

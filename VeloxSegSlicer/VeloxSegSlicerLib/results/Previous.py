@@ -2,13 +2,13 @@
 
 import slicer
 
-from ..common import Facts
+from ..common import Facts, Names
 from .Snapshots import Snapshot
 
 
 def keep(segmentationNode) -> None:
     """Keep what is in a segmentation before something else takes its place. An older copy stays until it is given up."""
-    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", segmentationNode.GetName() + " (previous)")
+    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", Names.of(segmentationNode) + " (previous)")
     copy.SetHideFromEditors(True)
     Snapshot(segmentationNode).putInto(copy)
     segmentationNode.SetNodeReferenceID(Facts.PREVIOUS, copy.GetID())

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import csv_text
 
-from ..common import Components, Facts, Geometry, SegmentVoxels, Shapes
+from ..common import Components, Facts, Geometry, Names, SegmentVoxels, Shapes
 from . import Composites, Lesions, Statistics
 
 LESION = "lesion"
@@ -277,7 +277,7 @@ def rowsAsText(table: ResultTable) -> list[list[str]]:
 
 def tableNode(segmentationNode, table: ResultTable):
     """A vtkMRMLTableNode with the table of a result, new or the one of before."""
-    name = _("{result} table").format(result=segmentationNode.GetName())
+    name = _("{result} table").format(result=Names.of(segmentationNode))
     node = slicer.mrmlScene.GetFirstNodeByName(name) or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
     node.RemoveAllColumns()
     heading, *lines = rowsAsText(table)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from ..common import Facts, Geometry, Shapes
+from ..common import Facts, Geometry, Names, Shapes
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..images import Suv
@@ -152,7 +152,7 @@ def _place(loaded: Loaded, segmentation):
     else:
         Previous.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()
-        segmentation.SetName(_marked(segmentation.GetName(), facts.card))
+        segmentation.SetName(_marked(Names.of(segmentation), facts.card))
     _fill(segmentation, loaded.mask, facts.card)
     _setReference(segmentation, loaded.mask, facts)
     _sign(segmentation, loaded.report, facts)
@@ -193,7 +193,7 @@ def _marked(name: str, card: ModelCard) -> str:
 def _newName(facts: RunFacts) -> str:
     """The name "[<level>] <reference> - <model title>", and a number on repeats."""
     base = _marked(f"{facts.referenceInput.name} - {facts.card.title}", facts.card)
-    taken = {node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
+    taken = {Names.of(node) for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
     name, number = base, 1
     while name in taken:
         number += 1

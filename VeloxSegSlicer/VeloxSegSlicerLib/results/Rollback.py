@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import slicer
 
-from ..common import Facts
+from ..common import Facts, Names
 from . import Previous
 from .Snapshots import Snapshot
 
@@ -35,7 +35,7 @@ def _nodeIds() -> set[str]:
 
 
 def _restorer(node):
-    snapshot, name, older = Snapshot(node), node.GetName(), Previous.of(node)
+    snapshot, name, older = Snapshot(node), Names.of(node), Previous.of(node)
     listed = node.GetAttribute(Facts.LISTED)
 
     def restore() -> None:

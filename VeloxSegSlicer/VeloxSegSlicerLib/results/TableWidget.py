@@ -7,14 +7,13 @@ import qt
 from slicer.i18n import tr as _
 
 from ..common import Facts
-from ..widgets import PlainText
+from ..widgets import PlainText, TableHeight
 from . import ResultTable
 from .ResultTable import LESION, REST, SEGMENT, Row
 
 NAME = 0
 INCLUDE = 1
 REVIEWED = 2
-MOST_VISIBLE_ROWS = 12
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class TableWidget:
         if 0 <= row < len(content.rows):
             self._table.setCurrentCell(row, NAME)
         self._isFilling = False
-        self._fitHeight()
+        TableHeight.fit(self._table)
 
     def choose(self, number: int) -> None:
         """Choose a row as a click does."""
@@ -143,16 +142,6 @@ class TableWidget:
     def _onDoubleClicked(self, number: int, _column: int) -> None:
         if self._rowAt(number) is not None:
             self._handlers.onOpened(self._rowAt(number))
-
-    def _fitHeight(self) -> None:
-        """As high as its rows, up to a dozen; longer tables scroll."""
-        table = self._table
-        table.resizeRowsToContents()
-        heights = [table.rowHeight(row) for row in range(min(table.rowCount, MOST_VISIBLE_ROWS))]
-        height = sum(heights) + table.horizontalHeader().height + 2 * table.frameWidth
-        height += table.horizontalScrollBar().sizeHint.height()
-        table.setMinimumHeight(height)
-        table.setMaximumHeight(height)
 
 
 def _markItem(mark: bool | None, name: str):

@@ -3,7 +3,7 @@
 import numpy as np
 import slicer
 
-from ..common import Components, Facts, Geometry
+from ..common import Components, Facts, Geometry, Names
 
 NAME_SUFFIX = " uncertainty"
 COLORS_NAME = "VeloxSeg uncertainty"
@@ -21,7 +21,7 @@ def addVolume(segmentationNode, variance: np.ndarray, ijkToRas: np.ndarray):
     :return: the vtkMRMLScalarVolumeNode, linked from the segmentation.
     """
     values = variance.astype(np.float32) / 255
-    volume = slicer.util.addVolumeFromArray(values, ijkToRAS=ijkToRas, name=segmentationNode.GetName() + NAME_SUFFIX)
+    volume = slicer.util.addVolumeFromArray(values, ijkToRAS=ijkToRas, name=Names.of(segmentationNode) + NAME_SUFFIX)
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
     display.SetAndObserveColorNodeID(_colors().GetID())

@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Licenses, Temporary
+from ..common import Licenses, Names, Temporary
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..images import Effort
@@ -110,7 +110,7 @@ class BatchView:
         cases = [
             {
                 "name": study.name,
-                "files": {role: slicer.mrmlScene.GetNodeByID(nodeId).GetName() for role, nodeId in study.nodeIds.items()},
+                "files": {role: Names.of(slicer.mrmlScene.GetNodeByID(nodeId)) for role, nodeId in study.nodeIds.items()},
                 "size": None,
                 "state": "incomplete" if study.problem else "ready",
                 "text": study.problem,

@@ -5,7 +5,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Geometry, Shapes, Temporary, VolumeFile
+from ..common import Geometry, Names, Shapes, Temporary, VolumeFile
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..results import ReportCheck, Results
@@ -36,7 +36,7 @@ def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loade
     temporary = Temporary.newFolder(Temporary.BATCH)
     try:
         grid = _asResultFolder(caseFolder, temporary)
-        inputs = tuple(Results.Input(role, node.GetID(), node.GetName()) for role, node in images.items())
+        inputs = tuple(Results.Input(role, node.GetID(), Names.of(node)) for role, node in images.items())
         loaded = Results.load(temporary, report, Results.RunFacts(card, inputs, grid, "BATCH"))
     finally:
         Temporary.remove(temporary)

@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Geometry, Licenses
+from ..common import Geometry, Licenses, Names
 from ..common.Errors import VeloxSegError
 from ..common.Log import logger
 from ..common.Models import ModelCard
@@ -236,7 +236,7 @@ class Segmenter:
 
 def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFacts:
     inputs = tuple(
-        Results.Input(role.name, images[role.name].GetID(), images[role.name].GetName())
+        Results.Input(role.name, images[role.name].GetID(), Names.of(images[role.name]))
         for role in card.roles
     )
     grid = Geometry.worldGrid(images[card.reference.name])
