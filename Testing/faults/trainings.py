@@ -17,7 +17,7 @@ import tiny
 from cases import CasesSettings
 
 from . import damage
-from .verdicts import Kept, Verdict, judge
+from .verdicts import LOST, Kept, Verdict, judge
 from .workshop import Workshop
 
 EXITS = (2, 3, 4)
@@ -26,6 +26,7 @@ CASE_COUNT = 3
 
 @cache
 def _dataset(root: Path) -> Path:
+    shutil.rmtree(root / "dataset", ignore_errors=True)
     folder = tiny.write_dataset(root / "dataset", CASE_COUNT)
     _opened(folder)  # fills the cache, so that each fault costs little
     return folder
@@ -62,7 +63,7 @@ def _checked(workshop: Workshop, folder: Path) -> Verdict:
 
     # beside the cases a folder holds a cache, which may come and go
     verdict = judge(lambda: _opened(folder), difference, EXITS, None)
-    return Verdict("lost", kept.lost()) if kept.lost() else verdict
+    return Verdict(LOST, kept.lost()) if kept.lost() else verdict
 
 
 def checkpoint(workshop: Workshop, rng: np.random.Generator) -> Verdict:
