@@ -3,7 +3,7 @@
     python training/evaluate.py --run runs/petct
     python training/evaluate.py --package VeloxSegSlicer/Resources/Models/petct-lesions-demo --data data/petct
 
-Every case goes through `pipeline.segment`, as in the panel; for photos `evaluate_photos.py` takes over. On PET the SUV rules of
+Every case goes through `veloxseg.segment`, as in the panel; for photos `evaluate_photos.py` takes over. On PET the SUV rules of
 `suv_rules.py` are scored on the same cases. The folder of the results holds cases.csv (one row per case, method and region),
 scores.json (entries of the model card), summary.txt and masks/<case>.nii.gz. `compare.py` puts two such folders side by side.
 """
@@ -25,6 +25,7 @@ from tqdm import tqdm
 import command
 import records
 import scores
+import veloxseg
 from cases import LABEL, read_description
 from export import load_run
 from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
@@ -32,7 +33,7 @@ from suv_rules import RULES
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference import photo_pipeline, pipeline
 from veloxseg.packages import packages
 
 BRATS_TASK = "brain-tumor"
@@ -103,7 +104,7 @@ def _pet_role(card: dict) -> str | None:
 def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
     """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
 
-    Raises DATASET for no cases, labels that differ or a label off its image's grid, and what `pipeline.segment` raises.
+    Raises DATASET for no cases, labels that differ or a label off its image's grid, and what `veloxseg.segment` raises.
     """
     _check(model, cases)
     if photo_pipeline.takes_photo(cases.card):
@@ -136,9 +137,8 @@ def _evaluate_case(model: pipeline.Package, cases: Cases, case: str, output: Pat
     reference = images.read_volume(cases.path(case, LABEL), "label")
     truth, grid = images.array_of(reference), images.grid_of(reference)
     paths = {role["name"]: cases.path(case, f"{role['name']}.nii.gz") for role in model.card["roles"]}
-    run = pipeline.Run()
-    outcome = pipeline.segment(model, paths, pipeline.Settings(device=device), devices.choose(device), run, measure=False)
-    seconds = run.times()["total"]
+    outcome = veloxseg.segment(model, paths, device=device, outputs=["mask"])
+    seconds = outcome.run.times()["total"]
     if not images.same_grid(outcome.grid, grid):
         raise _problem(cases.path(case, LABEL), "it does not lie on the grid of its image", "prepare the dataset again")
     images.write(images.image_of(outcome.mask, grid), output / "masks" / f"{case}.nii.gz", compress=True)

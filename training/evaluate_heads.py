@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 import command
 import heads
+import veloxseg
 from export import load_run
 from metrics import dice
 from scores import line, score
 from veloxseg import files
 from veloxseg.imaging import images
-from veloxseg.inference import devices, pipeline
+from veloxseg.inference import pipeline
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,8 @@ class Move:
 
 
 def segment(model: pipeline.Package, t1: sitk.Image) -> np.ndarray:
-    """Mask (x, y, z) through the same pipeline as the panel, files included."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "T1.nrrd"
-        images.write(t1, path)
-        settings = pipeline.Settings(device="cpu")
-        return pipeline.segment(model, {"T1": path}, settings, devices.choose("cpu"), measure=False).mask
+    """Mask (x, y, z) through the same pipeline as the panel."""
+    return veloxseg.segment(model, {"T1": t1}, device="cpu", outputs=["mask"]).mask
 
 
 def group_dice(mask: np.ndarray, truth: np.ndarray) -> list[float]:

@@ -1,6 +1,6 @@
 """What `evaluate.py` does for photos: table of photos, scores with intervals, masks.
 
-Every photo goes through `photo_pipeline.segment`, as in the panel, and is scored on its own pixels; a threshold by Otsu stands
+Every photo goes through `veloxseg.segment`, as in the panel, and is scored on its own pixels; a threshold by Otsu stands
 beside it. In the folder of the results masks are masks/<case>.png, and cases.csv has one row per photo and method.
 """
 
@@ -17,6 +17,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 import scores
+import veloxseg
 from confidence import interval, interval_of_ratio
 from datasets.description import read_rows
 from evaluate import SEED, By, Cases
@@ -25,7 +26,7 @@ from photos import MASK, PHOTO, read_mask
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import photos
-from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference import pipeline
 
 OTSU = "Otsu"
 SMOOTHING = 2 / 256
@@ -41,7 +42,7 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
 
     by: a list of the photos and its column by whose values they are scored as well. Raises DATASET_FILE for a list without it,
-    and what `photo_pipeline.segment` raises.
+    and what `veloxseg.segment` raises.
     """
     groups = column(*by) if by else None
     with files.typed_output_errors(output):
@@ -71,8 +72,7 @@ def column(path: Path, name: str) -> dict[str, str]:
 def _evaluate_case(model: pipeline.Package, cases: Cases, case: str, target: Path, device: str) -> list[dict]:
     path, truth = cases.path(case, PHOTO), read_mask(cases.path(case, MASK))
     begun = time.perf_counter()
-    settings = photo_pipeline.Settings(device=device)
-    outcome = photo_pipeline.segment(model, {"Photo": path}, settings, devices.choose(device), measure=False)
+    outcome = veloxseg.segment(model, {"Photo": path}, device=device, outputs=["mask"]).prediction
     seconds = time.perf_counter() - begun
     mask, probability = outcome.mask[..., 0].T > 0, outcome.probability[..., 0].T
     Image.fromarray(mask.astype(np.uint8) * 255).save(target, optimize=True)

@@ -27,11 +27,12 @@ import heads
 import networks
 import records
 import train
+import veloxseg
 from datasets.cards import identifier, with_static_part
 from veloxseg import diffusion, files, phantoms
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference import photo_pipeline, pipeline
 from veloxseg.networks import load_weights
 from veloxseg.networks.nca import NCA
 from veloxseg.packages import cards, package_writer, packages
@@ -209,7 +210,7 @@ def volume_example(model: TrainedModel, data: dict, folder: Path) -> package_wri
     paths = {role: folder / f"{role}.nii.gz" for role in inputs}
     for role, image in inputs.items():
         images.write(image, paths[role], compress=True)
-    outcome = pipeline.segment(model, paths, pipeline.Settings(device="cpu"), devices.choose("cpu"))
+    outcome = veloxseg.segment(model, paths, device="cpu", outputs=["mask"])
     return package_writer.Example(inputs, images.image_of(outcome.mask, outcome.grid))
 
 
@@ -217,8 +218,7 @@ def photo_example(model: TrainedModel, folder: Path) -> package_writer.Example:
     """The same of a photo: a phantom, never a photo of a patient."""
     pixels, path = phantoms.generate_case("dermoscopy", EXAMPLE_SEED).rgb, folder / "Photo.png"
     Image.fromarray(pixels).save(path)
-    settings = photo_pipeline.Settings(device="cpu")
-    outcome = photo_pipeline.segment(model, {"Photo": path}, settings, devices.choose("cpu"), measure=False)
+    outcome = veloxseg.segment(model, {"Photo": path}, device="cpu", outputs=["mask"])
     return package_writer.Example({"Photo": pixels}, outcome.mask[..., 0].T > 0)
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from engine_cases import card, label, role
 from veloxseg.imaging import images
-from veloxseg.inference import devices, photo_pipeline
+from veloxseg.inference import devices, dispatch, photo_pipeline
 from veloxseg.networks.nca import NCA
 from veloxseg.packages import package_writer, packages
 
@@ -112,7 +112,7 @@ class Model:
 
 
 def segment(model, path, **settings):
-    return packages.segment(model, {"Photo": path}, photo_pipeline.Settings(**settings), CPU)
+    return dispatch.segment(model, {"Photo": path}, photo_pipeline.Settings(**settings), CPU)
 
 
 def photo_package(folder, the_card=None):

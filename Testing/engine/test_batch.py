@@ -14,6 +14,7 @@ from photo_cases import disk, photo_package, save, skin
 from veloxseg.commands import cli, cli_batch
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
+from veloxseg.inference import dispatch
 from veloxseg.packages import packages
 from veloxseg.service import batch, batch_cases, batch_files
 
@@ -255,14 +256,14 @@ def test_shards_share_the_work(package, few, tmp_path):
 
 
 def test_defect_of_one_case(package, few, tmp_path, monkeypatch):
-    original = packages.segment
+    original = dispatch.segment
 
     def sometimes(the_package, paths, *rest, **more):
         if "case1" in str(paths["T1"]):
             raise KeyError("inner")
         return original(the_package, paths, *rest, **more)
 
-    monkeypatch.setattr(packages, "segment", sometimes)
+    monkeypatch.setattr(dispatch, "segment", sometimes)
     tally, diary = run(settings_file(tmp_path, package, few))
     assert tally.counts == {"done": 2, "failed": 1} and diary.names("failed") == ["case1"]
     assert table(tmp_path / "out" / "failures.csv")[0]["code"] == "UNEXPECTED"

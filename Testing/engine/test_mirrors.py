@@ -6,7 +6,7 @@ import torch
 
 from engine_cases import blob_image, card, stand_in, thresholding, write_image
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import devices, mirrors, pipeline
+from veloxseg.inference import devices, dispatch, mirrors, pipeline
 
 CPU = devices.choose("cpu")
 
@@ -89,8 +89,7 @@ def test_several_labels():
 
 def test_photos_have_no_such_setting(path):
     from veloxseg.inference import photo_pipeline
-    from veloxseg.packages import packages
 
     model = stand_in({**card(), "roles": [{"name": "Photo", "kind": "photo"}]}, None)
     with pytest.raises(VeloxSegError, match="mirrors"):
-        packages.segment(model, {"Photo": path}, photo_pipeline.Settings(mirrors=True), CPU)
+        dispatch.segment(model, {"Photo": path}, photo_pipeline.Settings(mirrors=True), CPU)

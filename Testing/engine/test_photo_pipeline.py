@@ -30,7 +30,7 @@ from photo_cases import (
 from veloxseg import diffusion
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, measures
-from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference import devices, dispatch, photo_pipeline, pipeline
 from veloxseg.packages import packages
 
 
@@ -214,7 +214,7 @@ class Heard(pipeline.Listener):
 class TestRun:
     def start(self, model, photo, listener):
         run = pipeline.Run(listener)
-        packages.segment(model, {"Photo": photo}, photo_pipeline.Settings(), CPU, run)
+        dispatch.segment(model, {"Photo": photo}, photo_pipeline.Settings(), CPU, run)
         return run
 
     def test_stages_and_progress(self, photo):
@@ -243,10 +243,10 @@ class TestRun:
         model.network = lambda device: no_memory if device.type == "cuda" else finds_the_dark
         monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
         run = pipeline.Run()
-        outcome = packages.segment(model, {"Photo": photo}, photo_pipeline.Settings("auto"), gpu, run)
+        outcome = dispatch.segment(model, {"Photo": photo}, photo_pipeline.Settings("auto"), gpu, run)
         assert outcome.device == devices.choose("cpu").name and run.notes[0]["code"] == "RETRY_CPU"
         refusal(
-            "MEMORY_GPU", packages.segment, model, {"Photo": photo}, photo_pipeline.Settings("cuda"), gpu
+            "MEMORY_GPU", dispatch.segment, model, {"Photo": photo}, photo_pipeline.Settings("cuda"), gpu
         )
 
 

@@ -29,8 +29,8 @@ from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import devices
 from veloxseg.packages import packages
+from veloxseg.packages.warm import Keeper
 from veloxseg.service import runner
-from veloxseg.service.warm import Keeper
 from veloxseg.validation import first_problem
 
 ENGINE = Path(veloxseg.__file__).parent
@@ -657,8 +657,7 @@ class TestLightness:
 
     def test_a_whole_job_needs_no_science_library(self):
         code = (
-            "import sys, veloxseg.service.runner, veloxseg.packages.packages, veloxseg.inference.pipeline\n"
-            "import veloxseg.service.results\n"
+            "import sys, veloxseg.service.runner, veloxseg.api\n"
             "print({'monai', 'scipy', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules))"
         )
         assert python(code).stdout == "set()\n"

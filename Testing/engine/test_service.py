@@ -16,7 +16,8 @@ from veloxseg import files
 from veloxseg.commands import cli
 from veloxseg.contract import errors, names, strict_json
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.service import batch_cases, children, processes, results, runner
+from veloxseg.inference import results
+from veloxseg.service import batch_cases, children, processes, runner
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 LINUX = sys.platform == "linux"
@@ -272,13 +273,15 @@ class TestMemory:
         known = VeloxSegError("CANCELLED")
         assert errors.expected(known) is known
 
-    @pytest.mark.parametrize("place", ["pipeline.read_inputs", "pipeline.prepare", "results.write", "packages.read"])
+    @pytest.mark.parametrize(
+        "place",
+        ["inference.pipeline.read_inputs", "inference.pipeline.prepare", "inference.results.write", "packages.packages.read"],
+    )
     def test_outside_of_torch(self, job, monkeypatch, place):
         def short(*_arguments, **_more):
             raise MemoryError("Unable to allocate 9.3 GiB for an array")
 
-        module, function = place.split(".")
-        monkeypatch.setattr(getattr(__import__("veloxseg", fromlist=[module]), module), function, short)
+        monkeypatch.setattr(f"veloxseg.{place}", short)
         assert job.run() == 5
         assert [event["code"] for event in job.named("error")] == ["MEMORY_CPU"]
         assert job.left_behind() == ["request.json"]

@@ -16,14 +16,14 @@ from statistics import median
 import numpy as np
 import torch
 
-from veloxseg import files
+from veloxseg import api, files
 from veloxseg.benchmarks import bench_speed
 from veloxseg.benchmarks.bench_speed import Comparison, Report
 from veloxseg.imaging import images
-from veloxseg.inference import devices, photo_pipeline, pipeline, windows
+from veloxseg.inference import pipeline, results, windows
 from veloxseg.packages import cards, packages
-from veloxseg.service import children, results
-from veloxseg.service.warm import Keeper
+from veloxseg.packages.warm import Keeper
+from veloxseg.service import children
 
 MODEL = "petct-lesions-demo"
 COLD_PLAIN, COLD = "cold, plain network under MONAI", "cold, engine"
@@ -92,13 +92,8 @@ def _warm(request: Path, threads: int, rounds: int) -> tuple[list[Comparison], d
     parts: list[dict[str, float]] = []
 
     def engine() -> None:
-        run = pipeline.Run()
-        with results.complete_folder(request.parent / "result") as folder:
-            outcome = packages.segment(
-                package, content["inputs"], photo_pipeline.Settings("cpu"), devices.choose("cpu"), run
-            )
-            results.write(outcome, package.card, folder, ["mask", "measures"], run)
-        parts.append(run.times())
+        result = api.segment(package, content["inputs"], request.parent / "result", device="cpu", outputs=("mask", "measures"))
+        parts.append(result.run.times())
         _remove(request.parent / "result")
 
     network = package.network(torch.device("cpu"))

@@ -18,8 +18,9 @@ from tqdm import tqdm
 from veloxseg import phantoms
 from veloxseg.commands.cli_batch import Batch
 from veloxseg.commands.cli_models import Models
-from veloxseg.contract import names, redaction, requirements
+from veloxseg.contract import names, redaction, requirements, strict_json
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
+from veloxseg.contract.settings import FIELDS, Settings
 from veloxseg.packages import cards
 from veloxseg.service import runner, streams
 
@@ -41,22 +42,31 @@ class Segment:
     """Folder for the results; it must not exist or be empty."""
     input: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """ROLE=PATH, once for every role of the model (see `veloxseg models`), e.g. --input CT=ct.nii.gz --input PET=pet.nii.gz."""
-    device: str = "auto"
+    device: str = Settings.device
     """auto, cpu, cuda, cuda:N or mps."""
-    overlap: float | None = None
+    overlap: float | None = Settings.overlap
     """Overlap of the windows, 0 to 0.9; by default the model's own."""
-    mirrors: tyro.conf.FlagCreatePairsOff[bool] = False
+    mirrors: tyro.conf.FlagCreatePairsOff[bool] = Settings.mirrors
     """Also compute the left-right mirror image of a volume and take the mean: twice the time, and an uncertainty map."""
-    seed: int = 1234
+    seed: int = Settings.seed
     """Seed of random numbers."""
-    members: int | None = None
+    members: int | None = Settings.members
     """Runs of the ensemble, for models of photos that have one; by default the model's own."""
-    mm_per_px: float | None = None
+    mm_per_px: float | None = Settings.mm_per_px
     """Side of one pixel in mm, for photos; without it sizes are in pixels alone."""
-    probability: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Also write probability.nrrd."""
+    region: str | None = None
+    """Box outside of which nothing is looked for, as JSON like in a request, in LPS mm:
+    '{"center": [0, 0, 0], "size": [90, 90, 90], "axes": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}'."""
+    accept_overlap: tyro.conf.FlagCreatePairsOff[bool] = Settings.accept_overlap
+    """The images share little space, and that is right."""
     accept: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Code of what is odd about the images and shall be noted instead of refused, e.g. --accept PET_UNIT (docs/formats.md)."""
+    suv: bool = Settings.suv
+    """Whether the PET image holds SUV, so that lesions are measured with them."""
+    outputs: tuple[str, ...] = Settings.outputs
+    """Some of mask, probability, uncertainty and measures."""
+    probability: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Adds probability to the outputs."""
     accept_license: tyro.conf.FlagCreatePairsOff[bool] = False
     """Needed for a model whose license may restrict its use: it was read and is accepted."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -64,28 +74,18 @@ class Segment:
 
     def run(self) -> None:
         """Do it. Raises VeloxSegError."""
-        request = {
-            "schema_version": 1,
-            "model": self.model,
-            "inputs": parse_inputs(self.input),
-            "device": self.device,
-            "overlap": self.overlap,
-            "mirrors": self.mirrors,
-            "seed": self.seed,
-            "members": self.members,
-            "mm_per_px": self.mm_per_px,
-            "accept": list(self.accept),
-        }
+        inputs = parse_inputs(self.input)
+        settings = {name: getattr(self, name) for name in FIELDS} | {"region": parse_region(self.region)}
+        if self.probability and "probability" not in self.outputs:
+            settings["outputs"] = [*self.outputs, "probability"]
         if self.output.suffix.lower() in FILE_ENDINGS:
             raise VeloxSegError("REQUEST", reason=f"--output {names.shown(self.output)} names a file, and a folder is needed")
         folder = cards.find(self.model)
         card = cards.read(folder)
-        check_roles(card, request["inputs"])
-        check_request(request)
+        check_roles(card, inputs)
+        check_settings(settings)
         cards.check_license(card, folder, self.accept_license)
-        content = segment(
-            request, self.output, ["mask", "measures", "uncertainty", *(["probability"] if self.probability else [])]
-        )
+        content = segment(folder, inputs, self.output, settings)
         print(json.dumps(content, indent=2) if self.json else table(content))
         print(f"Written to {self.output}", file=sys.stderr)
 
@@ -215,6 +215,9 @@ class ProgressBar:
     def cancelled(self) -> bool:
         return False
 
+    def writes(self, partial: Path) -> None:
+        """An interruption unwinds this process, which removes the folder."""
+
     def close(self) -> None:
         """Finish the bar that is being drawn, if any."""
         if self._bar is not None:
@@ -243,33 +246,31 @@ def parse_inputs(entries: Sequence[str]) -> dict[str, str]:
     return inputs
 
 
-def check_request(request: dict) -> None:
+def parse_region(text: str | None) -> object:
+    """The region that a JSON text says. Raises REQUEST."""
+    try:
+        return None if text is None else strict_json.parse(text.encode("utf-8", errors="replace"))
+    except ValueError as error:
+        raise VeloxSegError("REQUEST", reason=f"--region is not usable: {error}") from error
+
+
+def check_settings(settings: dict) -> None:
     """The runner's own check. Raises REQUEST."""
     from veloxseg.validation import first_problem
 
-    problem = first_problem("request", request)
+    problem = first_problem("request", {"schema_version": 1, "model": "any", "inputs": {"any": "any"}, **settings})
     if problem:
         raise VeloxSegError("REQUEST", reason=problem)
 
 
-def segment(request: dict, output: Path, outputs: list[str]) -> dict:
+def segment(package: Path, inputs: dict[str, str], output: Path, settings: dict) -> dict:
     """Do one job with a progress bar; returns the content of results.json. Raises VeloxSegError."""
-    from veloxseg.inference import devices, photo_pipeline, pipeline
+    from veloxseg import api
     from veloxseg.packages import packages
-    from veloxseg.service import results
 
-    device = devices.choose(request["device"])
-    package = packages.read(cards.find(request["model"]))
-    settings = photo_pipeline.Settings(
-        **{name: request[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")},
-        accept=tuple(request["accept"]),
-    )
     bar = ProgressBar()
-    run = pipeline.Run(bar)
     try:
-        with results.complete_folder(output) as partial:
-            outcome = packages.segment(package, request["inputs"], settings, device, run)
-            return results.write(outcome, package.card, partial, outputs, run)
+        return api.segment(packages.read(package), inputs, output, **settings, listener=bar).provenance
     finally:
         bar.close()
 

@@ -162,24 +162,24 @@ def image_of(array: np.ndarray, grid: Grid) -> sitk.Image:
 
 
 def read(
-    path: Path,
+    source: reading.Source,
     role: str = "input",
     empty: Callable[[np.ndarray], float] = np.min,
     hear: Hear = unheard,
 ) -> sitk.Image:
     """`read_volume` for a network input, whose voxels are all numbers: see `finite`. Raises INPUT_NAN or INPUT_CONSTANT, too."""
-    image = finite(read_volume(path, role, hear), role, empty, hear)
+    image = finite(read_volume(source, role, hear), role, empty, hear)
     check_contrast(image, role)
     return image
 
 
-def read_volume(path: Path, role: str = "input", hear: Hear = unheard) -> sitk.Image:
-    """Read one 3D scalar image (NRRD, NIfTI, MetaImage) with its own pixel type and check that it is whole.
+def read_volume(source: reading.Source, role: str = "input", hear: Hear = unheard) -> sitk.Image:
+    """One 3D scalar image, from a file (NRRD, NIfTI, MetaImage) or memory, with its own pixel type and check that it is whole.
 
     `hear` gets the notes on what is odd about the file. A fourth axis of length one is dropped. Raises INPUT_MISSING,
     INPUT_UNREADABLE, INPUT_KIND or INPUT_GEOMETRY, each with the role's name.
     """
-    return _right_angled(_one_volume(reading.read(path, role, hear), role), role, hear)
+    return _right_angled(_one_volume(reading.read(source, role, hear), role), role, hear)
 
 
 def _one_volume(image: sitk.Image, role: str) -> sitk.Image:

@@ -3,7 +3,7 @@
 ITK would read much more, such as one DICOM file of a series or a cut-off file, and fill what is missing with rubbish.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ FORMATS: dict[str, Callable[[Path, str], Stored]] = {
     ".mha": metaimage.read_header,
     ".mhd": metaimage.read_header,
 }
+Source = Path | sitk.Image
+"""An image: its file, or itself."""
 PICTURES = (".png", ".jpg", ".jpeg")
 SINGULAR_DETERMINANT = 1e-3
 DICOM_MAGIC, DICOM_MAGIC_AT = b"DICM", 128
@@ -52,16 +54,20 @@ def header(path: Path, role: str = "input") -> Stored:
         raise unreadable(role, str(error)) from error
     except OSError as error:
         raise unreadable(role, error.strerror or "the file cannot be opened", detail=str(error)) from error
-    _check_geometry(described, role)
+    check_geometry(role, described.spacing, described.origin, described.direction)
     return described
 
 
-def read(path: Path, role: str = "input", hear: Hear = unheard) -> sitk.Image:
-    """The image of a file with its own number type, axes and channels; `hear` gets what is odd about the header.
+def read(source: Source, role: str = "input", hear: Hear = unheard) -> sitk.Image:
+    """The image of a file with its own number type, axes and channels; `hear` gets what is odd about the header. An image in
+    memory is itself.
 
     Raises the codes of `header`.
     """
-    described = header(path, role)
+    if isinstance(source, sitk.Image):
+        check_geometry(role, source.GetSpacing(), source.GetOrigin(), source.GetDirection())
+        return source
+    described = header(source, role)
     try:
         content = payload.read(described.place, described.byte_count)
     except payload.PayloadError as error:
@@ -107,12 +113,11 @@ def _scaled(voxels: np.ndarray, slope: float, intercept: float) -> np.ndarray:
         return values if voxels.dtype.kind == "f" else values.astype(np.float32, copy=False)
 
 
-def _check_geometry(described: Stored, role: str) -> None:
-    numbers = [*described.spacing, *described.origin, *described.direction]
-    if not np.all(np.isfinite(numbers)):
+def check_geometry(role: str, spacing: Sequence[float], origin: Sequence[float], direction: Sequence[float]) -> None:
+    """Raises INPUT_GEOMETRY for what is no grid: numbers that are none, no distance between voxels, axes that coincide."""
+    if not np.all(np.isfinite([*spacing, *origin, *direction])):
         raise contradiction(role, "its header has values that are not numbers")
-    if min(described.spacing) <= 0:
+    if min(spacing) <= 0:
         raise contradiction(role, "its spacing is not positive")
-    count = len(described.size)
-    if abs(np.linalg.det(np.reshape(described.direction, (count, count)))) < SINGULAR_DETERMINANT:
+    if abs(np.linalg.det(np.reshape(direction, (len(spacing), len(spacing))))) < SINGULAR_DETERMINANT:
         raise contradiction(role, "its direction matrix is singular")

@@ -7,41 +7,18 @@ result is cut exactly.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.settings import Region
 from veloxseg.imaging import images
 
 if TYPE_CHECKING:
     from veloxseg.inference.pipeline import Prepared
-
-
-@dataclass(frozen=True)
-class Region:
-    """`center` and `size` in LPS mm; `axes` are three unit vectors, to which `size` belongs."""
-
-    center: tuple[float, float, float]
-    size: tuple[float, float, float]
-    axes: tuple[tuple[float, float, float], ...]
-
-    @classmethod
-    def of(cls, entry: Mapping | None) -> Region | None:
-        """The region of a request. Raises REQUEST for axes that are no right angles."""
-        if entry is None:
-            return None
-        axes = np.array(entry["axes"], dtype=np.float64)
-        if not np.allclose(axes @ axes.T, np.eye(3), atol=1e-3):
-            raise VeloxSegError("REQUEST", reason="the axes of the region are not three unit vectors at right angles")
-        return cls(tuple(entry["center"]), tuple(entry["size"]), tuple(map(tuple, axes.tolist())))
-
-    def corners(self) -> np.ndarray:
-        """(8, 3) LPS mm."""
-        signs = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
-        return np.asarray(self.center) + (signs * self.size) @ np.asarray(self.axes)
 
 
 @dataclass(frozen=True)
@@ -88,5 +65,7 @@ def crop(prepared: Prepared, region: Region, least: Sequence[int]) -> Prepared:
 
 def _index_box(region: Region, grid: images.Grid) -> tuple[np.ndarray, np.ndarray]:
     """First and last plus one index (x, y, z) of the voxels that the region's bounding box touches."""
-    index = grid.index(region.corners())
+    signs = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
+    corners = np.asarray(region.center) + (signs * region.size) @ np.asarray(region.axes)
+    index = grid.index(corners)
     return np.floor(index.min(axis=0) + 0.5).astype(int), np.floor(index.max(axis=0) + 0.5).astype(int) + 1

@@ -1,6 +1,6 @@
 """One photo: file -> the network's square -> probability -> mask on the photo's own pixels, with its measures.
 
-The counterpart of `pipeline` for cards whose role is a photo; `packages.segment` chooses between the two. Photos and maps are
+The counterpart of `pipeline` for cards whose role is a photo; `dispatch.segment` chooses between the two. Photos and maps are
 (y, x) inside, row 0 on top. What an outcome holds is (x, y, 1) on the photo's grid, one slice, as `images` has it.
 """
 
@@ -19,22 +19,12 @@ from torch import Tensor
 from veloxseg import diffusion
 from veloxseg.contract import errors
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, measures, photos, reading
 from veloxseg.inference import devices, ladder, pipeline, single
 
 VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 """Quarter turns and mirror images of a square, the square itself first."""
-
-
-@dataclass(frozen=True)
-class Settings(pipeline.Settings):
-    """What a person may choose for one run, of a volume or a photo; None means the card's value, or no scale.
-
-    members: runs of an ensemble. mm_per_px: side of the photo's pixels in mm.
-    """
-
-    members: int | None = None
-    mm_per_px: float | None = None
 
 
 class Photo(NamedTuple):
@@ -97,21 +87,22 @@ def check_settings(card: dict, settings: Settings) -> None:
         raise VeloxSegError("REQUEST", reason=f"mm_per_px must be a positive number and not {settings.mm_per_px}")
 
 
-def read(path: Path, hear: errors.Hear = errors.unheard) -> Photo:
-    """Read a photo from PNG, JPEG or TIFF, or from a volume of one slice as 3D Slicer writes it.
+def read(source: reading.Source, hear: errors.Hear = errors.unheard) -> Photo:
+    """Read a photo from PNG, JPEG or TIFF, or from a volume of one slice as 3D Slicer writes it, in a file or in memory.
 
     `hear` gets the note on the bits of its colors. A picture file gets a grid of 1 mm per pixel at the origin, because results
     need one; it is no measure of the skin. Raises INPUT_MISSING and the PHOTO_* codes.
     """
-    if not Path(path).name.lower().endswith(tuple(reading.FORMATS)):
-        pixels = photos.read(path, hear)
+    in_memory = isinstance(source, sitk.Image)
+    if not in_memory and not Path(source).name.lower().endswith(tuple(reading.FORMATS)):
+        pixels = photos.read(source, hear)
         return Photo(pixels, _plain_grid(pixels))
     try:
-        image = reading.read(path, "photo")
+        image = reading.read(source, "photo")
     except VeloxSegError as error:
         if error.code == "INPUT_MISSING":
             raise
-        raise VeloxSegError("PHOTO_UNREADABLE", photo=path, detail=error.text) from error
+        raise VeloxSegError("PHOTO_UNREADABLE", photo="in memory" if in_memory else source, detail=error.text) from error
     pixels = photos.from_volume(image, hear)
     return Photo(pixels, images.grid_of(_three_axes(image)))
 
@@ -189,13 +180,13 @@ def _turned_back(image: Tensor, view: tuple[int, bool]) -> Tensor:
 
 def segment(
     package: pipeline.Package,
-    paths: Mapping[str, Path],
+    sources: Mapping[str, reading.Source],
     settings: Settings,
     device: devices.Device,
     run: pipeline.Run | None = None,
     measure: bool = True,
 ) -> PhotoOutcome:
-    """One photo from file to outcome in memory; nothing is written.
+    """One photo from file or memory to outcome in memory; nothing is written.
 
     `device` is what `devices.choose(settings.device)` gave. Without `measure` there are no segments. Raises REQUEST and the
     model, photo, memory, numeric and cancel codes.
@@ -206,7 +197,7 @@ def segment(
     sampling = sampling_of(card, settings)
     with pipeline.typed_device_errors(device):
         with run.stage("reading"):
-            photo = read(_path(card, paths), run.note)
+            photo = read(_source(card, sources), run.note)
         with run.stage("preparing"):
             image, placement = prepare(photo.pixels, card["working_size"])
         found, device = _compute(package, image, sampling, settings, device, run)
@@ -236,11 +227,11 @@ def segment(
             )
 
 
-def _path(card: dict, paths: Mapping[str, Path]) -> Path:
+def _source(card: dict, sources: Mapping[str, reading.Source]) -> reading.Source:
     name = card["roles"][0]["name"]
-    if set(paths) != {name}:
-        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=name, given=", ".join(paths) or "none")
-    return paths[name]
+    if set(sources) != {name}:
+        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=name, given=", ".join(sources) or "none")
+    return sources[name]
 
 
 def _compute(

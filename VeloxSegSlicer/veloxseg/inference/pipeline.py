@@ -21,7 +21,9 @@ import torch
 
 from veloxseg.contract import errors, plausibility
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, intensities, measures, regions
+from veloxseg.imaging.reading import Source
 from veloxseg.inference import devices, empty_space, ladder, mirrors, parallel, single, windows
 
 LEAST_OVERLAP = 0.5
@@ -46,25 +48,6 @@ class Package(Protocol):
         """The network, in eval mode, on a device."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a person may choose for one run; `overlap` None means the card's value.
-
-    mirrors: compute the left-right mirror image, too, and take the mean (`mirrors`). region: nothing is looked for outside.
-    accept_overlap: little overlap of the images was seen and accepted. accept: codes of `plausibility` that were, so that they
-    are noted and not refused. suv: whether the PET image holds SUV, so that lesions are measured with them.
-    """
-
-    device: str = "auto"
-    overlap: float | None = None
-    mirrors: bool = False
-    seed: int = 1234
-    region: regions.Region | None = None
-    accept_overlap: bool = False
-    accept: tuple[str, ...] = ()
-    suv: bool = True
-
-
 class Listener:
     """Hears how a run goes; the default hears nothing. Subclasses override what they need."""
 
@@ -76,6 +59,9 @@ class Listener:
 
     def note(self, code: str, text: str) -> None:
         """Something the user should know that is no failure."""
+
+    def writes(self, partial: Path) -> None:
+        """The unfinished folder of the results, to be removed if the process has to be ended hard."""
 
     def cancelled(self) -> bool:
         """Whether to stop; asked between windows and between steps."""
@@ -167,26 +153,26 @@ def window_size(card: dict) -> tuple[int, ...]:
 
 
 def read_inputs(
-    card: dict, paths: Mapping[str, Path], run: Run | None = None, accept_overlap: bool = False
+    card: dict, sources: Mapping[str, Source], run: Run | None = None, accept_overlap: bool = False
 ) -> dict[str, sitk.Image]:
-    """Read one image per role of the card, in channel order, and check that they lie in the same place.
+    """One image per role of the card, read where it is a file, in channel order; checks that they lie in the same place.
 
     Raises MODEL_ROLES for missing or unknown roles, INPUT_ROLE for one file in two roles, INPUT_OVERLAP when
     two images share less than half of the smaller one's box and that is not accepted, and everything that `images.read` raises.
     """
     run = run or Run()
     names = [role["name"] for role in card["roles"]]
-    if set(names) != set(paths):
+    if set(names) != set(sources):
         raise VeloxSegError(
-            "MODEL_ROLES", model=card["title"], needed=", ".join(names), given=", ".join(paths) or "none"
+            "MODEL_ROLES", model=card["title"], needed=", ".join(names), given=", ".join(sources) or "none"
         )
-    _refuse_doubles(paths)
+    _refuse_doubles(sources)
     run.check()
 
     def read(role: dict) -> tuple[sitk.Image, list[errors.Note]]:
         notes: list[errors.Note] = []
         empty = partial(intensities.background, role["intensity"])
-        return images.read(paths[role["name"]], role["name"], empty, notes.append), notes
+        return images.read(sources[role["name"]], role["name"], empty, notes.append), notes
 
     found = parallel.each(read, card["roles"])
     volumes = {name: image for name, (image, _) in zip(names, found)}
@@ -198,12 +184,14 @@ def read_inputs(
     return volumes
 
 
-def _refuse_doubles(paths: Mapping[str, Path]) -> None:
-    seen: dict[Path, str] = {}
-    for name, path in paths.items():
-        other = seen.setdefault(Path(path).resolve(), name)
+def _refuse_doubles(sources: Mapping[str, Source]) -> None:
+    seen: dict[Path | int, str] = {}
+    for name, source in sources.items():
+        in_memory = isinstance(source, sitk.Image)
+        other = seen.setdefault(id(source) if in_memory else Path(source).resolve(), name)
         if other != name:
-            raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the same file is given as {other}")
+            kind = "image" if in_memory else "file"
+            raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the same {kind} is given as {other}")
 
 
 def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
@@ -328,13 +316,13 @@ def mask_on(
 
 def segment(
     package: Package,
-    paths: Mapping[str, Path],
+    sources: Mapping[str, Source],
     settings: Settings,
     device: devices.Device,
     run: Run | None = None,
     measure: bool = True,
 ) -> Outcome:
-    """One case from files to an `Outcome` in memory; nothing is written.
+    """One case from files or memory to an `Outcome` in memory; nothing is written.
 
     `device` is what `devices.choose(settings.device)` gave. Raises the model, input, memory, numeric and
     cancel codes.
@@ -344,7 +332,7 @@ def segment(
     card = package.card
     with typed_device_errors(device):
         with run.stage("reading"):
-            volumes = read_inputs(card, paths, run, settings.accept_overlap)
+            volumes = read_inputs(card, sources, run, settings.accept_overlap)
             holds_suv = check_plausibility(card, volumes, settings.accept, run.note) and settings.suv
             grid = images.grid_of(volumes[reference_role(card)])
             inside = None if settings.region is None else regions.inside(settings.region, grid)

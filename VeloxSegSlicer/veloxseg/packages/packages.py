@@ -18,8 +18,9 @@ from safetensors.torch import load
 from veloxseg import files
 from veloxseg.contract import names
 from veloxseg.contract.errors import EXIT_INPUT, VeloxSegError
+from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, measures
-from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference import devices, dispatch, photo_pipeline
 from veloxseg.networks import VeloxSeg, fast, load_weights
 from veloxseg.networks.checkpoint import POSITION_INDEX
 from veloxseg.networks.nca import NCA
@@ -113,27 +114,6 @@ def read(folder: Path) -> ModelPackage:
     return ModelPackage(Path(folder), cards.read(folder))
 
 
-def segment(
-    package: pipeline.Package,
-    paths: Mapping[str, Path],
-    settings: photo_pipeline.Settings,
-    device: devices.Device,
-    run: pipeline.Run | None = None,
-    measure: bool = True,
-) -> pipeline.Outcome | photo_pipeline.PhotoOutcome:
-    """One case through `pipeline.segment` or `photo_pipeline.segment`, whichever the card needs, with the same arguments.
-
-    Raises REQUEST for a setting that the model does not have, PATH, INPUT_FOLDER, and what those two raise.
-    """
-    for role, path in paths.items():
-        names.check(path)
-        if Path(path).is_dir():
-            raise VeloxSegError("INPUT_FOLDER", role=role, path=names.shown(path))
-    photo_pipeline.check_settings(package.card, settings)
-    way = photo_pipeline if photo_pipeline.takes_photo(package.card) else pipeline
-    return way.segment(package, paths, settings, device, run, measure)
-
-
 def verify(folder: Path, report: Report = unheard) -> float:
     """Check every file of a package and run it on its example; returns the mean Dice with the expected mask.
 
@@ -193,7 +173,7 @@ def dry_run(package: ModelPackage) -> float:
         least = _least_dice(expected["dice_min"])
         inputs = {role: _inside(package, "example/" + name) for role, name in expected["inputs"].items()}
         truth, grid = _expected_mask(package, _inside(package, "example/" + expected["mask"]))
-        outcome = segment(package, inputs, photo_pipeline.Settings(device="cpu"), devices.choose("cpu"))
+        outcome = dispatch.segment(package, inputs, Settings(device="cpu"), devices.choose("cpu"))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _corrupt(package, f"{EXPECTED} is not usable", str(error)) from error
     except VeloxSegError as error:

@@ -1,6 +1,6 @@
 """Many cases with one model: `veloxseg batch SETTINGS.json`, and the Batch section of the panel through the same command.
 
-The network is loaded once, each case goes through `packages.segment`, a failed case is recorded and the next begins, and a case
+The network is loaded once, each case goes through `api.segment`, a failed case is recorded and the next begins, and a case
 that is finished with the same model, settings and images is skipped.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from veloxseg import files
 from veloxseg.contract import names, redaction, strict_json
 from veloxseg.contract.errors import EXIT_MODEL, VeloxSegError, expected
+from veloxseg.contract.settings import FIELDS
 from veloxseg.packages import cards
 from veloxseg.service import batch_cases, batch_files
 from veloxseg.service.batch_cases import Case
@@ -23,19 +24,9 @@ from veloxseg.validation import first_problem
 
 # A preview must not wait for torch.
 if TYPE_CHECKING:
-    from veloxseg.inference import devices, pipeline
+    from veloxseg.inference import pipeline
 
-DEFAULTS = {
-    "device": "auto",
-    "overlap": None,
-    "mirrors": False,
-    "seed": 1234,
-    "members": None,
-    "mm_per_px": None,
-    "accept": [],
-    "format": "seg.nrrd",
-    "outputs": [],
-}
+DEFAULTS = {**FIELDS, "format": "seg.nrrd", "outputs": []}
 DONE, FAILED, SKIPPED, RUNNING = "done", "failed", "skipped", "running"
 PAUSE_FILE = "pause"
 CHANGED = {
@@ -125,7 +116,8 @@ def read(path: Path) -> Batch:
 
 def _check(settings: dict, card: dict) -> None:
     is_photo = card["roles"][0]["kind"] == "photo"
-    possible = {"overlap": not is_photo, "mirrors": not is_photo, "mm_per_px": is_photo, "members": "sampling" in card}
+    possible = dict.fromkeys(("overlap", "mirrors", "region"), not is_photo)
+    possible |= {"mm_per_px": is_photo, "members": "sampling" in card}
     for name, is_possible in possible.items():
         if settings[name] != DEFAULTS[name] and not is_possible:
             raise VeloxSegError("REQUEST", reason=f"the model {card['title']} has no setting {name}")
@@ -203,11 +195,10 @@ def run(batch: Batch, cases: Sequence[Case], listener: Listener | None = None) -
     Raises what no other case would survive: MODEL_*, REQUEST, DISK_FULL, OUTPUT_UNWRITABLE for the output folder, CANCELLED.
     """
     from veloxseg.inference import devices
-    from veloxseg.packages import packages
-    from veloxseg.service import warm
+    from veloxseg.packages import packages, warm
 
     listener, tally = listener or Listener(), Tally()
-    device = devices.choose(batch.settings["device"])
+    devices.choose(batch.settings["device"])
     keeper = warm.Keeper()
     package = keeper.package(packages.read(batch.folder))
     with files.typed_output_errors(batch.output):
@@ -222,7 +213,7 @@ def run(batch: Batch, cases: Sequence[Case], listener: Listener | None = None) -
                 tally.left = len(cases) - index
                 break
             todo = sum(found != "" for found in differences[index:])
-            _one(batch, case, difference, package, device, listener, tally, (index + 1, len(cases), todo))
+            _one(batch, case, difference, package, listener, tally, (index + 1, len(cases), todo))
             keeper.tidy()
     finally:
         batch_files.write_tables(batch.output, everything, tally.failures)
@@ -234,7 +225,6 @@ def _one(
     case: Case,
     difference: str | None,
     package: "pipeline.Package",
-    device: "devices.Device",
     listener: Listener,
     tally: Tally,
     place: tuple[int, int, int],
@@ -248,7 +238,7 @@ def _one(
         listener.case(number, total, case.name, SKIPPED, "Same model, settings and images.", tally.seconds_left(todo))
         return
     listener.case(number, total, case.name, RUNNING, CHANGED.get(difference or "", ""), tally.seconds_left(todo))
-    error = _attempt(batch, case, folder, package, device, listener, tally)
+    error = _attempt(batch, case, folder, package, listener, tally)
     state, text = (DONE, "") if error is None else (FAILED, error.text)
     tally.counts[state] += 1
     if error is not None:
@@ -261,7 +251,6 @@ def _attempt(
     case: Case,
     folder: Path,
     package: "pipeline.Package",
-    device: "devices.Device",
     listener: Listener,
     tally: Tally,
 ) -> VeloxSegError | None:
@@ -270,7 +259,7 @@ def _attempt(
         if case.state != batch_cases.READY:
             return VeloxSegError("BATCH_CASE", problem=case.problem)
         batch_files.refuse_foreign_content(folder)
-        tally.seconds.append(_compute(batch, case, folder, package, device, listener))
+        tally.seconds.append(_compute(batch, case, folder, package, listener))
         return None
     except VeloxSegError as error:
         if error.code in STOPS_THE_BATCH or error.exit_code == EXIT_MODEL:
@@ -290,31 +279,29 @@ def _without_files(facts: Mapping[str, object], case: Case) -> dict[str, object]
     return {name: roles.get(str(value), value) for name, value in facts.items()}
 
 
-def _compute(
-    batch: Batch, case: Case, folder: Path, package: "pipeline.Package", device: "devices.Device", listener: Listener
-) -> float:
+def _compute(batch: Batch, case: Case, folder: Path, package: "pipeline.Package", listener: Listener) -> float:
     """Segment and write one case; returns its seconds."""
-    from veloxseg.inference import photo_pipeline, pipeline
-    from veloxseg.packages import packages
-    from veloxseg.service import results
+    from veloxseg import api
 
-    report = pipeline.Run(listener.pipeline())
-    settings = photo_pipeline.Settings(
-        **{name: batch.settings[name] for name in ("device", "overlap", "mirrors", "seed", "members", "mm_per_px")},
-        accept=tuple(batch.settings["accept"]),
-    )
+    settings = batch.settings
     # before reading, so that a file that changes meanwhile is noticed the next time
     inputs = {role: batch_files.fingerprint(path, role) for role, path in case.files.items()}
-    outcome = packages.segment(package, case.files, settings, device, report)
-    with report.stage("writing"), files.replacing_folder(folder) as partial:
+    result = api.segment(
+        package,
+        case.files,
+        **{name: settings[name] for name in FIELDS if name != "outputs"},
+        outputs=["mask", "measures", *settings["outputs"]],
+        listener=listener.pipeline(),
+    )
+    with result.run.stage("writing"), files.replacing_folder(folder) as partial:
         listener.writes(partial)
         record = {
             "schema_version": 1,
             "case": case.name,
-            "settings": {name: batch.settings[name] for name in batch_files.SAME_RESULT},
+            "settings": {name: settings[name] for name in batch_files.SAME_RESULT},
             "inputs": inputs,
-            "results": results.describe(outcome, package.card, report),
+            "results": result.provenance,
         }
-        batch_files.write_case(partial, outcome, package.card, record, batch.settings["outputs"], batch.settings["format"])
-        report.check()
-    return report.times()["total"]
+        batch_files.write_case(partial, result.prediction, package.card, record, settings["outputs"], settings["format"])
+        result.run.check()
+    return result.run.times()["total"]

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from veloxseg import files
 from veloxseg.contract import csv_text
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.settings import FIELDS
 from veloxseg.imaging import images
 from veloxseg.imaging.stored import unreadable
 from veloxseg.packages import cards
@@ -25,8 +26,8 @@ SEGMENTATION = "segmentation"
 MAPS = {"probability": 1.0, "uncertainty": 0.25}
 """Map -> the value that 255 stands for; a variance between members is 0.25 at most."""
 SUMMARY, LESIONS, FAILURES, SETTINGS = "summary.csv", "lesions.csv", "failures.csv", "settings.json"
-SAME_RESULT = ("overlap", "mirrors", "seed", "members", "mm_per_px", "format", "outputs")
-"""Settings that a finished case must share to be skipped; the device is not among them."""
+SAME_RESULT = tuple(name for name in (*FIELDS, "format") if name not in ("device", "accept", "accept_overlap"))
+"""Settings that a finished case must share to be skipped: all but where it is computed and which oddities were accepted."""
 UNITS = {
     "diameter_mm": "longest_diameter_mm",
     "suv_max": "suv_max_g_per_ml",
@@ -115,7 +116,7 @@ def _is_ours(path: Path) -> bool:
 def write_case(folder: Path, outcome: object, card: dict, record: dict, outputs: Sequence[str], ending: str) -> None:
     """Fill an empty folder with a case's files.
 
-    outcome: of `packages.segment`. record: content of run.json. ending: `seg.nrrd` or `nii.gz`.
+    outcome: of `dispatch.segment`. record: content of run.json. ending: `seg.nrrd` or `nii.gz`.
     """
     mask = images.image_of(outcome.mask, outcome.grid)
     if ending == "seg.nrrd":

@@ -28,28 +28,16 @@ from typing import TextIO
 from veloxseg import __version__
 from veloxseg.contract import names, redaction, requirements, strict_json
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError, expected
+from veloxseg.contract.settings import FIELDS
+from veloxseg.packages.warm import Keeper
 from veloxseg.service.streams import prepare, private_stdout
-from veloxseg.service.warm import Keeper
 
 PROTOCOL = 1
 PROGRESS_INTERVAL = 0.25
 GRACE_SECONDS = 10.0
 CANCEL_FILE = "cancel"
 SERVE = "--serve"
-REQUEST_DEFAULTS = {
-    "output": "result",
-    "device": "auto",
-    "overlap": None,
-    "mirrors": False,
-    "seed": 1234,
-    "members": None,
-    "mm_per_px": None,
-    "region": None,
-    "accept_overlap": False,
-    "accept": [],
-    "suv": True,
-    "outputs": ["mask", "measures", "uncertainty"],
-}
+REQUEST_DEFAULTS = {"output": "result", **FIELDS}
 
 
 class Events:
@@ -161,6 +149,9 @@ class Reporter:
     def note(self, code: str, text: str) -> None:
         self._events.send("note", code=code, text=text)
 
+    def writes(self, partial: Path) -> None:
+        self._owner.remove_when_abandoned(partial)
+
 
 def read_request(path: Path) -> dict:
     """The request with defaults filled in and paths made absolute. Raises REQUEST, PATH."""
@@ -191,10 +182,9 @@ def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> Non
     requirements.check_engine()
     request = read_request(request_path)
     # torch takes seconds to import: bad requests are answered before it.
-    from veloxseg.imaging import regions
-    from veloxseg.inference import devices, photo_pipeline, pipeline
+    from veloxseg import api
+    from veloxseg.inference import devices, results
     from veloxseg.packages import packages
-    from veloxseg.service import results
 
     device = devices.choose(request["device"])
     events.send(
@@ -209,25 +199,19 @@ def run(request_path: Path, events: Events, owner: Owner, keeper: Keeper) -> Non
         protocol=PROTOCOL,
     )
     package = keeper.package(packages.read(request["model"]))
-    report = pipeline.Run(Reporter(events, owner, request_path.absolute().parent / CANCEL_FILE))
-    plain = ("device", "overlap", "mirrors", "seed", "members", "mm_per_px", "accept_overlap", "suv")
-    settings = photo_pipeline.Settings(
-        **{name: request[name] for name in plain}, accept=tuple(request["accept"]), region=regions.Region.of(request["region"])
+    result = api.segment(
+        package,
+        request["inputs"],
+        request["output"],
+        **{name: request[name] for name in FIELDS},
+        listener=Reporter(events, owner, request_path.absolute().parent / CANCEL_FILE),
     )
-    folder = request["output"]
-    with results.complete_folder(folder) as partial:
-        owner.remove_when_abandoned(partial)
-        outcome = packages.segment(
-            package, request["inputs"], settings, device, report, measure="measures" in request["outputs"]
-        )
-        content = results.write(outcome, package.card, partial, request["outputs"], report)
-        report.check()
     events.send(
         "result",
-        folder=str(folder),
-        files=results.file_table(folder),
-        seconds=content["seconds"],
-        device=outcome.device,
+        folder=str(request["output"]),
+        files=results.file_table(request["output"]),
+        seconds=result.provenance["seconds"],
+        device=result.provenance["device"],
     )
 
 
@@ -250,8 +234,7 @@ def serve(stream: TextIO, owner: Owner) -> int:
     # Before the first job is known, so that it finds everything ready. What is too old, the first job tells.
     with contextlib.suppress(VeloxSegError):
         requirements.check_engine()
-        from veloxseg.packages import packages  # noqa: F401
-        from veloxseg.service import results  # noqa: F401
+        from veloxseg import api  # noqa: F401
 
     keeper = Keeper()
     for request_path in owner.requests():

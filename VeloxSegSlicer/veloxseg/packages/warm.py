@@ -6,6 +6,7 @@ import gc
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # A bad request is answered before torch is imported.
@@ -55,6 +56,10 @@ class WarmPackage:
     @property
     def card(self) -> dict:
         return self.cold.card
+
+    @property
+    def folder(self) -> Path:
+        return self.cold.folder
 
     def network(self, device: torch.device) -> pipeline.Network:
         """As `ModelPackage.network`; the file with the weights is checked every time."""
