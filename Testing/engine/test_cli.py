@@ -286,3 +286,8 @@ class TestHelpfulMessages:
         assert all(kind in told for kind in ("petct", "dermoscopy", "head-neck"))
         assert cli.main(["--help"]) == 0
         assert "--tyro-print-completion" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"veloxseg {veloxseg.__version__}\n"

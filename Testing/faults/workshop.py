@@ -17,8 +17,8 @@ import engine_cases
 import photo_cases
 from veloxseg.imaging import images
 from veloxseg.packages import packages
+from veloxseg.packages.warm import Keeper
 from veloxseg.service import runner
-from veloxseg.service.warm import Keeper
 
 from .verdicts import Kept, Told
 

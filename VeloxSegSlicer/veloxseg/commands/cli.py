@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
-from veloxseg import phantoms
+from veloxseg import __version__, phantoms
 from veloxseg.commands.cli_batch import Batch
 from veloxseg.commands.cli_models import Models
 from veloxseg.contract import names, redaction, requirements, strict_json
@@ -27,7 +27,8 @@ from veloxseg.service import runner, streams
 FILE_ENDINGS = (".nii", ".gz", ".nrrd", ".mha", ".mhd", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".json", ".csv", ".zip")
 NAME_COLUMN = 32
 DESCRIPTION = (
-    "VeloxSeg segmentation. Completion in a shell: veloxseg --tyro-print-completion bash > FILE (or zsh, tcsh), then source FILE."
+    "VeloxSeg segmentation; --version tells which one. "
+    "Completion in a shell: veloxseg --tyro-print-completion bash > FILE (or zsh, tcsh), then source FILE."
 )
 KINDS = ", ".join(phantoms.PHANTOMS)
 
@@ -340,6 +341,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    if (sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        print(f"veloxseg {__version__}")
+        return EXIT_OK
     try:
         command = tyro.cli(Command, prog="veloxseg", description=DESCRIPTION, args=arguments)
     except SystemExit as stop:

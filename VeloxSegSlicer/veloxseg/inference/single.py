@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 MARGIN = 16
 """Voxels around all parts in which they are told apart."""
@@ -14,6 +13,9 @@ def beside_largest(mask: np.ndarray) -> np.ndarray:
 
     A probability that is set to 0 there can be cut at any threshold without bringing the other parts back.
     """
+    # only models of one object need it
+    from scipy import ndimage
+
     beside = np.zeros(mask.shape, dtype=bool)
     labels, parts = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, mask.ndim))
     if parts < 2:
