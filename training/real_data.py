@@ -48,6 +48,8 @@ def main(source: Path = Path("../shared/data"), output: Path = Path("data/lists"
         writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
+        with files.typed_output_errors(output):
+            output.mkdir(parents=True, exist_ok=True)
         files.write_text(output / f"{name}.csv", text.getvalue())
         print(output / f"{name}.csv")
 
