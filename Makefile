@@ -45,7 +45,7 @@ screenshots: demo
 setup: $(READY)
 
 # torch goes first and alone: later lines then keep the build that was chosen here
-$(READY): requirements.txt Testing/requirements.txt pyproject.toml
+$(READY): requirements.txt Testing/requirements.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...")'
 	@echo "Setting up $(VENV), once: PyTorch and some 100 packages, all from the package index that pip is set up for."
 	@echo "About 1 GB to download and 3 GB on disk with PyTorch for the CPU, 4 GB and 8 GB with CUDA, which is what pip takes"

@@ -22,7 +22,10 @@ MOST_VOXELS = 1 << 24
 """Of one window: 256 x 256 x 256."""
 # SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors; the panel's list is the same.
 PERMISSIVE = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense", "CC0-1.0", "CC-BY-4.0", "PDDL-1.0")
-SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Models"
+_ENGINE = Path(__file__).resolve().parents[1]
+_IN_WHEEL, _IN_MODULE = _ENGINE / "Models", _ENGINE.parent / "Resources" / "Models"
+SHIPPED = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_MODULE
+"""Beside the engine's code in a wheel (setup.py), in the module's resources in Slicer and in the repository."""
 
 
 def shipped() -> list[Path]:
