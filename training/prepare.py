@@ -40,7 +40,7 @@ from datasets.nnunet import NnUnet
 from datasets.phantom import Phantom
 from lock import only_one, remove_partial
 from veloxseg import files
-from veloxseg.contract import csv_text
+from veloxseg.contract import csv_text, plausibility
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.service import children
 
@@ -68,6 +68,7 @@ def prepare(options: Options) -> list[conversion.Result]:
     SystemExit with a sentence when going on with further cases makes no sense; finished cases stay.
     """
     data = options.listing()
+    check_spacing(data.card)
     with only_one(options.output):
         return _prepare(options, data)
 
@@ -108,6 +109,14 @@ def decisive(options: Options, data: DataSet) -> dict:
         "labels": [label["value"] for label in data.card["labels"]],
         "label_values": [list(pair) for pair in data.label_values.items()],
     }
+
+
+def check_spacing(card: dict) -> None:
+    """Raises REQUEST for a working grid that no image has."""
+    finest, coarsest = plausibility.SPACING_MM
+    for step in card["spacing_mm"] or ():
+        if not finest <= step <= coarsest:
+            raise VeloxSegError("REQUEST", reason=f"--spacing-mm has {step:g}, and it goes from {finest:g} to {coarsest:g} mm")
 
 
 def check_output(output: Path, how: dict, data: DataSet) -> None:

@@ -257,6 +257,14 @@ def with_line(folder, line):
     return path
 
 
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha", "a.nii.gz"])
+def test_a_position_far_from_every_scanner(tmp_path, name):
+    image = volume()
+    image.SetOrigin((0.0, -1e30, 0.0))
+    error = refusal(write_image(image, tmp_path / name))
+    assert error.code == "INPUT_GEOMETRY" and "1e+30 mm away" in error.text
+
+
 class TestNoOrientation:
     def test_nrrd_without_space(self, tmp_path):
         path = write_image(volume(), tmp_path / "a.nrrd")

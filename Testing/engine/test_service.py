@@ -43,6 +43,16 @@ def error_of(function, *arguments):
 
 
 class TestNames:
+    def test_sentences_stay_on_one_line(self):
+        error, note = VeloxSegError("INPUT_MISSING", role="PET", path="a\nb\r.nii"), errors.note("INPUT_SCALE", role="P\nT")
+        assert error.text.isprintable() and error.facts["path"] == "a\nb\r.nii" and note.text.isprintable()
+
+    @pytest.mark.parametrize("code", ["DISK_FULL", "OUTPUT_UNWRITABLE"])
+    def test_what_cannot_be_written_is_told_with_the_chosen_place(self, tmp_path, code):
+        with pytest.raises(VeloxSegError) as caught, results.complete_folder(tmp_path / "out") as partial:
+            raise VeloxSegError(code, path=partial / "mask.nrrd", reason="it is full")
+        assert str(tmp_path / "out") in caught.value.text and "partial" not in caught.value.text
+
     def test_text_for_people_is_always_text(self):
         assert names.printable(f"x {NOT_UTF8} \ud800") == "x caf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}"
         assert len(names.shown("a\nb" * 5000)) < 150 and "\n" not in names.shown("a\nb")

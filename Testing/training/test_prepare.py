@@ -331,6 +331,16 @@ class TestRuns:
             prepare.prepare(autopet(tmp_path))
         assert list((tmp_path / "out" / "cases").iterdir()) == []
 
+    @pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), float("inf"), 1e6, 1e-6])
+    def test_a_working_grid_that_no_image_has(self, tmp_path, step):
+        write(mr(100), tmp_path / "a.nrrd")
+        write(label(), tmp_path / "m.nrrd")
+        (tmp_path / "cases.csv").write_text("id,T1,label\na,a.nrrd,m.nrrd\n")
+        options = dataclasses.replace(listed(tmp_path), spacing_mm=(4.0, step, 4.0))
+        with pytest.raises(VeloxSegError, match=r"--spacing-mm has .*, and it goes from 0.01 to 25 mm; correct it") as caught:
+            prepare.prepare(options)
+        assert caught.value.code == "REQUEST" and not (tmp_path / "out").exists()
+
     def test_structural_problems_stop_before_anything_is_written(self, tmp_path, monkeypatch):
         write_autopet(tmp_path / "raw")
         (tmp_path / "raw" / "A" / "one" / "SUV.nii.gz").unlink()

@@ -304,9 +304,14 @@ class Note:
 Hear = Callable[[Note], None]
 
 
+def one_line(text: object) -> str:
+    """A text of somebody else, or with one in it, for a sentence: only what can be printed, on one line."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
+
+
 def note(code: str, **facts: object) -> Note:
     """The note of a code with the facts of this case."""
-    return Note(code, NOTES[code].format(**facts))
+    return Note(code, one_line(NOTES[code].format(**facts)))
 
 
 def unheard(_note: Note) -> None:
@@ -324,7 +329,7 @@ class VeloxSegError(Exception):
         self.exit_code, sentence = TABLE[code]
         self.facts = facts
         self.detail = detail
-        self.text = sentence.format(**facts)
+        self.text = one_line(sentence.format(**facts))
         super().__init__(self.text)
 
 

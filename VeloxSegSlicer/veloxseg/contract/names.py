@@ -5,7 +5,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.errors import VeloxSegError, one_line
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN_CHARACTERS = 120
@@ -25,11 +25,6 @@ def shown(path: object) -> str:
     """A path for a message: printable, on one line, its end when it is long."""
     text = one_line(path)
     return text if len(text) <= SHOWN_CHARACTERS else "..." + text[-SHOWN_CHARACTERS:]
-
-
-def one_line(text: object) -> str:
-    """A text of somebody else for a sentence: only what can be printed, on one line."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
 
 
 def check(path: Path | str) -> None:

@@ -37,6 +37,7 @@ SAME_DIRECTION = 1e-3
 # fraction of a voxel that sizes and spacings in use give.
 LARGEST_OVERHANG_VOXELS = 0.12
 LARGEST_DRIFT_VOXELS = 1e-3
+INCOMPLETE = "the system did not take the whole file, as beyond a quota"
 LARGEST_PERCENT_NAN = 50.0
 
 
@@ -269,9 +270,9 @@ def write(image: sitk.Image, path: Path, compress: bool = False) -> None:
                 else temporary.stat().st_size > _byte_count(image)
             )
         except RuntimeError as error:
-            raise OSError(_writing_errno(path, image), str(error).splitlines()[-1].strip()) from error
+            raise OSError(_writing_errno(path, image), INCOMPLETE) from error
         if not whole:
-            raise OSError(_writing_errno(path, image), "the file came out incomplete")
+            raise OSError(_writing_errno(path, image), INCOMPLETE)
 
 
 def _byte_count(image: sitk.Image) -> int:

@@ -26,6 +26,7 @@ FORMATS: dict[str, Callable[[Path, str], Stored]] = {
 Source = Path | sitk.Image
 """An image: its file, or itself."""
 PICTURES = (".png", ".jpg", ".jpeg")
+FARTHEST_MM = 1e6
 SINGULAR_DETERMINANT = 1e-3
 DICOM_MAGIC, DICOM_MAGIC_AT = b"DICM", 128
 LOAD_SERIES = "load the whole series in 3D Slicer and save it as .nrrd or .nii.gz"
@@ -117,6 +118,8 @@ def check_geometry(role: str, spacing: Sequence[float], origin: Sequence[float],
     """Raises INPUT_GEOMETRY for what is no grid: numbers that are none, no distance between voxels, axes that coincide."""
     if not np.all(np.isfinite([*spacing, *origin, *direction])):
         raise contradiction(role, "its header has values that are not numbers")
+    if max(np.abs(origin)) > FARTHEST_MM:
+        raise contradiction(role, f"it would lie {max(np.abs(origin)):.2g} mm away from the scanner")
     if min(spacing) <= 0:
         raise contradiction(role, "its spacing is not positive")
     if abs(np.linalg.det(np.reshape(direction, (len(spacing), len(spacing))))) < SINGULAR_DETERMINANT:

@@ -46,7 +46,8 @@ def complete_folder(folder: Path) -> Iterator[Path]:
             new_parents = [parent for parent in folder.parents if not parent.exists()]
             folder.parent.mkdir(parents=True, exist_ok=True)
             partial.mkdir()
-        yield partial
+        with _named(folder, partial):
+            yield partial
         with files.typed_output_errors(folder):
             if folder.exists():
                 folder.rmdir()
@@ -58,6 +59,18 @@ def complete_folder(folder: Path) -> Iterator[Path]:
             for parent in new_parents:
                 with contextlib.suppress(OSError):
                     parent.rmdir()
+
+
+@contextlib.contextmanager
+def _named(folder: Path, partial: Path) -> Iterator[None]:
+    """What cannot be written is told with the place that a person has chosen."""
+    try:
+        yield
+    except VeloxSegError as error:
+        path = error.facts.get("path")
+        if not isinstance(path, Path) or partial not in path.parents:
+            raise
+        raise VeloxSegError(error.code, error.detail, **error.facts | {"path": folder}) from error
 
 
 def _refuse_content(folder: Path) -> None:
