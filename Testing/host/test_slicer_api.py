@@ -1,11 +1,16 @@
 """The list of what the module uses of Slicer equals its source, and the test host offers the module nothing else."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import qt
 
 import slicer_api
 from slicerhost import offered
 
+HERE = Path(__file__).resolve().parent
 NEW_FILE = 'import qt\n\ndef use(widget):\n    return {code}\n'
 
 
@@ -14,9 +19,10 @@ def listed():
     return slicer_api.stored()
 
 
-def test_listEqualsTheSource(listed):
-    foreign = {cls: members for cls, members in listed.items() if not cls.startswith("Q")}
-    assert slicer_api.inventory(foreign) == listed, "python Testing/host/slicer_api.py --write"
+def test_listEqualsTheSource():
+    # In a process of its own: PySide6 loses a class's own description once an object of it was asked for its own and is gone.
+    done = subprocess.run([sys.executable, "slicer_api.py"], cwd=HERE)
+    assert done.returncode == 0, "python Testing/host/slicer_api.py --write"
 
 
 def test_everyMemberCanBeReachedInSlicer(listed):
@@ -124,7 +130,8 @@ def test_headersAreUnderstood(tmp_path):
     }  # fmt: skip
 
 
-def test_scriptSaysWhatDiffers(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(slicer_api, "DATA", tmp_path / "empty.json")
-    assert slicer_api.main([]) == 1
-    assert "unknown" in capsys.readouterr().out
+def test_scriptSaysWhatDiffers(tmp_path):
+    code = "import sys, pathlib, slicer_api; slicer_api.DATA = pathlib.Path(sys.argv[1]); sys.exit(slicer_api.main([]))"
+    command = [sys.executable, "-c", code, tmp_path / "empty.json"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 1 and "unknown" in done.stdout, done.stderr
