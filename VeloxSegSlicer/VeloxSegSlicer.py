@@ -21,7 +21,7 @@ from VeloxSegSlicerLib.common.Parameters import VeloxSegParameters, mend
 from VeloxSegSlicerLib.engine import PendingStep
 from VeloxSegSlicerLib.panel.Widget import Panel
 from VeloxSegSlicerLib.results import StatisticsPlugin
-from VeloxSegSlicerLib.run import Samples
+from VeloxSegSlicerLib.run import Console, Samples
 from VeloxSegSlicerLib.run.Segmenter import Segmenter
 from VeloxSegSlicerLib.widgets import PlainText
 
@@ -180,6 +180,13 @@ class VeloxSegSlicerLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self.catalogue = Catalogue(MODULE_FOLDER / "Resources" / "Models", importedModelsFolder())
         self.segmenter = Segmenter(MODULE_FOLDER)
+
+    def segment(self, images, model: str | None = None):
+        """For Slicer's console: `slicer.util.getModuleLogic("VeloxSegSlicer").segment({"CT": ct, "PET": pet})`.
+
+        :return: the segmentation node; see `Console.segment`.
+        """
+        return Console.segment(self.catalogue, self.segmenter, images, model)
 
     def getParameterNode(self) -> VeloxSegParameters:
         """The choices that are saved with the scene."""
