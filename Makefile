@@ -34,13 +34,7 @@ test-versions:
 	$(PYTHON) Testing/versions.py
 
 screenshots: demo
-	mkdir -p Screenshots
-	cp demo/overview.png Screenshots/brain-regions.png
-	cp demo/petct/overview.png Screenshots/petct-lesions.png
-	cp demo/head-neck/overview.png Screenshots/head-neck.png
-	cp demo/brain-tumor/overview.png Screenshots/brain-tumor.png
-	cp demo/skin/overview.png Screenshots/skin-lesion.png
-	cp demo/skin/uncertainty.png Screenshots/skin-uncertainty.png
+	$(BIN)/python Testing/host/screenshots.py
 
 setup: $(READY)
 
