@@ -319,7 +319,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
     def test_detailsTellTheMaking(self):
         node, _lesions = self.lesions()
         text = Details.text(node)
-        for part in ("Test PET/CT lesions 1.2.0 [demo", "PET = PET SUVbw", "0123456789ab", "Fake device", "1234", "0.0.fake"):
+        for part in ("[demo] Test PET/CT lesions 1.2.0", "PET = PET SUVbw", "0123456789ab", "Fake device", "1234", "0.0.fake"):
             self.assertIn(part, text)
         Facts.setFact(node, "CurrentThreshold", 0.3)
         self.assertIn("0.3, changed by hand; the model's is 0.5", Details.text(node))

@@ -77,7 +77,7 @@ def test_dicomTags(petct, measured):
     segments = [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
     tags = {(tag(segment, "DICOM.SegmentAlgorithmType"), tag(segment, "DICOM.SegmentAlgorithmName")) for segment in segments}
     measured(f"{', '.join('; '.join(pair) for pair in tags)}")
-    assert tags == {("AUTOMATIC", "Test PET/CT lesions 1.2.0")}
+    assert tags == {("AUTOMATIC", "[demo] Test PET/CT lesions 1.2.0")}
 
 
 @pytest.mark.acceptance(17)
