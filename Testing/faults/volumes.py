@@ -84,8 +84,11 @@ def _second_reading(path: Path) -> sitk.Image | None:
 
 
 def _nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Compressed or not, whatever its name says, as 3D Slicer reads it."""
+    content = path.read_bytes()
+    content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     with np.errstate(all="ignore"):
-        image = nibabel.load(path)
+        image = nibabel.Nifti1Image.from_bytes(content)
         array = np.asarray(image.dataobj)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
