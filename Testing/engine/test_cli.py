@@ -241,7 +241,13 @@ class TestHelpfulMessages:
     def test_near_names(self, capsys, tmp_path):
         text = self.told(capsys, 3, "segment", "--model", "brain-region-t1", "--input", "T1=a.nii", "--output", tmp_path / "x")
         assert "did you mean brain-regions-t1" in text
+        assert "did you mean petct-lesions-demo" in self.told(capsys, 3, "models", "card", "petct")
         assert "did you mean" not in self.told(capsys, 3, "models", "card", "q0q0q0q0")
+
+    @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+    def test_an_overlap_that_is_no_number(self, tmp_path, capsys, value):
+        arguments = ["--model", "brain-regions-t1", "--input", "T1=a.nii", "--output", str(tmp_path), f"--overlap={value}"]
+        assert "because overlap: " in self.told(capsys, 2, "segment", *arguments)
 
     def test_missing_inputs_name_the_roles(self, capsys, tmp_path):
         start = ("segment", "--model", "petct-lesions-demo", "--output", tmp_path / "x")

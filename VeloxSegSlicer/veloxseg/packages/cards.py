@@ -67,7 +67,8 @@ def find(name_or_folder: str | Path, imported_folder: Path | None = None) -> Pat
 
 
 def _missing(name: str, known: set[str]) -> VeloxSegError:
-    alike = difflib.get_close_matches(name, sorted(known), n=MOST_SUGGESTIONS)
+    begun = [one for one in sorted(known) if name and one.startswith(name)]
+    alike = begun[:MOST_SUGGESTIONS] or difflib.get_close_matches(name, sorted(known), n=MOST_SUGGESTIONS)
     near = f"; did you mean {' or '.join(alike)}?" if alike else ""
     return VeloxSegError("MODEL_MISSING", path=names.shown(name), near=near.rstrip("?"))
 
