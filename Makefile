@@ -1,6 +1,6 @@
 # make demo    set up, then the main job: open a real head and four phantoms in the panel, segment, save pictures
 # make test    set up if needed, then style and the whole test suite
-# make check   style and the tests that matter, in under 3 minutes on two idle cores
+# make check   style and the tests that matter, meant to stay under 3 minutes on two idle cores
 # make test-versions    the examples with the oldest promised and the newest releases of PyTorch and the helpers
 # make screenshots    renew the pictures of the README from the demo
 

@@ -1,11 +1,16 @@
 """What the pages promise: links lead somewhere, files and options exist, commands are accepted, words are American."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 import tyro
 
 from veloxseg.commands import cli
@@ -109,6 +114,20 @@ def test_named_files_exist(page):
 def test_commands_are_accepted(page):
     wrong = {" ".join(words): found for words in commands(page) if (found := problem(words))}
     assert not wrong
+
+
+@pytest.mark.slow
+def test_command_line_and_python_of_the_readme_run(tmp_path):
+    """One block after the other, as a reader would; a batch needs settings of one's own."""
+    program = {"PYTHONPATH": str(ROOT / "VeloxSegSlicer"), **os.environ}
+    lines = [words for words in commands(README) if words[0] == ".venv/bin/veloxseg" and words[1] != "batch"]
+    block = re.search(r"^```python\n(.*?)^```$", text(README), re.DOTALL | re.MULTILINE).group(1)
+    for words in (*(["-m", "veloxseg", *line[1:]] for line in lines), ["-c", block]):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=program, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, done.stderr[-2000:]
+    first, again = (sitk.ReadImage(str(tmp_path / folder / "mask.nrrd")) for folder in ("lesions", "lesions-again"))
+    assert np.array_equal(sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(again))
+    assert sitk.GetArrayViewFromImage(first).any()
 
 
 def test_wrong_commands_are_found():
