@@ -13,7 +13,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib.common import Computer, CoreModules
+from VeloxSegSlicerLib.common import Computer, CoreModules, Temporary
 from VeloxSegSlicerLib.common.Parameters import Quality
 from VeloxSegSlicerLib.images import Content, RegionBox, Suv
 from VeloxSegSlicerLib.results import StatisticsPlugin
@@ -520,10 +520,10 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         self.assertTold("0.0 GB free on the temporary drive, about 0.0 GB needed.", ["Choose folder", "Try again"], blocks=False)
         other = self.folder / "temporary"
         other.mkdir()
-        self.addCleanup(qt.QSettings().remove, Job.FOLDER_SETTING)
+        self.addCleanup(qt.QSettings().remove, Temporary.FOLDER_SETTING)
         with mock.patch.object(qt.QFileDialog, "getExistingDirectory", lambda *arguments: str(other)):
             self.press("Choose folder")
-        self.assertEqual(Job.temporaryFolder(), other)
+        self.assertEqual(Temporary.folderOfJobs(), other)
         self.assertTrue(self.ui.noticeFrame.isHidden())
         self.requestOf()
         self.assertEqual(list(other.iterdir()), [])

@@ -19,7 +19,6 @@ import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib.common import Computer, Temporary
 from VeloxSegSlicerLib.engine import ComputerCheck, DiskUse, PendingStep, Setup
-from VeloxSegSlicerLib.images import Effort
 from VeloxSegSlicerLib.panel import Installer
 
 CARD = Computer.GraphicsCard("NVIDIA RTX 4070", "560.35")
@@ -61,7 +60,7 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
         self.installer = self.panel.installer
         self.installer.check.command = self.checkCommand(ON_CARD)
         self.addCleanup(self.leave)
-        for name in (PendingStep.SETTING, Effort.CHECK_SECONDS_SETTING, ComputerCheck.DEVICE_SETTING):
+        for name in (PendingStep.SETTING, ComputerCheck.SECONDS_SETTING, ComputerCheck.DEVICE_SETTING):
             qt.QSettings().remove(name)
             self.addCleanup(qt.QSettings().remove, name)
 
@@ -282,7 +281,7 @@ class VeloxSegSlicerInstallTest(unittest.TestCase):
     def test_checkOnTheCpu(self):
         self.check({})
         self.assertEqual(self.ui.checkLabel.text, "Ready. A test on the CPU took 0.4 s.")
-        self.assertEqual(slicer.util.settingsValue(Effort.CHECK_SECONDS_SETTING, 0.0, float), 0.4)
+        self.assertEqual(slicer.util.settingsValue(ComputerCheck.SECONDS_SETTING, 0.0, float), 0.4)
         self.assertIn("CPU (2 threads)", self.ui.setupCollapsibleButton.text)
 
     def test_checkOnTheCard(self):

@@ -3,7 +3,7 @@
 import unittest
 
 from VeloxSegSlicerLib.engine.Protocol import LineBuffer, Progress, eventOf
-from VeloxSegSlicerLib.panel import State
+from VeloxSegSlicerLib.run import Times
 
 
 class VeloxSegSlicerProtocolTest(unittest.TestCase):
@@ -61,7 +61,7 @@ class VeloxSegSlicerProtocolTest(unittest.TestCase):
         self.assertEqual((progress.done, progress.total), (10, 10))
 
     def test_timeLeftInWords(self):
-        self.assertEqual(State.timeLeft(None), "")
-        self.assertEqual(State.timeLeft(13.6), "14 s left")
-        self.assertEqual(State.timeLeft(0.0), "1 s left")
-        self.assertEqual(State.timeLeft(190.0), "about 3 min left")
+        self.assertEqual(Times.leftInWords(None), "")
+        self.assertEqual(Times.leftInWords(13.6), "14 s left")
+        self.assertEqual(Times.leftInWords(0.0), "1 s left")
+        self.assertEqual(Times.leftInWords(190.0), "about 3 min left")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import qt
+from slicer.i18n import tr as _
 
 from . import CardCheck, Facts, Shapes
 from .Errors import VeloxSegError
@@ -77,6 +78,11 @@ class ModelCard:
     def key(self) -> str:
         """What tells this version of the model from others: id and version."""
         return f"{self.id} {self.version}"
+
+    @property
+    def fullTitle(self) -> str:
+        """The mark of its level, title and version."""
+        return f"{self.markedTitle} {self.version}"
 
     @property
     def reference(self) -> Role:

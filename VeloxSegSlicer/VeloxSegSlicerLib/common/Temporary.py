@@ -16,6 +16,8 @@ FOLDERS = (JOB, SAMPLE, BATCH, CHILD, INSTALL)
 # Files: what the command line keeps of an unexpected failure.
 LOGS = "veloxseg-*.log"
 
+FOLDER_SETTING = "VeloxSegSlicer/TemporaryFolder"
+
 # Number of the process that made a folder, after the prefix.
 OWNER = re.compile(rf"(?:{'|'.join(FOLDERS)})(\d+)-")
 
@@ -23,6 +25,12 @@ _inUse: set[Path] = set()
 _claims: dict[Path, object] = {}
 # While Qt is still there.
 atexit.register(_claims.clear)
+
+
+def folderOfJobs() -> Path:
+    """Where job folders are made: the folder that the person chose, else Slicer's."""
+    chosen = qt.QSettings().value(FOLDER_SETTING, "")
+    return Path(chosen) if chosen and Path(chosen).is_dir() else Path(str(slicer.app.temporaryPath))
 
 
 def newFolder(prefix: str, place: Path | None = None) -> Path:

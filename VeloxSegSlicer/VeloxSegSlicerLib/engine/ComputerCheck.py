@@ -11,11 +11,11 @@ from slicer.i18n import tr as _
 from ..common import Computer, Shapes
 from ..common.Errors import VeloxSegError
 from ..common.Log import logger
-from ..images import Effort
 from . import Child
 from .Process import Process
 from .Run import DONE, Outcome, Run, Timeouts
 
+SECONDS_SETTING = "VeloxSegSlicer/CheckSeconds"
 DEVICE_SETTING = "VeloxSegSlicer/CheckDevice"
 CHECK_MODULE = "veloxseg.service.check"
 # The driver that each generation of CUDA asks for at least (release notes of CUDA).
@@ -122,7 +122,7 @@ class ComputerCheck:
             self._onFinished(None, error)
             return
         settings = qt.QSettings()
-        settings.setValue(Effort.CHECK_SECONDS_SETTING, finding.seconds)
+        settings.setValue(SECONDS_SETTING, finding.seconds)
         settings.setValue(DEVICE_SETTING, finding.device)
         logger.info("check of this computer: %s", finding)
         self._onFinished(finding, None)

@@ -10,7 +10,6 @@ from pathlib import Path
 import slicer
 
 from ..common import Computer, Temporary
-from ..run import Job
 from . import Setup
 
 # Another Slicer may be at work with younger ones.
@@ -38,7 +37,7 @@ def measure(modelFolders: list[Path]) -> DiskUse:
 def leftovers() -> list[Path]:
     """Files and folders of jobs that nothing has changed for an hour: kept for troubleshooting, or left by a crash."""
     oldest = time.time() - LEFTOVER_AGE_SECONDS
-    places = {Path(str(slicer.app.temporaryPath)), Job.temporaryFolder()}
+    places = {Path(str(slicer.app.temporaryPath)), Temporary.folderOfJobs()}
     return [path for path in Temporary.unused(places) if _lastChange(path) < oldest]
 
 

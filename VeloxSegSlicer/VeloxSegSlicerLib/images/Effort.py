@@ -8,10 +8,10 @@ import qt
 
 from ..common import Geometry
 from ..common.Models import ModelCard
+from ..engine import ComputerCheck
 from . import RegionBox
 from .InputOptions import InputOptions
 
-CHECK_SECONDS_SETTING = "VeloxSegSlicer/CheckSeconds"
 CHECK_WINDOW_VOXELS = 96**3
 """Size of the window that `Check this computer` times."""
 # Until this computer was checked: a desktop without a usable graphics card.
@@ -68,11 +68,11 @@ def isGreat(effort: Effort, freeMemory: int | None) -> bool:
 
 def isChecked() -> bool:
     """Whether `Check this computer` has told how fast it is."""
-    return qt.QSettings().contains(CHECK_SECONDS_SETTING)
+    return qt.QSettings().contains(ComputerCheck.SECONDS_SETTING)
 
 
 def _checkSeconds() -> float:
-    return storedNumber(CHECK_SECONDS_SETTING) or DEFAULT_CHECK_SECONDS
+    return storedNumber(ComputerCheck.SECONDS_SETTING) or DEFAULT_CHECK_SECONDS
 
 
 def storedNumber(setting: str) -> float:

@@ -6,10 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import CoreModules, Errors, Names
+from ..common import CoreModules, Errors, Names, Temporary
 from ..common.Errors import VeloxSegError
 from ..common.Parameters import Quality
-from ..run import Job
 from ..widgets import Dialogs, Notice
 from . import InputOptions, RegionBox, Registration
 from .SuvDialog import SuvDialog
@@ -90,8 +89,8 @@ class InputActions:
 
     def _chooseFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            slicer.util.mainWindow(), _("Folder for temporary files"), str(Job.temporaryFolder())
+            slicer.util.mainWindow(), _("Folder for temporary files"), str(Temporary.folderOfJobs())
         )
         if folder:
-            qt.QSettings().setValue(Job.FOLDER_SETTING, folder)
+            qt.QSettings().setValue(Temporary.FOLDER_SETTING, folder)
             self._panel.tell(None)

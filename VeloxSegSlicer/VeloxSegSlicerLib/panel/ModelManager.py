@@ -13,7 +13,7 @@ from ..common.Errors import VeloxSegError
 from ..common.Models import Catalogue, ModelCard
 from ..engine import ModelTool
 from ..widgets import Icons, Notice, PlainText
-from . import CardView, Sections, State
+from . import CardView, State
 
 UI_FILE = Path(__file__).parents[2] / "Resources" / "UI" / "ModelManager.ui"
 # Pixels of the list and of the card at first; a person can move the border.
@@ -234,7 +234,7 @@ class _Entry:
 
     @property
     def title(self) -> str:
-        return Sections.modelTitle(self.card) if self.card else self.folder.name
+        return self.card.fullTitle if self.card else self.folder.name
 
 
 class _CheckList:

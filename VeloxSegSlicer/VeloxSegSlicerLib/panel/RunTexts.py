@@ -4,7 +4,7 @@ from slicer.i18n import tr as _
 
 from ..common.Models import ModelCard
 from ..engine.Protocol import Progress
-from . import State
+from ..run import Times
 
 
 def progressText(card: ModelCard, progress: Progress) -> str:
@@ -17,7 +17,7 @@ def progressText(card: ModelCard, progress: Progress) -> str:
         )
     else:
         text = _("Window {done} of {total}").format(done=progress.done, total=progress.total)
-    return " - ".join(part for part in (text, State.timeLeft(progress.secondsLeft)) if part)
+    return " - ".join(part for part in (text, Times.leftInWords(progress.secondsLeft)) if part)
 
 
 def noteText(code: str) -> str:

@@ -6,7 +6,7 @@ from ..common import Geometry
 from ..common.Models import Catalogue, ModelCard
 from ..engine import DiskUse, Setup
 from ..run import Samples
-from ..widgets import Icons, Notice, PlainText
+from ..widgets import ComboBox, Icons, Notice, PlainText
 from . import CardView, State
 
 GIGABYTE = 1e9
@@ -16,8 +16,8 @@ MEGABYTE = 1e6
 def showModels(ui, catalogue: Catalogue, card: ModelCard | None) -> None:
     """Both combo boxes and the summary of the chosen model, or why there is none."""
     models = catalogue.models(card.taskId) if card else []
-    fillCombo(ui.taskComboBox, catalogue.tasks(), card.taskId if card else None)
-    fillCombo(ui.modelComboBox, {model.key: modelTitle(model) for model in models}, card.key if card else None)
+    ComboBox.fill(ui.taskComboBox, catalogue.tasks(), card.taskId if card else None)
+    ComboBox.fill(ui.modelComboBox, {model.key: model.fullTitle for model in models}, card.key if card else None)
     ui.summaryLabel.text = card.summary if card else _modelProblem(catalogue)
 
 
@@ -116,21 +116,6 @@ def showRun(ui, state: State.PanelState, stage: str, isSampleBusy: bool) -> None
     isWorking = state.isRunning or isSampleBusy
     ui.stageLabel.setVisible(isWorking or (state.problem is not None and State.noticeOf(state) is None))
     ui.stageLabel.text = stage if isWorking else state.hint
-
-
-def fillCombo(combo, texts: dict[str, str], current: str | None) -> None:
-    """Replace the entries of a combo box by value -> text without sending signals."""
-    wasBlocked = combo.blockSignals(True)
-    combo.clear()
-    for value, text in texts.items():
-        combo.addItem(text, value)
-    combo.setCurrentIndex(list(texts).index(current) if current in texts else 0)
-    combo.blockSignals(wasBlocked)
-
-
-def modelTitle(card: ModelCard) -> str:
-    """The mark of its level, title and version."""
-    return f"{card.markedTitle} {card.version}"
 
 
 def _modelProblem(catalogue: Catalogue) -> str:

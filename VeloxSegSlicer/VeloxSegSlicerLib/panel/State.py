@@ -86,15 +86,6 @@ def noticeOf(state: PanelState) -> VeloxSegError | None:
     return state.problem
 
 
-def timeLeft(seconds: float | None) -> str:
-    """The time left in words, "" when unknown."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return _("{seconds} s left").format(seconds=max(1, round(seconds)))
-    return _("about {minutes} min left").format(minutes=round(seconds / 60))
-
-
 def _steps(
     engine: Setup.EngineState, card: ModelCard | None, images: dict, inputProblem
 ) -> tuple[Step, Step, Step]:

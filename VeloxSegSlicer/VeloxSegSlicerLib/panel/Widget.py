@@ -22,11 +22,12 @@ from ..images.InputActions import InputActions
 from ..images.InputOptions import InputOptions
 from ..images.RoleRows import RoleRows
 from ..results import Views
+from ..results.Result import Result
 from ..results.ResultView import ResultView
 from ..run import Samples, Times
 from ..run.BatchView import BatchView
 from ..run.DeviceChoice import CPU, DeviceChoice
-from ..run.Segmenter import Listener, Result, Segmenter, Settings
+from ..run.Segmenter import Listener, Segmenter, Settings
 from ..widgets import Notice, TabOrder
 from ..widgets.KeptChoice import KeptChoice
 from ..widgets.Shortcuts import Key, Shortcuts

@@ -7,8 +7,8 @@ from slicer.i18n import tr as _
 from veloxseg.contract import errors as engine
 
 from ..common import Facts, Geometry
-from ..run.Segmenter import Result
 from . import ResultTable, Wording
+from .Result import Result
 
 
 def doneText(result: Result, table: ResultTable.ResultTable) -> str:

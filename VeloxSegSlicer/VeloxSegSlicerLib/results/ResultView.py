@@ -6,12 +6,12 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from ..common import Facts, Geometry, SegmentVoxels
-from ..run.Segmenter import Result
 from ..widgets import Notice
 from . import Messages, Results, Sensitivity, Views
 from .CompareTab import CompareTab
 from .DetailsTab import DetailsTab
 from .LesionsTab import LesionsTab
+from .Result import Result
 from .UncertaintyTab import UncertaintyTab
 
 

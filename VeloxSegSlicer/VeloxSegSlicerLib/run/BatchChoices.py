@@ -9,8 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..common.Models import ModelCard
-from ..panel import Sections
-from ..widgets import PlainText
+from ..widgets import ComboBox, PlainText
 from . import Batch
 from .Segmenter import Settings
 
@@ -145,9 +144,9 @@ class BatchChoices:
             Batch.STUDIES: _("Studies in the scene"),
         }
         stored = {name: slicer.util.settingsValue(SETTINGS + name, "") for name in ("Source", "Path", "Output", "Format")}
-        Sections.fillCombo(self._ui.sourceComboBox, sources, stored["Source"])
+        ComboBox.fill(self._ui.sourceComboBox, sources, stored["Source"])
         formats = {Batch.SEG_NRRD: _("seg.nrrd (3D Slicer)"), Batch.NIFTI: _("nii.gz (NIfTI)")}
-        Sections.fillCombo(self._ui.formatComboBox, formats, stored["Format"])
+        ComboBox.fill(self._ui.formatComboBox, formats, stored["Format"])
         self._ui.sourcePathEdit.currentPath, self._ui.outputPathEdit.currentPath = stored["Path"], stored["Output"]
         self._chooseFilters()
 

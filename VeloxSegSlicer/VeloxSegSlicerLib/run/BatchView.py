@@ -12,9 +12,8 @@ from ..common import Licenses, Names, Temporary
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..images import Effort
-from ..panel import Sections, State
 from ..widgets import PlainText
-from . import Batch, BatchChoices, BatchTable, CaseLoader, Studies
+from . import Batch, BatchChoices, BatchTable, CaseLoader, Studies, Times
 
 UI_FILE = Path(__file__).parents[2] / "Resources" / "UI" / "Batch.ui"
 SECONDS = "VeloxSegSlicer/BatchSeconds/"
@@ -193,7 +192,7 @@ class BatchView:
         self._showProgress(0.0 if event["state"] == "running" else 1.0)
         if event["state"] == "running":
             place = _("Case {number} of {total}").format(number=event["number"], total=event["total"])
-            self._say(" - ".join(part for part in (place, State.timeLeft(event["seconds_left"])) if part))
+            self._say(" - ".join(part for part in (place, Times.leftInWords(event["seconds_left"])) if part))
         elif event["state"] == "done" and self.ui.loadResultsCheckBox.checked:
             self._load(next(case for case in self._table.cases if case["name"] == event["name"]))
         self.ui.countsLabel.text = self._table.countsText()
@@ -327,7 +326,7 @@ class BatchView:
     def _modelText(self) -> str:
         if self._card is None:
             return ""
-        facts = {"model": Sections.modelTitle(self._card), "quality": self._settings().quality.label()}
+        facts = {"model": self._card.fullTitle, "quality": self._settings().quality.label()}
         return _("{model}, quality {quality}, as chosen above.").format(**facts)
 
     def _forget(self) -> None:

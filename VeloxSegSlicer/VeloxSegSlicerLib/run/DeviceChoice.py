@@ -8,8 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..common import Shapes
-from ..panel import Sections
-from ..widgets import PlainText
+from ..widgets import ComboBox, PlainText
 
 DEVICE_SETTING = "VeloxSegSlicer/Device"
 KNOWN_SETTING = "VeloxSegSlicer/Devices"
@@ -66,7 +65,7 @@ class DeviceChoice:
         for entry in Shapes.contentOr(slicer.util.settingsValue(KNOWN_SETTING, ""), _KNOWN, []):
             texts[entry["device"]] = entry["name"]
         texts[CPU] = _("CPU")
-        Sections.fillCombo(self._ui.deviceComboBox, texts, slicer.util.settingsValue(DEVICE_SETTING, AUTOMATIC))
+        ComboBox.fill(self._ui.deviceComboBox, texts, slicer.util.settingsValue(DEVICE_SETTING, AUTOMATIC))
 
     def _onChosen(self, index: int) -> None:
         qt.QSettings().setValue(DEVICE_SETTING, self._ui.deviceComboBox.itemData(index))

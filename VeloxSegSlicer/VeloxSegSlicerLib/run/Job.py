@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import qt
 import slicer
 import vtk
 
@@ -15,14 +14,7 @@ from ..images import Effort, InputOptions, Plausibility, Suv
 from ..results import Sensitivity
 
 REQUEST_SCHEMA_VERSION = 1
-FOLDER_SETTING = "VeloxSegSlicer/TemporaryFolder"
 GIGABYTE = 1e9
-
-
-def temporaryFolder() -> Path:
-    """Where job folders are made: the folder that the person chose, else Slicer's."""
-    chosen = qt.QSettings().value(FOLDER_SETTING, "")
-    return Path(chosen) if chosen and Path(chosen).is_dir() else Path(str(slicer.app.temporaryPath))
 
 
 def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions) -> None:
@@ -34,7 +26,7 @@ def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions)
         needed = 3 * sum(slicer.util.arrayFromVolume(node).nbytes for node in images.values())
     else:
         needed = Effort.estimate(card, images, options).disk
-    free = Computer.freeDisk(temporaryFolder())
+    free = Computer.freeDisk(Temporary.folderOfJobs())
     if free < needed:
         raise VeloxSegError("DISK_FULL", free=free / GIGABYTE, needed=needed / GIGABYTE)
 
@@ -44,7 +36,7 @@ class Job:
 
     def __init__(self, keepFiles: bool = False) -> None:
         """:param keepFiles: leave the folder on disk for troubleshooting."""
-        self.folder = Temporary.newFolder(Temporary.JOB, temporaryFolder())
+        self.folder = Temporary.newFolder(Temporary.JOB, Temporary.folderOfJobs())
         self.keepFiles = keepFiles
 
     @property

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
@@ -20,6 +20,7 @@ from ..engine.WarmEngine import WarmEngine
 from ..images import Verdicts
 from ..images.InputOptions import InputOptions
 from ..results import ReportCheck, Results
+from ..results.Result import Result
 from .Job import Job, checkDisk
 
 RUNNER_MODULE = "veloxseg.service.runner"
@@ -55,23 +56,6 @@ class Settings:
     def wantsUncertainty(self, card: ModelCard) -> bool:
         """Whether the result shall have a map of where runs disagree."""
         return self.uncertainty and self.quality.hasSeveralRuns(card)
-
-
-@dataclass
-class Result:
-    """How a job ended. `loaded` and `segmentation` are None when it failed or was cancelled; an empty result is loaded only."""
-
-    kind: str
-    card: ModelCard
-    images: dict
-    error: VeloxSegError | None = None
-    loaded: Results.Loaded | None = None
-    segmentation: object = None
-    report: dict = field(default_factory=dict)
-    notes: list[dict] = field(default_factory=list)
-    isReferenceGone: bool = False
-    seconds: float = 0.0
-    """From the start of the job to its result in the scene."""
 
 
 class Listener:

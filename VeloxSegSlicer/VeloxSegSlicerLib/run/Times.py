@@ -45,6 +45,15 @@ def inWords(seconds: float) -> str:
     return _("about {minutes} min").format(minutes=round(seconds / 60))
 
 
+def leftInWords(seconds: float | None) -> str:
+    """The time left in words, "" when unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return _("{seconds} s left").format(seconds=max(1, round(seconds)))
+    return _("about {minutes} min left").format(minutes=round(seconds / 60))
+
+
 def _key(card: ModelCard, images: dict, quality: Quality, device: str) -> str:
     voxels = np.prod(images[card.reference.name].GetImageData().GetDimensions())
     return f"{PREFIX}/{card.key}/{quality.name}/{device.replace(':', '')}/{round(math.log2(voxels))}"
