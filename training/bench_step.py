@@ -10,8 +10,10 @@ averaged weights. The ways take turns; one thread, seconds of the processor.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +21,12 @@ import tyro
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import train
+from benchmarks.bench_speed import Report, interleaved, report, torch_threads
 from losses import gram_distance
 from objectives import Terms
-from veloxseg.benchmarks.bench_speed import Report, interleaved, report, torch_threads
 
 
 class PlainObjective(nn.Module):

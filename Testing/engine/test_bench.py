@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from benchmarks import bench_click, bench_speed, bench_volume
 from engine_cases import tiny_arguments, tiny_package
-from veloxseg.benchmarks import bench_click, bench_speed, bench_volume
 from veloxseg.commands import cli
 from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSeg

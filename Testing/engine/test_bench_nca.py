@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from veloxseg.benchmarks import bench_nca
+from benchmarks import bench_nca
 from veloxseg.commands import cli
 
 CALLS = {"small": ", 1 x 2 calls", "compact_direct": ", 1 x 1 calls", "unet": "", "unet_diffusion": ", 1 x 2 calls"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import hostile
+import veloxseg
 from engine_cases import blob_image, tiny_package, write_image
 from veloxseg.service import children
 
@@ -83,6 +84,12 @@ def finish_child(arguments, folder, log):
     return done.returncode, log.read_text()
 
 
+def test_children_find_the_engine_where_it_is_not_installed(place):
+    """Slicer has it in a folder; -S keeps this environment's packages away."""
+    code, log = finish_child(["-S", "-c", "import veloxseg; print(veloxseg.__file__)"], place / "work", place / "log")
+    assert code == 0 and Path(log.strip()) == Path(veloxseg.__file__), log
+
+
 def test_spawned_processes_do_not_look_into_the_working_folder(place, monkeypatch):
     monkeypatch.chdir(place / "work")
     monkeypatch.delenv(children.SAFE_PATH, raising=False)
@@ -94,7 +101,7 @@ def test_spawned_processes_do_not_look_into_the_working_folder(place, monkeypatc
 def test_everything_that_starts_python_is_told_so():
     """Other ways to start a process would forget it."""
     root = Path(__file__).resolve().parents[2]
-    sources = [*root.glob("VeloxSegSlicer/veloxseg/**/*.py"), *root.glob("training/**/*.py")]
+    sources = [*root.glob("VeloxSegSlicer/veloxseg/**/*.py"), *root.glob("training/**/*.py"), *root.glob("benchmarks/*.py")]
     starters = ("sys.executable", "get_context(", "multiprocessing.Pool", "multiprocessing.Process", "os.system", "os.spawn")
     found = {path.name for path in sources for word in starters if word in path.read_text(encoding="utf-8")}
     assert found == {"children.py"}

@@ -11,11 +11,12 @@ import pytest
 import SimpleITK as sitk
 
 import veloxseg
+from benchmarks import bench
 from engine_cases import blob_image, inputs_hash, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin
-from veloxseg.benchmarks import bench
 from veloxseg.commands import cli
 from veloxseg.imaging import images
+from veloxseg.networks.published import inference_network
 
 ENGINE = Path(veloxseg.__file__).parent
 
@@ -195,7 +196,7 @@ class TestPhantom:
 class TestBench:
     def test_published_numbers(self):
         """Parameters and operations of the published configuration, counted honestly and as thop counts."""
-        network = bench.inference_network()
+        network = inference_network()
         assert bench.parameter_table()[-1] == ("total", 2_288_999, 1_669_185)
         assert bench.flops(network) == 3_503_190_016 or round(bench.flops(network) / 1e9, 6) == 3.503190
         assert bench.thop_parameters(network) == 1_660_144
@@ -213,6 +214,18 @@ class TestBench:
         printed = capsys.readouterr().out
         for number in ("1,669,185", "3.503190", "1,660,144", "1.790860"):
             assert number in printed
+
+    def test_options_are_those_of_the_benchmarks(self, capsys):
+        assert cli.main(["bench", "--help"]) == 0
+        assert "train-step" in capsys.readouterr().out
+        assert cli.main(["bench", "patch", "--threads", "0"]) == 2
+        assert "threads and rounds must be at least 1" in capsys.readouterr().err
+
+    def test_an_installation_has_none(self, capsys, monkeypatch, tmp_path):
+        monkeypatch.setattr(cli, "BENCHMARKS", tmp_path / "benchmarks")
+        assert cli.main(["bench", "params"]) == 2
+        told = capsys.readouterr()
+        assert told.out == "" and told.err.count("\n") == 1 and "checkout of VeloxSegSlicer" in told.err
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"]])

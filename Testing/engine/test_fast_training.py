@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from benchmarks import bench_train
 from parity_rules import fill, load_json, no_dropout
-from veloxseg.benchmarks import bench_train
 from veloxseg.networks import VeloxSeg, fast
 from veloxseg.networks.fast.parts import Dropout, instance_norm, layer_norm, rows
 

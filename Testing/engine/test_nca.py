@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from veloxseg.benchmarks import bench
+from benchmarks import bench
 from veloxseg.networks.nca import NCA, PRESETS, PUBLISHED, NCAConfig, network, tiles
 from veloxseg.networks.nca.rule import Rule
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 
-from veloxseg.benchmarks import bench_speed
-from veloxseg.inference import parallel
+from benchmarks import bench_speed
+from veloxseg import parallel
 
 
 def test_several_at_a_time_in_their_order():

@@ -21,10 +21,10 @@ import SimpleITK as sitk
 import torch
 
 import veloxseg
+from benchmarks import bench_speed
 from engine_cases import FakeCard, ShortOfMemory, blob_image, card, inputs_hash, tiny_package, write_image
 from photo_cases import disk, photo_package, save, skin, slicer_volume, tilted_grid
 from veloxseg import files
-from veloxseg.benchmarks import bench_speed
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import devices

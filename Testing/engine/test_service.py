@@ -12,12 +12,12 @@ import pytest
 
 from engine_cases import blob_image, tiny_package, write_image
 from test_runner import ENVIRONMENT, Job
-from veloxseg import files
+from veloxseg import files, processes
 from veloxseg.commands import cli
 from veloxseg.contract import errors, names, strict_json
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import results
-from veloxseg.service import batch_cases, children, processes, runner
+from veloxseg.service import batch_cases, children, runner
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 LINUX = sys.platform == "linux"

@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from veloxseg import processes
 from veloxseg.contract import names
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.service import processes
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 HASH_CHUNK = 1 << 20

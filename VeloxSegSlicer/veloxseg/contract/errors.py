@@ -212,6 +212,10 @@ TABLE: dict[str, tuple[int, str]] = {
         EXIT_INPUT,
         "The PET series {source} cannot be converted to SUV because {reason}; convert it with the scanner's software first.",
     ),
+    "BENCHMARKS": (
+        EXIT_REQUEST,
+        "The benchmarks are not part of an installation; start them in a checkout of VeloxSegSlicer, after 'pip install -e .'.",
+    ),
     "SUV_PYDICOM": (EXIT_REQUEST, "Reading DICOM needs pydicom; install it with: pip install pydicom"),
     "PHANTOM_MAPS": (
         EXIT_INPUT,

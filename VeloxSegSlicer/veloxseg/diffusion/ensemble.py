@@ -13,8 +13,8 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from veloxseg import parallel
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import parallel
 from veloxseg.networks.nca import NCA
 
 from .samplers import Method, gaussian, sample

@@ -19,12 +19,13 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from veloxseg import parallel
 from veloxseg.contract import errors, plausibility
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, intensities, measures, regions
 from veloxseg.imaging.reading import Source
-from veloxseg.inference import devices, empty_space, ladder, mirrors, parallel, single, windows
+from veloxseg.inference import devices, empty_space, ladder, mirrors, single, windows
 
 LEAST_OVERLAP = 0.5
 STAGE_TEXTS = {

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import torch
 
+from veloxseg import parallel
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import parallel
 
 GAUSSIAN_SIGMA = 0.125  # of the window's length, as MONAI's default
 SMALLEST_WEIGHT = 1e-3

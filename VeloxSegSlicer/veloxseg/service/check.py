@@ -82,8 +82,8 @@ def time_window(device: Device) -> float:
 def _network() -> nn.Module:
     import torch
 
-    from veloxseg.benchmarks.bench import inference_network
     from veloxseg.networks import fast
+    from veloxseg.networks.published import inference_network
 
     torch.manual_seed(0)
     return fast.convert(inference_network(), relative=True)

@@ -7,7 +7,7 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 SAFE_PATH = "PYTHONSAFEPATH"
-ENGINE = Path(__file__).resolve().parent.parent
+ENGINE = Path(__file__).resolve().parents[2]
 
 
 def command(*arguments: str) -> list[str]:

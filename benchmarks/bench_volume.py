@@ -5,6 +5,7 @@ engine. Where a part of the field is empty, that part holds what padding holds.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from statistics import median
 import torch
 from safetensors.torch import load_file
 
-from veloxseg.benchmarks import bench, bench_speed
-from veloxseg.benchmarks.bench_speed import Comparison, Report
+from benchmarks import bench, bench_speed
+from benchmarks.bench_speed import Comparison, Report
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSeg, fast, load_weights
+from veloxseg.networks.published import AUTOPET, inference_network
 from veloxseg.packages import cards, packages
 from veloxseg.service import children
 
@@ -31,6 +33,8 @@ SCALES = ((64, 64, 64), (96, 96, 96), (128, 128, 128), (192, 192, 192), (256, 25
 LARGEST = (512, 512, 600)
 MODALITIES = (1, 2, 4)
 MIB = 2**20
+# For processes of their own: neither the engine nor this folder need be installed.
+PATHS = os.pathsep.join(map(str, (children.ENGINE, Path(__file__).resolve().parents[1])))
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,9 @@ def memory(threads: int, rounds: int, size: Sequence[int]) -> Report:
 
 
 def _peaks_in_child(way: str, threads: int, size: Sequence[int]) -> list[float]:
-    code = f"from veloxseg.benchmarks import bench_volume; bench_volume.print_peaks({way!r}, {threads}, {tuple(size)!r})"
+    code = f"from benchmarks import bench_volume; bench_volume.print_peaks({way!r}, {threads}, {tuple(size)!r})"
     finished = subprocess.run(
-        children.command("-c", code), env=children.environment(), capture_output=True, text=True, check=True
+        children.command("-c", code), env=children.environment(PYTHONPATH=PATHS), capture_output=True, text=True, check=True
     )
     return json.loads(finished.stdout.splitlines()[-1])
 
@@ -194,14 +198,14 @@ def scaling(threads: int, rounds: int) -> Report:
 
 
 def _window_of(modalities: int) -> Callable[[], torch.Tensor]:
-    network = fast.convert(bench.inference_network({**bench.AUTOPET, "in_ch": (1,) * modalities}), relative=True)
+    network = fast.convert(inference_network({**AUTOPET, "in_ch": (1,) * modalities}), relative=True)
     image = torch.randn(1, modalities, *network.config.input_size)
     return lambda: network(image)
 
 
 def floor(threads: int, rounds: int, network: VeloxSeg | None = None) -> Report:
     """One window against the least time for its arithmetic and its bytes at the speeds that this machine shows."""
-    network = network or bench.inference_network()
+    network = network or inference_network()
     quick = fast.convert(network, relative=True)
     image = torch.randn(1, sum(network.config.in_ch), *network.config.input_size)
     # of two classes only the difference is computed

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from veloxseg.benchmarks import bench_click, bench_nca, bench_speed, bench_train, bench_volume
-from veloxseg.benchmarks.bench_speed import Report
+from benchmarks import bench_click, bench_nca, bench_speed, bench_train, bench_volume
+from benchmarks.bench_speed import Report
 
 CORES = 2
 VOLUME = (256, 256, 192)

@@ -14,8 +14,8 @@ from statistics import median, quantiles
 
 import torch
 
-from veloxseg.benchmarks.bench import inference_network
 from veloxseg.networks import VeloxSeg, fast
+from veloxseg.networks.published import inference_network
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import bench_speed
+from benchmarks.bench_speed import Comparison, Report
 from veloxseg import diffusion
-from veloxseg.benchmarks import bench_speed
-from veloxseg.benchmarks.bench_speed import Comparison, Report
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import photos
 from veloxseg.inference import photo_pipeline

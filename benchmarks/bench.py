@@ -15,15 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from veloxseg.networks import VeloxSeg
 from veloxseg.networks.nca import NCA, PRESETS, NCAConfig
+from veloxseg.networks.published import AUTOPET, inference_network
 
-AUTOPET = {
-    "input_size": (96, 96, 96),
-    "patch_size": 4,
-    "in_ch": (1, 1),
-    "n_classes": 2,
-    "depths": (1, 1, 1, 1),
-    "conv_drop": 0.1,
-}
 PARTS = {
     "encoder, attention branch": ("encoder.encoder_attn.",),
     "encoder, convolution branch": ("encoder.encoder_conv.",),
@@ -86,11 +79,6 @@ def parameter_table(arguments: dict = AUTOPET) -> list[tuple[str, int, int]]:
 
 def _total(parameters: dict[str, nn.Parameter], keys: list[str]) -> int:
     return sum(parameters[key].numel() for key in keys)
-
-
-def inference_network(arguments: dict = AUTOPET) -> VeloxSeg:
-    """The network as it is used for inference, in eval mode."""
-    return VeloxSeg(**{**arguments, "teachers": False, "deep_supervision": False}).eval()
 
 
 def flops(network: VeloxSeg) -> int:

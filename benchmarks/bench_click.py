@@ -16,9 +16,9 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks import bench_speed
+from benchmarks.bench_speed import Comparison, Report
 from veloxseg import api, files
-from veloxseg.benchmarks import bench_speed
-from veloxseg.benchmarks.bench_speed import Comparison, Report
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline, results, windows
 from veloxseg.packages import cards, packages
@@ -64,7 +64,7 @@ def write_request(folder: Path) -> Path:
 
 def _cold(request: Path, threads: int, rounds: int) -> tuple[list[Comparison], dict[str, float]]:
     job = f"bench_click.plain_job(Path({str(request)!r}))"
-    plain = f"from pathlib import Path; from veloxseg.benchmarks import bench_click; {job}"
+    plain = f"from pathlib import Path; from benchmarks import bench_click; {job}"
     commands = {COLD_PLAIN: ["-c", plain], COLD: ["-m", "veloxseg.service.runner", str(request)]}
     parts: list[dict[str, float]] = []
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from veloxseg.benchmarks.bench import AUTOPET
-from veloxseg.benchmarks.bench_speed import Report, interleaved, report, torch_threads
+from benchmarks.bench_speed import Report, interleaved, report, torch_threads
 from veloxseg.networks import TrainingOutput, VeloxSeg, fast
+from veloxseg.networks.published import AUTOPET
 
 BATCH = 2
 
