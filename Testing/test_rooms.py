@@ -1,14 +1,31 @@
-"""Who may import whom: a file uses what lies in its own room or further down.
+"""Who may import whom: a file uses what lies in its own room or further down, and no import goes in a circle.
 
 Read from the sources, imports inside functions included; nothing is imported.
 """
 
 import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "VeloxSegSlicer"
 PANEL = ["panel", "run", "results", "images", "engine", "widgets", "common"]
+ENGINE = [
+    # doors: the command, its subcommands, the processes behind the panel, MONAI's tools
+    "__main__", "commands", "service", "bundle_steps",
+    "api", "packages", "inference", "diffusion", "networks", "phantoms", "imaging",
+    "validation", "files", "parallel", "processes", "contract",
+]  # fmt: skip
+"""From the doors down. Packages stand on inference, which knows a package as a card and a network."""
+ALSO_IN_CONTRACT = {"veloxseg.contract.requirements": {"packaging"}}
+"""pip and Slicer bring it along."""
+
+# What the module must never need: it is shipped without them.
+OTHERS = {"VeloxSegSlicer", "VeloxSegSlicerLib", "slicer", "qt", "ctk", "vtk", "benchmarks", "training", "Testing"}
+OTHERS |= {path.stem for folder in ("training", "benchmarks") for path in (ROOT / folder).iterdir()}
 
 
 def modules(folder: Path) -> dict[str, Path]:
@@ -67,3 +84,45 @@ def test_panel_arrows():
         return panel_floor(name) <= panel_floor(target)
 
     assert not (wrong := against(panel, is_allowed)), "\n".join(wrong)
+
+
+def engine_floor(name: str) -> int:
+    """As `panel_floor`. The package itself, of which everybody may read the version, stands below all."""
+    rest = name.split(".")[1:]
+    return ENGINE.index(rest[0]) if rest else len(ENGINE)
+
+
+def test_engine_arrows():
+    engine = {name: path for name, path in MODULES.items() if name.startswith("veloxseg.")}
+    assert {name.split(".")[1] for name in engine} == set(ENGINE)
+
+    def is_allowed(name: str, target: str) -> bool:
+        top = target.split(".")[0]
+        if top == "veloxseg":
+            return engine_floor(name) <= engine_floor(target)
+        return top not in OTHERS
+
+    assert not (wrong := against(engine, is_allowed)), "\n".join(wrong)
+
+
+def test_contract_needs_numpy_alone():
+    contract = {name: path for name, path in MODULES.items() if name.startswith("veloxseg.contract")}
+
+    def is_allowed(name: str, target: str) -> bool:
+        top = target.split(".")[0]
+        also = {"numpy", *ALSO_IN_CONTRACT.get(name, ())}
+        return target.startswith("veloxseg.contract") or top in sys.stdlib_module_names or top in also
+
+    assert not (wrong := against(contract, is_allowed)), "\n".join(wrong)
+
+
+def test_no_circles():
+    """The package itself does not count: it is there before its files, and lends the names of `api`."""
+    graph = {
+        name: {target for target, _ in imports(name, path, MODULES) if target in MODULES.keys() - {name, "veloxseg"}}
+        for name, path in MODULES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("imports in a circle: " + " <- ".join(error.args[1]))

@@ -31,9 +31,10 @@ from export import load_run
 from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
 from suv_rules import RULES
 from veloxseg import files
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.inference import photo_pipeline, pipeline
+from veloxseg.inference.case import Package
 from veloxseg.packages import packages
 
 BRATS_TASK = "brain-tumor"
@@ -101,13 +102,13 @@ def _pet_role(card: dict) -> str | None:
     return next((role["name"] for role in card["roles"] if role["modality"] == "PT" and role["unit"] == "SUVbw"), None)
 
 
-def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
+def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
     """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
 
     Raises DATASET for no cases, labels that differ or a label off its image's grid, and what `veloxseg.segment` raises.
     """
     _check(model, cases)
-    if photo_pipeline.takes_photo(cases.card):
+    if takes_photo(cases.card):
         import evaluate_photos  # which takes `Cases` from here
 
         return evaluate_photos.evaluate(model, cases, output, device, by)
@@ -124,7 +125,7 @@ def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = 
     return found
 
 
-def _check(model: pipeline.Package, cases: Cases) -> None:
+def _check(model: Package, cases: Cases) -> None:
     if not cases.ids:
         raise _problem(cases.folder, f"it has no {cases.which} cases", "choose other cases")
     # names may be spelled differently from dataset to dataset
@@ -133,7 +134,7 @@ def _check(model: pipeline.Package, cases: Cases) -> None:
         raise _problem(cases.folder, f"its labels {wanted} are not the model's {known}", "choose a dataset of the model's task")
 
 
-def _evaluate_case(model: pipeline.Package, cases: Cases, case: str, output: Path, device: str) -> list[dict]:
+def _evaluate_case(model: Package, cases: Cases, case: str, output: Path, device: str) -> list[dict]:
     reference = images.read_volume(cases.path(case, LABEL), "label")
     truth, grid = images.array_of(reference), images.grid_of(reference)
     paths = {role["name"]: cases.path(case, f"{role['name']}.nii.gz") for role in model.card["roles"]}

@@ -24,7 +24,7 @@ from metrics import dice
 from scores import line, score
 from veloxseg import files
 from veloxseg.imaging import images
-from veloxseg.inference import pipeline
+from veloxseg.inference.case import Package
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Move:
     elastic_mm: float = 3.0
 
 
-def segment(model: pipeline.Package, t1: sitk.Image) -> np.ndarray:
+def segment(model: Package, t1: sitk.Image) -> np.ndarray:
     """Mask (x, y, z) through the same pipeline as the panel."""
     return veloxseg.segment(model, {"T1": t1}, device="cpu", outputs=["mask"]).mask
 
@@ -69,7 +69,7 @@ def moved(image: sitk.Image, transform: sitk.Transform, nearest: bool = False) -
     return sitk.Resample(image, image, transform, sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear, 0)
 
 
-def evaluate_heads(model: pipeline.Package, cases: int, seed: int, move: Move) -> list[dict]:
+def evaluate_heads(model: Package, cases: int, seed: int, move: Move) -> list[dict]:
     test, train = heads.load("right"), heads.load("left")
     copied = images.array_of(train.groups)
     data = "Colin27 right hemisphere and its mirror image (real T1, one person), AAL groups; never seen in training"
@@ -88,7 +88,7 @@ def evaluate_heads(model: pipeline.Package, cases: int, seed: int, move: Move) -
     return [*scores, *evaluate_mni152(model, seed)]
 
 
-def evaluate_mni152(model: pipeline.Package, seed: int) -> list[dict]:
+def evaluate_mni152(model: Package, seed: int) -> list[dict]:
     from nilearn import datasets
 
     with tempfile.TemporaryDirectory() as folder:

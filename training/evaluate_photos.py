@@ -26,7 +26,7 @@ from photos import MASK, PHOTO, read_mask
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import photos
-from veloxseg.inference import pipeline
+from veloxseg.inference.case import Package
 
 OTSU = "Otsu"
 SMOOTHING = 2 / 256
@@ -38,7 +38,7 @@ FIVE = ", mean of five thresholds as published"
 SCORES = {"dice": "Dice", "iou": "IoU", "dice_five": f"Dice{FIVE}", "iou_five": f"IoU{FIVE}"}
 
 
-def evaluate(model: pipeline.Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
+def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
     """Scores `model` on `cases`, writes the folder `output` and returns the score entries.
 
     by: a list of the photos and its column by whose values they are scored as well. Raises DATASET_FILE for a list without it,
@@ -69,7 +69,7 @@ def column(path: Path, name: str) -> dict[str, str]:
     return found
 
 
-def _evaluate_case(model: pipeline.Package, cases: Cases, case: str, target: Path, device: str) -> list[dict]:
+def _evaluate_case(model: Package, cases: Cases, case: str, target: Path, device: str) -> list[dict]:
     path, truth = cases.path(case, PHOTO), read_mask(cases.path(case, MASK))
     begun = time.perf_counter()
     outcome = veloxseg.segment(model, {"Photo": path}, device=device, outputs=["mask"]).prediction

@@ -30,9 +30,9 @@ import train
 import veloxseg
 from datasets.cards import identifier, with_static_part
 from veloxseg import diffusion, files, phantoms
+from veloxseg.contract.card import takes_photo, window_size
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.inference import photo_pipeline, pipeline
 from veloxseg.networks import load_weights
 from veloxseg.networks.nca import NCA
 from veloxseg.packages import cards, package_writer, packages
@@ -57,7 +57,7 @@ class TrainedModel:
         if self.name in networks.OF_THE_ENGINE:
             network = packages.build_network(self.card)
             load_weights(network, self.state)
-            if isinstance(network, NCA) and not photo_pipeline.takes_photo(self.card):
+            if isinstance(network, NCA) and not takes_photo(self.card):
                 network = networks.Ensemble(network, diffusion.Sampling(**self.card["sampling"]))
         else:
             network = networks.build(self.name, networks.BaselineConfig(**self.card["architecture"]["arguments"]))
@@ -76,7 +76,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     if card:
         content = with_static_part(content, card)
     content |= architecture(settings) | named(settings["name"], settings["version"])
-    if settings["network"] == "nca" and not photo_pipeline.takes_photo(content):
+    if settings["network"] == "nca" and not takes_photo(content):
         content["window"] |= {"size": data["patch_size"]}
     content["training"] |= {
         "command": command_line(settings),
@@ -104,7 +104,7 @@ def named(name: str | None, version: str | None) -> dict:
 
 def can_be_packaged(model: TrainedModel) -> bool:
     """Whether packages can hold the model: VeloxSeg, and the cellular automaton on photos."""
-    return model.name == "veloxseg" or (model.name == "nca" and photo_pipeline.takes_photo(model.card))
+    return model.name == "veloxseg" or (model.name == "nca" and takes_photo(model.card))
 
 
 def architecture(settings: dict) -> dict:
@@ -206,7 +206,7 @@ def drawn(intensity: dict, spacing: list[float], size: list[int], seed: int) -> 
 
 def volume_example(model: TrainedModel, data: dict, folder: Path) -> package_writer.Example:
     """The inputs, which are also written into `folder`, with the mask that the model gives them."""
-    inputs = example_inputs(data, pipeline.window_size(model.card))
+    inputs = example_inputs(data, window_size(model.card))
     paths = {role: folder / f"{role}.nii.gz" for role in inputs}
     for role, image in inputs.items():
         images.write(image, paths[role], compress=True)
@@ -250,7 +250,7 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
     for needed in (folder, target.parent, archive.parent):
         with files.typed_output_errors(needed):
             needed.mkdir(parents=True, exist_ok=True)
-    example = photo_example(model, folder) if photo_pipeline.takes_photo(model.card) else volume_example(model, data, folder)
+    example = photo_example(model, folder) if takes_photo(model.card) else volume_example(model, data, folder)
     package_writer.write(target, model.state, model.card, example, {"LICENSE": license_text(model.card)})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
     package_writer.pack(target, archive)

@@ -12,7 +12,7 @@ import records
 import report
 import report_photos
 from datasets.phantom import Phantom
-from veloxseg.inference import photo_pipeline
+from veloxseg.contract.card import takes_photo
 
 CARDS = Path(__file__).parent / "cards"
 SMOKE = {"smoke": ("petct", CARDS / "smoke.json"), "skin-smoke": ("dermoscopy", CARDS / "skin-lesion-nca-demo.json")}
@@ -33,7 +33,7 @@ def finish(run: Path, card: Path | None = None) -> None:
         evaluate_heads.main(run)
     if export.can_be_packaged(model):
         export.export(run, card)
-    (report_photos if photo_pipeline.takes_photo(model.card) else report).draw(run)
+    (report_photos if takes_photo(model.card) else report).draw(run)
 
 
 def smoke_dataset(name: str, folder: Path) -> None:

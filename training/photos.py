@@ -18,6 +18,7 @@ from cases import Network, absent_labels, read_description, split_of, unlabeled
 from metrics import dice
 from photo_augmentation import augmented
 from veloxseg import diffusion
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import Note, VeloxSegError
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.imaging import photos
@@ -51,7 +52,7 @@ class Photos:
         self.settings = settings
         description = read_description(settings.folder)
         self.groups, self.synthetic = description["groups"], description["synthetic"]
-        if not photo_pipeline.takes_photo(description["card"]):
+        if not takes_photo(description["card"]):
             raise VeloxSegError("DATASET", path=settings.folder, reason="it holds volumes", remedy="choose the task cases")
         self.size = settings.size or description["patch_size"][0]
         self.card = {**description["card"], "working_size": self.size}

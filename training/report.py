@@ -27,8 +27,8 @@ import run_log
 import scores
 from cases import LABEL
 from veloxseg import files
+from veloxseg.contract.card import reference_role
 from veloxseg.imaging import images
-from veloxseg.inference import pipeline
 
 REFERENCE, PREDICTION = "#00a05a", "#e6007e"
 INK, FAINT, WARNING = "#222222", "#b8b8b8", "#c04000"
@@ -81,7 +81,7 @@ class Case:
 def read_case(data: dict, masks: Path, case: str) -> Case:
     """A case of the prepared dataset named in data.json, with the mask that the evaluation kept."""
     folder = Path(data["folder"]) / "cases" / case
-    role = pipeline.reference_role(data["card"])
+    role = reference_role(data["card"])
     image = images.read_volume(folder / f"{role}.nii.gz", role)
     label, mask = images.read_volume(folder / LABEL, "label"), images.read_volume(masks / f"{case}.nii.gz", "mask")
     modality = next(r["modality"] for r in data["card"]["roles"] if r["name"] == role)

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from veloxseg.contract.card import reference_role
 from veloxseg.imaging import images
 from veloxseg.inference import devices
 from veloxseg.networks import VeloxSeg
@@ -162,7 +163,7 @@ def own_answer(the_card, network, volumes):
 
     prepared = pipeline.prepare(the_card, volumes)
     classes = pipeline.probabilities(the_card, network, prepared, "cpu", the_card["window"]["overlap"])
-    grid = images.grid_of(volumes[pipeline.reference_role(the_card)])
+    grid = images.grid_of(volumes[reference_role(the_card)])
     mask, _ = pipeline.mask_on(the_card, classes, prepared.grid, grid)
     return images.image_of(mask, grid)
 

@@ -15,6 +15,7 @@ from veloxseg.commands import cli, cli_batch
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import dispatch
+from veloxseg.inference.progress import Listener
 from veloxseg.packages import packages
 from veloxseg.service import batch, batch_cases, batch_files
 
@@ -231,9 +232,8 @@ class TestGoingOn:
     def test_cancel_leaves_nothing_half(self, package, few, tmp_path):
         class Stop(Diary):
             def pipeline(self):
-                from veloxseg.inference import pipeline
 
-                class Listener(pipeline.Listener):
+                class Listener(Listener):
                     def cancelled(inner):
                         return len(self.names("done")) == 1
 

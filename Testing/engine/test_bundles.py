@@ -10,14 +10,15 @@ import pytest
 import SimpleITK as sitk
 
 from veloxseg import bundle_steps, files
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference import devices, pipeline
 from veloxseg.packages import bundles, cards, package_writer, packages
 
 SPACING_MM = (1.7, 2.6, 3.9)
 # packages of photos hold nothing for MONAI's tools
-volumes = [folder for folder in cards.shipped() if not photo_pipeline.takes_photo(packages.read(folder).card)]
+volumes = [folder for folder in cards.shipped() if not takes_photo(packages.read(folder).card)]
 each_package = pytest.mark.parametrize("shipped", volumes, ids=lambda folder: folder.name)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from veloxseg.contract.foreground import foreground_threshold
 from veloxseg.imaging import intensities
 
 
@@ -54,8 +55,8 @@ class TestZscoreForeground:
         image = head()
         spot = image.copy()
         spot[30, 30, 30] = 1e5
-        assert intensities.foreground_threshold(spot)[1] == pytest.approx(
-            intensities.foreground_threshold(image)[1], rel=0.01
+        assert foreground_threshold(spot)[1] == pytest.approx(
+            foreground_threshold(image)[1], rel=0.01
         )
 
     def test_skull_moves_the_brain_by_less_than_a_deviation(self):

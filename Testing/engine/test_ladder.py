@@ -6,6 +6,7 @@ import torch
 from engine_cases import FakeCard, ShortOfMemory, blob_image, card, stand_in, thresholding, write_image
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import devices, ladder, pipeline
+from veloxseg.inference.progress import Run
 
 CARD = FakeCard(torch.device("cpu"), "Small card")
 WAYS = ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"]
@@ -31,7 +32,7 @@ def segment(path, wanted, run=None):
 def test_every_rung_gives_the_same_mask(path, short, failures):
     usual = segment(path, "cpu")
     short(failures)
-    run = pipeline.Run()
+    run = Run()
     outcome = segment(path, "auto", run)
     assert [note["code"] for note in run.notes] == WAYS[:failures]
     assert (outcome.mask == usual.mask).all() and outcome.mask.any()
@@ -40,7 +41,7 @@ def test_every_rung_gives_the_same_mask(path, short, failures):
 
 def test_a_chosen_card_is_not_replaced(path, short):
     short(3)
-    run = pipeline.Run()
+    run = Run()
     with pytest.raises(VeloxSegError) as caught:
         segment(path, "cuda", run)
     assert (caught.value.code, caught.value.exit_code) == ("MEMORY_GPU", 5)
@@ -57,7 +58,7 @@ def test_even_the_cpu_is_too_small(path, short):
 def test_the_plan_is_made_before_the_start(path, monkeypatch):
     """Without room for the result on the card, the first way is not even tried."""
     monkeypatch.setattr(devices, "free_bytes", lambda device: 1000)
-    run = pipeline.Run()
+    run = Run()
     segment(path, "auto", run)
     assert [note["code"] for note in run.notes] == WAYS[:1]
 
@@ -75,7 +76,7 @@ def test_other_failures_end_the_climb(path):
     def broken(x):
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    run = pipeline.Run()
+    run = Run()
     with pytest.raises(VeloxSegError) as caught:
         pipeline.segment(stand_in(card(), broken), {"T1": path}, pipeline.Settings("auto"), CARD, run)
     assert (caught.value.code, caught.value.exit_code) == ("DEVICE_LOST", 7)

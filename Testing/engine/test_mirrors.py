@@ -7,6 +7,7 @@ import torch
 from engine_cases import blob_image, card, stand_in, thresholding, write_image
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import devices, dispatch, mirrors, pipeline
+from veloxseg.inference.progress import Listener, Run
 
 CPU = devices.choose("cpu")
 
@@ -63,14 +64,14 @@ def test_answers_lie_the_right_way_round():
 
 
 def test_both_passes_are_one_progress(path):
-    class Heard(pipeline.Listener):
+    class Heard(Listener):
         steps = []
 
         def progress(self, done, total):
             self.steps.append((done, total))
 
     heard = Heard()
-    segment(thresholding([-1.0, 1.0]), path, pipeline.Run(heard))
+    segment(thresholding([-1.0, 1.0]), path, Run(heard))
     total = heard.steps[0][1]
     assert [done for done, _ in heard.steps] == sorted(done for done, _ in heard.steps)
     assert heard.steps[-1] == (total, total) and {of for _, of in heard.steps} == {total}
@@ -81,7 +82,7 @@ def test_several_labels():
     first = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.1, 0.1], [0.1, 0.8, 0.0]]).reshape(3, 3, 1, 1)
     second = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.7, 0.1], [0.1, 0.2, 0.0]]).reshape(3, 3, 1, 1)
     answers = iter((first.clone(), second.clone()))
-    found = mirrors.opinions(lambda network, run: next(answers), None, None, pipeline.Run())
+    found = mirrors.opinions(lambda network, run: next(answers), None, None, Run())
     assert found.agreement == pytest.approx(2 * 1 / (2 + 2))
     assert found.variance.flatten().tolist() == pytest.approx([0, 0.09, 0])
     assert found.classes[:, 1].flatten().tolist() == pytest.approx([0.1, 0.4, 0.5])

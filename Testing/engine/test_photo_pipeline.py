@@ -30,7 +30,8 @@ from photo_cases import (
 from veloxseg import diffusion
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, measures
-from veloxseg.inference import devices, dispatch, photo_pipeline, pipeline
+from veloxseg.inference import devices, dispatch, photo_pipeline
+from veloxseg.inference.progress import Listener, Run
 from veloxseg.packages import packages
 
 
@@ -197,7 +198,7 @@ class TestEnsemble:
         refusal("NUMERIC", segment, broken, photo)
 
 
-class Heard(pipeline.Listener):
+class Heard(Listener):
     def __init__(self, stop_at=None):
         self.stages, self.steps, self.stop_at = [], [], stop_at
 
@@ -213,7 +214,7 @@ class Heard(pipeline.Listener):
 
 class TestRun:
     def start(self, model, photo, listener):
-        run = pipeline.Run(listener)
+        run = Run(listener)
         dispatch.segment(model, {"Photo": photo}, photo_pipeline.Settings(), CPU, run)
         return run
 
@@ -242,7 +243,7 @@ class TestRun:
         model = Model(veloxseg_card(), None)
         model.network = lambda device: no_memory if device.type == "cuda" else finds_the_dark
         monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
-        run = pipeline.Run()
+        run = Run()
         outcome = dispatch.segment(model, {"Photo": photo}, photo_pipeline.Settings("auto"), gpu, run)
         assert outcome.device == devices.choose("cpu").name and run.notes[0]["code"] == "RETRY_CPU"
         refusal(

@@ -22,6 +22,7 @@ from engine_cases import (
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, measures
 from veloxseg.inference import devices, pipeline
+from veloxseg.inference.progress import Listener, Run
 from veloxseg.networks import VeloxSeg
 from veloxseg.phantoms.shapes import sample_shape
 
@@ -236,7 +237,7 @@ class TestRefusals:
 
 @pytest.mark.parametrize("questions", range(0, 12, 2))
 def test_cancel_at_any_time_and_inputs_stay(tmp_path, questions):
-    class Impatient(pipeline.Listener):
+    class Impatient(Listener):
         asked = 0
 
         def cancelled(self):
@@ -247,7 +248,7 @@ def test_cancel_at_any_time_and_inputs_stay(tmp_path, questions):
     before = inputs_hash(tmp_path)
     package = stand_in(card(), thresholding([-1.0, 1.0]))
     with pytest.raises(VeloxSegError) as caught:
-        pipeline.segment(package, paths, pipeline.Settings(), CPU, pipeline.Run(Impatient()))
+        pipeline.segment(package, paths, pipeline.Settings(), CPU, Run(Impatient()))
     assert (caught.value.code, caught.value.exit_code) == ("CANCELLED", 6)
     assert inputs_hash(tmp_path) == before
 

@@ -14,6 +14,7 @@ from veloxseg.contract import errors, plausibility
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import devices, pipeline
+from veloxseg.inference.progress import Run
 from veloxseg.packages import cards
 
 CPU = devices.choose("cpu")
@@ -200,7 +201,7 @@ def hot(x):
 
 
 def segment(the_card, paths, network=hot, **settings):
-    run = pipeline.Run()
+    run = Run()
     return pipeline.segment(stand_in(the_card, network), paths, pipeline.Settings(**settings), CPU, run), run
 
 

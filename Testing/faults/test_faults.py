@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from Testing.faults import campaign
 from Testing.faults.verdicts import LOST, NOTED, REFUSED, RIGHT, WRONG, Kept, judge
-
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.packages import package_import

@@ -13,12 +13,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from veloxseg.contract import names
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging.images import Grid, image_of
 from veloxseg.imaging.reading import Source, check_geometry
 from veloxseg.imaging.stored import contradiction
-from veloxseg.inference import devices, dispatch, photo_pipeline, pipeline, results
+from veloxseg.inference import devices, dispatch, results
+from veloxseg.inference.case import Package
+from veloxseg.inference.progress import Listener, Run
 from veloxseg.packages import cards, packages, warm
 from veloxseg.validation import first_problem
 
@@ -42,7 +45,7 @@ class Result:
 
     prediction: dispatch.Prediction
     card: dict
-    run: pipeline.Run
+    run: Run
     written: dict | None = None
 
     @cached_property
@@ -155,7 +158,7 @@ def load(model: str | Path, accept_license: bool = False) -> warm.WarmPackage:
 
 
 def segment(
-    model: str | Path | pipeline.Package,
+    model: str | Path | Package,
     images: Mapping[str, Image] | Image,
     output: str | Path | None = None,
     *,
@@ -171,7 +174,7 @@ def segment(
     suv: bool = Settings.suv,
     outputs: Sequence[str] = Settings.outputs,
     accept_license: bool = False,
-    listener: pipeline.Listener | None = None,
+    listener: Listener | None = None,
 ) -> Result:
     """Segments one case. None stands for the model's own value.
 
@@ -216,7 +219,7 @@ def segment(
     )  # fmt: skip
     package = load(model, accept_license) if isinstance(model, str | os.PathLike) else model
     sources = _sources(package.card, images)
-    run = pipeline.Run(listener)
+    run = Run(listener)
     if output is None:
         return _computed(package, sources, settings, run)
     with results.complete_folder(Path(output)) as partial:
@@ -235,7 +238,7 @@ def _settings(**fields: object) -> Settings:
     return Settings.of(fields)
 
 
-def _computed(package: pipeline.Package, sources: Mapping[str, Source], settings: Settings, run: pipeline.Run) -> Result:
+def _computed(package: Package, sources: Mapping[str, Source], settings: Settings, run: Run) -> Result:
     measure = "measures" in settings.outputs
     found = dispatch.segment(package, sources, settings, devices.choose(settings.device), run, measure)
     return Result(found, package.card, run)
@@ -257,7 +260,7 @@ def _source(card: dict, role: str, image: Image) -> Source:
         return Path(image)
     if isinstance(image, sitk.Image):
         return image
-    is_photo = photo_pipeline.takes_photo(card)
+    is_photo = takes_photo(card)
     if isinstance(image, np.ndarray) and is_photo:
         if image.ndim != 3:
             raise VeloxSegError("INPUT_KIND", role=role, found=f"an array of {image.ndim} axes")

@@ -12,9 +12,11 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 
+from veloxseg.contract.card import reference_role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline
+from veloxseg.inference.case import Prepared
 from veloxseg.packages import packages
 
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # MONAI's world is RAS
@@ -44,7 +46,7 @@ class Prepare:
         by_role = {name: Path(path) for name, path in zip(names, paths)}
         volumes = pipeline.read_inputs(self.card, by_role)
         prepared = pipeline.prepare(self.card, volumes)
-        reference = pipeline.reference_role(self.card)
+        reference = reference_role(self.card)
         grid = images.grid_of(volumes[reference])
         meta = {
             "filename_or_obj": str(by_role[reference]),
@@ -68,7 +70,7 @@ class Windows(Inferer):
 
     def __call__(self, inputs: MetaTensor, network: torch.nn.Module) -> torch.Tensor:
         image = inputs[0]
-        prepared = pipeline.Prepared(
+        prepared = Prepared(
             image.as_tensor().cpu(), _grid(image.shape[1:], image.affine), np.asarray(image.meta["pad_values"]).tolist()
         )
         where = next(network.buffers()).device

@@ -19,10 +19,12 @@ import SimpleITK as sitk
 from datasets.base import LABEL, Case, Loaded, LoadedPhoto
 from lock import PARTIAL
 from veloxseg import files
-from veloxseg.contract import plausibility
+from veloxseg.contract import errors, plausibility
+from veloxseg.contract.card import reference_role
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.foreground import foreground_threshold
 from veloxseg.imaging import images, intensities, registration
-from veloxseg.inference import devices, pipeline
+from veloxseg.inference import pipeline
 
 FACTS = "case.json"
 MARGIN_VOXELS = 3
@@ -58,7 +60,7 @@ def convert(job: Job) -> Result:
     except VeloxSegError as error:
         return _failed(job, error)
     except Exception as error:  # noqa: BLE001 - the cases that follow must not suffer
-        if devices.is_memory_error(error):
+        if errors.is_memory_error(error):
             return _failed(job, VeloxSegError("MEMORY_CPU"))
         traceback.print_exc()
         return _failed(job, VeloxSegError("UNEXPECTED", kind=type(error).__name__))
@@ -110,7 +112,7 @@ def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
     notes = [*loaded.notes]
     pipeline.check_plausibility(_with_files(card, case), volumes, (), notes.append)
 
-    grid = images.working_grid(images.grid_of(volumes[pipeline.reference_role(card)]), card["spacing_mm"])
+    grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
     arrays = {role["name"]: _on_grid(volumes[role["name"]], role, grid) for role in card["roles"]}
     mask = _label_on_grid(label, grid)
     box = foreground_box(arrays, mask)
@@ -166,7 +168,7 @@ def _label_owner(label: sitk.Image, volumes: Mapping[str, sitk.Image], card: dic
 
     A label of an image's very size that lies elsewhere has lost its header; a size of its own is taken by position.
     """
-    reference = pipeline.reference_role(card)
+    reference = reference_role(card)
     grid = images.grid_of(label)
     grids = {name: images.grid_of(volumes[name]) for name in (reference, *volumes)}
     for name, other in grids.items():
@@ -183,7 +185,7 @@ def _registered(
     volumes: Mapping[str, sitk.Image], label: sitk.Image, owner: str, card: dict
 ) -> tuple[dict[str, sitk.Image], sitk.Image, dict]:
     """Every role moved onto the reference, the label with the image it was drawn on, and the report's numbers."""
-    reference = pipeline.reference_role(card)
+    reference = reference_role(card)
     result, report = dict(volumes), {}
     for name, image in volumes.items():
         if name == reference:
@@ -208,7 +210,7 @@ def _with_files(card: dict, case: Case) -> dict:
 
 def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: dict, case: Case) -> None:
     """Raises INPUT_OVERLAP with the file's name for an image or label elsewhere than the reference image."""
-    reference = pipeline.reference_role(card)
+    reference = reference_role(card)
     paths = {name: case.sources.get(name) for name in volumes} | {LABEL: case.label}
     for name, image in (*volumes.items(), (LABEL, label)):
         shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
@@ -248,7 +250,7 @@ def foreground_box(arrays: Mapping[str, np.ndarray], label: np.ndarray) -> tuple
     filled = label > 0
     for array in arrays.values():
         step = max(1, int(np.ceil((array.size / ENOUGH_VOXELS) ** (1 / 3))))
-        above = array > intensities.foreground_threshold(array[::step, ::step, ::step])[1]
+        above = array > foreground_threshold(array[::step, ::step, ::step])[1]
         median = sitk.BinaryMedian(sitk.GetImageFromArray(above.astype(np.uint8)), [1, 1, 1], 1.0)
         filled |= sitk.GetArrayViewFromImage(median) > 0
     sides = []

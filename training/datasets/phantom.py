@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from datasets import cards
 from datasets.base import LABEL, Case, DataSet, Loaded, LoadedPhoto, Options
 from veloxseg import phantoms
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import photo_pipeline
 
 PATCH_SIZE = (96, 96, 96)
 
@@ -26,7 +26,7 @@ class PhantomCase(Case):
 
     def load(self, card: dict) -> Loaded | LoadedPhoto:
         case = phantoms.generate_case(self.kind, self.seed)
-        if photo_pipeline.takes_photo(card):
+        if takes_photo(card):
             return LoadedPhoto(case.rgb, case.lesion, case.parameters)
         files = phantoms.PHANTOMS[self.kind].files
         volumes: dict[str, sitk.Image] = {Path(name).stem: getattr(case, attribute) for name, attribute in files.items()}

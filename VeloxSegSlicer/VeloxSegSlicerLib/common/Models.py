@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import qt
-from slicer.i18n import tr as _
 
 from . import CardCheck, Facts, Shapes
 from .Errors import VeloxSegError

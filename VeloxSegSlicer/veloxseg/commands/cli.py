@@ -132,7 +132,7 @@ Command = (
 
 
 class ProgressBar:
-    """The pipeline's listener (`pipeline.Listener`) that draws on stderr."""
+    """The pipeline's listener (`progress.Listener`) that draws on stderr."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None

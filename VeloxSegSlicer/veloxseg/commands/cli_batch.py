@@ -16,7 +16,7 @@ from veloxseg.packages import cards
 from veloxseg.service import batch, runner
 
 if TYPE_CHECKING:
-    from veloxseg.inference import pipeline
+    from veloxseg.inference import progress
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _Bar(batch.Listener):
 
 
 class _Notes:
-    """The pipeline's listener (`pipeline.Listener`) that passes on notes alone."""
+    """The pipeline's listener (`Listener`) that passes on notes alone."""
 
     def __init__(self, bar: _Bar) -> None:
         self._bar = bar
@@ -134,7 +134,7 @@ class _Sender(batch.Listener):
     def case(self, number: int, total: int, name: str, state: str, text: str, seconds_left: float | None) -> None:
         self._events.send("case", number=number, total=total, name=name, state=state, text=text, seconds_left=seconds_left)
 
-    def pipeline(self) -> "pipeline.Listener":
+    def pipeline(self) -> "progress.Listener":
         # progress begins anew with each case
         return runner.Reporter(self._events.again(), self._owner, self._cancel_file)
 

@@ -6,7 +6,6 @@ defect of the program and ends as `UNEXPECTED`. What is odd and no failure is a 
 """
 
 import errno
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -347,6 +346,14 @@ def expected(error: Exception) -> VeloxSegError:
     return VeloxSegError("UNEXPECTED", kind=type(error).__name__, detail=str(error))
 
 
+MEMORY_PHRASES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "bad allocation",
+)
 # The system's words when a library or a thread finds no room.
 SHORT_MEMORY_PHRASES = ("cannot allocate memory", "failed to map segment", "can't start new thread")
 
@@ -354,10 +361,13 @@ SHORT_MEMORY_PHRASES = ("cannot allocate memory", "failed to map segment", "can'
 def _is_short_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    if any(phrase in str(error).lower() for phrase in SHORT_MEMORY_PHRASES):
-        return True
-    if "torch" not in sys.modules:
-        return False
-    from veloxseg.inference import devices
+    return any(phrase in str(error).lower() for phrase in SHORT_MEMORY_PHRASES) or is_memory_error(error)
 
-    return devices.is_memory_error(error)
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an exception means that memory ran out: torch, SimpleITK and numpy each say it in their own
+    way."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in message for phrase in MEMORY_PHRASES)

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from veloxseg.imaging import intensities
+from veloxseg.contract.foreground import foreground_threshold
 
 IGNORE, NOTE, REFUSE = "ignore", "note", "refuse"
 DEFAULTS = {
@@ -116,7 +116,7 @@ class Image:
     @cached_property
     def shown(self) -> np.ndarray:
         """(n, 3) world positions of the sampled voxels that show something, of all where none stands out."""
-        level = intensities.foreground_threshold(self.sample)[1]
+        level = foreground_threshold(self.sample)[1]
         inside = self.sample > level
         index = np.argwhere(inside if inside.any() else np.ones_like(inside))
         voxels = np.stack([axis[index[:, n]] for n, axis in enumerate(places(self.size))], axis=1)

@@ -9,16 +9,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Region
 from veloxseg.imaging import images
-
-if TYPE_CHECKING:
-    from veloxseg.inference.pipeline import Prepared
 
 
 @dataclass(frozen=True)
@@ -52,15 +48,15 @@ def inside(region: Region, grid: images.Grid) -> Inside:
     return Inside(box, voxels)
 
 
-def crop(prepared: Prepared, region: Region, least: Sequence[int]) -> Prepared:
-    """The part of a network input that holds the region, `least` voxels (x, y, z) or more where there are so many."""
-    whole = np.array(prepared.grid.size)
-    low, high = _index_box(region, prepared.grid)
+def box(grid: images.Grid, region: Region, least: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """First and last plus one index (x, y, z) of a part with the region, of `least` voxels or more where there are so many."""
+    whole = np.array(grid.size)
+    low, high = _index_box(region, grid)
     missing = np.maximum(np.asarray(least) - (high - low), 0)
     low, high = low - missing // 2, high + missing - missing // 2
     shift = np.maximum(-low, 0) - np.maximum(high - whole, 0)
     low, high = np.clip(low + shift, 0, whole - 1), np.clip(high + shift, 1, whole)
-    return prepared.part(low, high)
+    return low, high
 
 
 def _index_box(region: Region, grid: images.Grid) -> tuple[np.ndarray, np.ndarray]:

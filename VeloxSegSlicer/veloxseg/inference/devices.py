@@ -9,17 +9,9 @@ from pathlib import Path
 
 import torch
 
-from veloxseg.contract import requirements
+from veloxseg.contract import errors, requirements
 from veloxseg.contract.errors import VeloxSegError
 
-MEMORY_PHRASES = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "failed to allocate memory",
-    "bad_alloc",
-    "bad allocation",
-)
 LOST_PHRASES = ("cuda error", "cuda driver error", "cublas_status", "cudnn_status", "device-side assert", "gpu is lost")
 
 
@@ -165,14 +157,5 @@ def is_device_lost(error: BaseException) -> bool:
     return (
         isinstance(error, RuntimeError)
         and any(phrase in message for phrase in LOST_PHRASES)
-        and not is_memory_error(error)
+        and not errors.is_memory_error(error)
     )
-
-
-def is_memory_error(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out: torch, SimpleITK and numpy each say it in their own
-    way."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and any(phrase in message for phrase in MEMORY_PHRASES)

@@ -4,20 +4,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from veloxseg.contract import names
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging.reading import Source
 from veloxseg.inference import devices, photo_pipeline, pipeline
+from veloxseg.inference.case import Package
+from veloxseg.inference.progress import Run
 
 Prediction = pipeline.Outcome | photo_pipeline.PhotoOutcome
 
 
 def segment(
-    package: pipeline.Package,
+    package: Package,
     sources: Mapping[str, Source],
     settings: Settings,
     device: devices.Device,
-    run: pipeline.Run | None = None,
+    run: Run | None = None,
     measure: bool = True,
 ) -> Prediction:
     """One case through `pipeline.segment` or `photo_pipeline.segment`, whichever the card needs, with the same arguments.
@@ -30,5 +33,5 @@ def segment(
             if Path(source).is_dir():
                 raise VeloxSegError("INPUT_FOLDER", role=role, path=names.shown(source))
     photo_pipeline.check_settings(package.card, settings)
-    way = photo_pipeline if photo_pipeline.takes_photo(package.card) else pipeline
+    way = photo_pipeline if takes_photo(package.card) else pipeline
     return way.segment(package, sources, settings, device, run, measure)

@@ -87,7 +87,7 @@ def climb(ladder: list[Rung], compute: Callable[[Rung], Found], hear: errors.Hea
         try:
             return _try(rung, compute, hear), rung
         except (MemoryError, RuntimeError) as error:
-            if not devices.is_memory_error(error):
+            if not errors.is_memory_error(error):
                 raise
         # Outside of the handler: the failure holds on to what its frames had allocated.
         devices.free_unused()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-if TYPE_CHECKING:
-    from veloxseg.inference.pipeline import Listener, Network, Run
+from veloxseg.inference.case import Network
+from veloxseg.inference.progress import Listener, Run
 
 LEFT_RIGHT = 2  # axis x of (B, C, x, y, z)
 

@@ -18,10 +18,13 @@ from torch import Tensor
 
 from veloxseg import diffusion
 from veloxseg.contract import errors
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, measures, photos, reading
 from veloxseg.inference import devices, ladder, pipeline, single
+from veloxseg.inference.case import Package
+from veloxseg.inference.progress import Run
 
 VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 """Quarter turns and mirror images of a square, the square itself first."""
@@ -64,11 +67,6 @@ class PhotoOutcome:
     agreement: float | None
     segments: list[dict]
     highest_probability: dict
-
-
-def takes_photo(card: dict) -> bool:
-    """Whether a card's input is a photo."""
-    return card["roles"][0]["kind"] == "photo"
 
 
 def check_settings(card: dict, settings: Settings) -> None:
@@ -137,10 +135,10 @@ def answer(
     image: Tensor,
     sampling: diffusion.Sampling | None,
     device: torch.device | str,
-    run: pipeline.Run | None = None,
+    run: Run | None = None,
 ) -> Answer:
     """The network's answer to an image of `prepare`. Raises NUMERIC or CANCELLED."""
-    run = run or pipeline.Run()
+    run = run or Run()
     listener = run.listener
     if sampling is None:
         views = VIEWS if card.get("turns") else VIEWS[:1]
@@ -179,11 +177,11 @@ def _turned_back(image: Tensor, view: tuple[int, bool]) -> Tensor:
 
 
 def segment(
-    package: pipeline.Package,
+    package: Package,
     sources: Mapping[str, reading.Source],
     settings: Settings,
     device: devices.Device,
-    run: pipeline.Run | None = None,
+    run: Run | None = None,
     measure: bool = True,
 ) -> PhotoOutcome:
     """One photo from file or memory to outcome in memory; nothing is written.
@@ -191,7 +189,7 @@ def segment(
     `device` is what `devices.choose(settings.device)` gave. Without `measure` there are no segments. Raises REQUEST and the
     model, photo, memory, numeric and cancel codes.
     """
-    run = run or pipeline.Run()
+    run = run or Run()
     card = package.card
     check_settings(card, settings)
     sampling = sampling_of(card, settings)
@@ -235,12 +233,12 @@ def _source(card: dict, sources: Mapping[str, reading.Source]) -> reading.Source
 
 
 def _compute(
-    package: pipeline.Package,
+    package: Package,
     image: Tensor,
     sampling: diffusion.Sampling | None,
     settings: Settings,
     device: devices.Device,
-    run: pipeline.Run,
+    run: Run,
 ) -> tuple[Answer, devices.Device]:
     """Load and run the network; with device "auto" a GPU that is too small hands over to the CPU."""
 

@@ -8,12 +8,10 @@ labels, background first. Arrays are (x, y, z), see `images`.
 
 import contextlib
 import math
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,70 +19,16 @@ import torch
 
 from veloxseg import parallel
 from veloxseg.contract import errors, plausibility
+from veloxseg.contract.card import reference_role, window_size
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, intensities, measures, regions
 from veloxseg.imaging.reading import Source
 from veloxseg.inference import devices, empty_space, ladder, mirrors, single, windows
+from veloxseg.inference.case import Network, Package, Prepared
+from veloxseg.inference.progress import Run
 
 LEAST_OVERLAP = 0.5
-STAGE_TEXTS = {
-    "reading": "Reading the images",
-    "model": "Loading the model",
-    "preparing": "Preparing the images",
-    "computing": "Computing",
-    "measuring": "Measuring",
-    "writing": "Writing the results",
-}
-
-Network = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Package(Protocol):
-    """What the pipeline needs of a model package."""
-
-    card: dict
-
-    def network(self, device: torch.device) -> Network:
-        """The network, in eval mode, on a device."""
-
-
-class Listener:
-    """Hears how a run goes; the default hears nothing. Subclasses override what they need."""
-
-    def stage(self, name: str, text: str) -> None:
-        """A stage of `STAGE_TEXTS` begins."""
-
-    def progress(self, done: int, total: int) -> None:
-        """So many of the windows are computed."""
-
-    def note(self, code: str, text: str) -> None:
-        """Something the user should know that is no failure."""
-
-    def writes(self, partial: Path) -> None:
-        """The unfinished folder of the results, to be removed if the process has to be ended hard."""
-
-    def cancelled(self) -> bool:
-        """Whether to stop; asked between windows and between steps."""
-        return False
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Network input: `volume` (C, x, y, z) float32 on the working `grid`, and each channel's value of empty
-    space."""
-
-    volume: torch.Tensor
-    grid: images.Grid
-    pad_values: list[float]
-
-    def part(self, low: np.ndarray, high: np.ndarray) -> "Prepared":
-        """The voxels from index `low` to before `high`, each (x, y, z)."""
-        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        origin = tuple(float(v) for v in self.grid.world(np.asarray(low, dtype=np.float64)[None])[0])
-        size = tuple((np.asarray(high) - np.asarray(low)).tolist())
-        grid = images.Grid(size, self.grid.spacing, origin, self.grid.direction)
-        return Prepared(self.volume[(slice(None), *box)].contiguous(), grid, self.pad_values)
 
 
 @dataclass
@@ -106,51 +50,6 @@ class Outcome:
     segments: list[dict]
     highest_probability: dict
     lesions: list[dict] | None
-
-
-class Run:
-    """Stages, notes and cancelling of one run: tells the listener and takes the times."""
-
-    def __init__(self, listener: Listener | None = None) -> None:
-        self.listener = listener or Listener()
-        self.notes: list[dict] = []
-        self.seconds = dict.fromkeys(STAGE_TEXTS, 0.0)
-        self._begun = time.perf_counter()
-
-    @contextlib.contextmanager
-    def stage(self, name: str, text: str = "") -> Iterator[None]:
-        """Times the block and adds it to the seconds of stage `name`. Raises CANCELLED before it if asked to
-        stop."""
-        self.check()
-        self.listener.stage(name, text or STAGE_TEXTS[name])
-        begun = time.perf_counter()
-        yield
-        self.seconds[name] += time.perf_counter() - begun
-
-    def note(self, note: errors.Note) -> None:
-        """Passes a note on and keeps it for the results."""
-        self.notes.append({"code": note.code, "text": note.text})
-        self.listener.note(note.code, note.text)
-
-    def check(self) -> None:
-        """Raises CANCELLED if asked to stop."""
-        if self.listener.cancelled():
-            raise VeloxSegError("CANCELLED")
-
-    def times(self) -> dict[str, float]:
-        """Seconds of every stage and in total since the run began."""
-        return {**self.seconds, "total": time.perf_counter() - self._begun}
-
-
-def reference_role(card: dict) -> str:
-    """Name of the role whose grid the results have."""
-    return next(role["name"] for role in card["roles"] if role["reference"])
-
-
-def window_size(card: dict) -> tuple[int, ...]:
-    """Size of the network's input in voxels, (x, y, z)."""
-    # A cellular automaton takes any size; its trainings keep theirs beside the overlap. No package has one for volumes.
-    return tuple(card["window"].get("size") or card["architecture"]["arguments"]["input_size"])
 
 
 def read_inputs(
@@ -341,7 +240,7 @@ def segment(
         with run.stage("preparing"):
             prepared = prepare(card, volumes, run)
             if settings.region is not None:
-                prepared = regions.crop(prepared, settings.region, window_size(card))
+                prepared = prepared.part(*regions.box(prepared.grid, settings.region, window_size(card)))
         overlap = card["window"]["overlap"] if settings.overlap is None else settings.overlap
         found, device = _compute(package, prepared, settings, device, overlap, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
@@ -448,7 +347,7 @@ def typed_device_errors(device: devices.Device) -> Iterator[None]:
         detail = str(error).splitlines()[0] if str(error) else ""
         if devices.is_device_lost(error):
             raise VeloxSegError("DEVICE_LOST", device=device.name, detail=detail) from error
-        if not devices.is_memory_error(error):
+        if not errors.is_memory_error(error):
             raise
         on_gpu = isinstance(error, torch.cuda.OutOfMemoryError) or "mps" in str(error).lower()
         code = "MEMORY_GPU" if on_gpu else "MEMORY_CPU"

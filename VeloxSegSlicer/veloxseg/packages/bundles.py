@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from veloxseg.contract import names
-from veloxseg.inference.photo_pipeline import takes_photo
+from veloxseg.contract.card import takes_photo
 from veloxseg.packages import cards
 from veloxseg.packages.cards import CARD
 

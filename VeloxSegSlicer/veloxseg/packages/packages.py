@@ -17,6 +17,7 @@ from safetensors.torch import load
 
 from veloxseg import files
 from veloxseg.contract import names
+from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import EXIT_INPUT, VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, measures
@@ -197,7 +198,7 @@ def _least_dice(value: object) -> float:
 
 def _expected_mask(package: ModelPackage, path: Path) -> tuple[np.ndarray, images.Grid]:
     """The label values (x, y, z) that the example shall give, and their grid."""
-    if photo_pipeline.takes_photo(package.card):
+    if takes_photo(package.card):
         inside, grid = photo_pipeline.read_mask(path)
         return inside * np.uint8(package.card["labels"][0]["value"]), grid
     image = images.read_volume(path, "expected mask")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from veloxseg.inference import pipeline
+    from veloxseg.inference.case import Network
     from veloxseg.packages import packages
 
 
@@ -22,13 +22,13 @@ class Keeper:
 
     def __init__(self) -> None:
         self._key: tuple[str, torch.device] | None = None
-        self._network: pipeline.Network | None = None
+        self._network: Network | None = None
 
     def package(self, cold: packages.ModelPackage) -> WarmPackage:
         """The package with what the last job left of it."""
         return WarmPackage(cold, self)
 
-    def network(self, cold: packages.ModelPackage, device: torch.device) -> pipeline.Network:
+    def network(self, cold: packages.ModelPackage, device: torch.device) -> Network:
         """The kept network if it is that of this package on this device, else a new one, which is kept from now on."""
         cold.check_weights()
         # The card names the hash of the weights: equal cards are equal networks.
@@ -61,6 +61,6 @@ class WarmPackage:
     def folder(self) -> Path:
         return self.cold.folder
 
-    def network(self, device: torch.device) -> pipeline.Network:
+    def network(self, device: torch.device) -> Network:
         """As `ModelPackage.network`; the file with the weights is checked every time."""
         return self.keeper.network(self.cold, device)

@@ -24,7 +24,8 @@ from veloxseg.validation import first_problem
 
 # A preview must not wait for torch.
 if TYPE_CHECKING:
-    from veloxseg.inference import pipeline
+    from veloxseg.inference import progress
+    from veloxseg.inference.case import Package
 
 DEFAULTS = {**FIELDS, "format": "seg.nrrd", "outputs": []}
 DONE, FAILED, SKIPPED, RUNNING = "done", "failed", "skipped", "running"
@@ -64,7 +65,7 @@ class Listener:
     def case(self, number: int, total: int, name: str, state: str, text: str, seconds_left: float | None) -> None:
         """A case begins (RUNNING) or has ended (DONE, FAILED, SKIPPED); `text` says why, "" when there is nothing to say."""
 
-    def pipeline(self) -> "pipeline.Listener | None":
+    def pipeline(self) -> "progress.Listener | None":
         """Who hears how the next case goes."""
 
     def writes(self, partial: Path) -> None:
@@ -224,7 +225,7 @@ def _one(
     batch: Batch,
     case: Case,
     difference: str | None,
-    package: "pipeline.Package",
+    package: "Package",
     listener: Listener,
     tally: Tally,
     place: tuple[int, int, int],
@@ -250,7 +251,7 @@ def _attempt(
     batch: Batch,
     case: Case,
     folder: Path,
-    package: "pipeline.Package",
+    package: "Package",
     listener: Listener,
     tally: Tally,
 ) -> VeloxSegError | None:
@@ -279,7 +280,7 @@ def _without_files(facts: Mapping[str, object], case: Case) -> dict[str, object]
     return {name: roles.get(str(value), value) for name, value in facts.items()}
 
 
-def _compute(batch: Batch, case: Case, folder: Path, package: "pipeline.Package", listener: Listener) -> float:
+def _compute(batch: Batch, case: Case, folder: Path, package: "Package", listener: Listener) -> float:
     """Segment and write one case; returns its seconds."""
     from veloxseg import api
 

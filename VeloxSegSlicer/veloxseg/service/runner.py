@@ -133,7 +133,7 @@ def ending_signals() -> list[int]:
 
 
 class Reporter:
-    """The pipeline's listener (`pipeline.Listener`) that turns what it hears into events."""
+    """The pipeline's listener (`progress.Listener`) that turns what it hears into events."""
 
     def __init__(self, events: Events, owner: Owner, cancel_file: Path) -> None:
         self._events = events
