@@ -67,12 +67,13 @@ def _cold(request: Path, threads: int, rounds: int) -> tuple[list[Comparison], d
     job = f"bench_click.plain_job(Path({str(request)!r}))"
     plain = f"from pathlib import Path; from benchmarks import bench_click; {job}"
     commands = {COLD_PLAIN: ["-c", plain], COLD: ["-m", "veloxseg.service.runner", str(request)]}
+    environment = children.environment(OMP_NUM_THREADS=str(threads), PYTHONPATH=bench_speed.PATHS)
     parts: list[dict[str, float]] = []
 
     def run(arguments: list[str]) -> None:
         begun = time.perf_counter()
         child = subprocess.Popen(children.command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                 stderr=subprocess.DEVNULL, env=children.environment(OMP_NUM_THREADS=str(threads)),
+                                 stderr=subprocess.DEVNULL, env=environment,
                                  cwd=request.parent, text=True)  # fmt: skip
         events = [json.loads(line) for line in child.stdout if line.startswith("{")]
         child.wait()

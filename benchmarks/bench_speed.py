@@ -4,6 +4,7 @@ Ways that are compared take turns, so that a busy machine slows them alike. With
 thread on the processor, which other programs hardly change; with several it is the time on the wall.
 """
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,6 +17,10 @@ import torch
 
 from veloxseg.networks import VeloxSeg, fast
 from veloxseg.networks.published import inference_network
+from veloxseg.service import children
+
+# For processes of their own: neither the engine nor this folder need be installed.
+PATHS = os.pathsep.join(map(str, (children.ENGINE, Path(__file__).resolve().parents[1])))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ engine. Where a part of the field is empty, that part holds what padding holds.
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -34,8 +33,6 @@ SCALES = ((64, 64, 64), (96, 96, 96), (128, 128, 128), (192, 192, 192), (256, 25
 LARGEST = (512, 512, 600)
 MODALITIES = (1, 2, 4)
 MIB = 2**20
-# For processes of their own: neither the engine nor this folder need be installed.
-PATHS = os.pathsep.join(map(str, (children.ENGINE, Path(__file__).resolve().parents[1])))
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,11 @@ def memory(threads: int, rounds: int, size: Sequence[int]) -> Report:
 def _peaks_in_child(way: str, threads: int, size: Sequence[int]) -> list[float]:
     code = f"from benchmarks import bench_volume; bench_volume.print_peaks({way!r}, {threads}, {tuple(size)!r})"
     finished = subprocess.run(
-        children.command("-c", code), env=children.environment(PYTHONPATH=PATHS), capture_output=True, text=True, check=True
+        children.command("-c", code),
+        env=children.environment(PYTHONPATH=bench_speed.PATHS),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(finished.stdout.splitlines()[-1])
 
