@@ -3,15 +3,14 @@
 Read from the sources, imports inside functions included; nothing is imported.
 """
 
-import ast
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-MODULE = ROOT / "VeloxSegSlicer"
+from rooms import MODULE, ROOT, imports, modules
+
 PANEL = ["panel", "run", "results", "images", "engine", "widgets", "common"]
 ENGINE = [
     # doors: the command, its subcommands, the processes behind the panel, MONAI's tools
@@ -27,33 +26,7 @@ ALSO_IN_CONTRACT = {"veloxseg.contract.requirements": {"packaging"}}
 OTHERS = {"VeloxSegSlicer", "VeloxSegSlicerLib", "slicer", "qt", "ctk", "vtk", "benchmarks", "training", "Testing"}
 OTHERS |= {path.stem for folder in ("training", "benchmarks") for path in (ROOT / folder).iterdir()}
 
-
-def modules(folder: Path) -> dict[str, Path]:
-    """Dotted name -> file, of everything that Python finds when the folder is on its path."""
-    found = {}
-    for path in folder.rglob("*.py"):
-        parts = path.relative_to(folder).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
 MODULES = modules(MODULE)
-
-
-def imports(name: str, path: Path, known: dict[str, Path]) -> list[tuple[str, int]]:
-    """(module, line) of each import of a file, as absolute names and as deep as there are files."""
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, node.lineno) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else []
-            origin = ".".join([*base, *([node.module] if node.module else [])])
-            for alias in node.names:
-                deeper = f"{origin}.{alias.name}"
-                found.append((deeper if deeper in known else origin, node.lineno))
-    return found
 
 
 def against(known: dict[str, Path], is_allowed) -> list[str]:

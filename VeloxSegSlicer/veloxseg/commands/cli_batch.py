@@ -95,7 +95,7 @@ class _Bar(batch.Listener):
 
 
 class _Notes:
-    """The pipeline's listener (`Listener`) that passes on notes alone."""
+    """The pipeline's listener (`progress.Listener`) that passes on notes alone."""
 
     def __init__(self, bar: _Bar) -> None:
         self._bar = bar
