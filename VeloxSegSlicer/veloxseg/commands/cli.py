@@ -283,14 +283,18 @@ def _run(arguments: list[str] | None) -> int:
         print(f"veloxseg {__version__}")
         return EXIT_OK
     try:
-        if arguments[:1] == [BENCH]:
-            command = _benchmarks().read(arguments[1:])
-        else:
-            command = tyro.cli(Command, prog="veloxseg", description=DESCRIPTION, args=arguments)
+        command = read(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_OK
     requirements.check_engine()
     return command.run() or EXIT_OK
+
+
+def read(arguments: list[str]) -> Command:
+    """What is asked for. Raises SystemExit for help and for what is no command, BENCHMARKS where there are none."""
+    if arguments[:1] == [BENCH]:
+        return _benchmarks().read(arguments[1:])
+    return tyro.cli(Command, prog="veloxseg", description=DESCRIPTION, args=arguments)
 
 
 def _benchmarks() -> ModuleType:
