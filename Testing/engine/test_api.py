@@ -19,7 +19,7 @@ from veloxseg.commands import cli
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import FIELDS
 from veloxseg.imaging import images
-from veloxseg.inference.pipeline import Listener
+from veloxseg.inference.progress import Listener
 from veloxseg.packages import packages
 from veloxseg.service import batch, runner
 

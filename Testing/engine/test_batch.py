@@ -233,11 +233,11 @@ class TestGoingOn:
         class Stop(Diary):
             def pipeline(self):
 
-                class Listener(Listener):
+                class Ending(Listener):
                     def cancelled(inner):
                         return len(self.names("done")) == 1
 
-                return Listener()
+                return Ending()
 
         plan = batch.read(settings_file(tmp_path / "in" / "..", package, few, output=str(tmp_path / "new")))
         assert refusal(batch.run, plan, batch.cases_of(plan), Stop()).code == "CANCELLED"

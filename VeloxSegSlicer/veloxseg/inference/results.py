@@ -13,10 +13,12 @@ import torch
 
 from veloxseg import __version__, files
 from veloxseg.contract import names
+from veloxseg.contract.card import reference_role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference.photo_pipeline import PhotoOutcome
-from veloxseg.inference.pipeline import Outcome, Run, reference_role
+from veloxseg.inference.pipeline import Outcome
+from veloxseg.inference.progress import Run
 
 MASK = "mask.nrrd"
 PROBABILITY = "probability.nrrd"
