@@ -118,7 +118,7 @@ def result_folder(workshop: Workshop, rng: np.random.Generator) -> Verdict:
     """Any byte of any file of a result that was announced: the hashes tell, so that no number can differ."""
     import SimpleITK as sitk
 
-    from veloxseg.service import results
+    from veloxseg.inference import results
 
     sitk.WriteImage(workshop.image, str(workshop.inputs / "t1.nrrd"))
     answer = workshop.run(workshop.request(), [])

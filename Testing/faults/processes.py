@@ -13,7 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from veloxseg.contract.errors import EXIT_CANCELLED
-from veloxseg.service import results, runner
+from veloxseg.inference import results
+from veloxseg.service import runner
 
 from .verdicts import Kept, Told, Verdict, judge
 from .workshop import Workshop, read_answer

@@ -64,8 +64,13 @@ def finished(folder: Path) -> dict | None:
     """The run.json of a case, None when it was never finished or the file is damaged."""
     try:
         content = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        return content if content["schema_version"] == 1 and content["results"]["model"]["level"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        # what goes into the tables, and what tells whether the case is still the same
+        summary_row("", "", content["results"])
+        measure_rows(content["results"])
+        is_known = all(isinstance(known, dict) and {"stat", "sha256"} <= set(known) for known in content["inputs"].values())
+        is_whole = is_known and isinstance(content["settings"], dict) and content["results"]["model"]["level"]
+        return content if content["schema_version"] == 1 and is_whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
