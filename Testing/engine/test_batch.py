@@ -209,6 +209,12 @@ class TestGoingOn:
         (tmp_path / "out" / "case0" / "run.json").write_text(content)
         assert run(settings)[1].names("done") == ["case0"]
 
+    @pytest.mark.parametrize("part, content", [("inputs", {"T1": "elsewhere"}), ("settings", None), ("results", {"segments": 3})])
+    def test_record_with_a_damaged_part(self, settings, tmp_path, part, content):
+        path = tmp_path / "out" / "case0" / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {part: content}))
+        assert run(settings)[1].names("done") == ["case0"]
+
     def test_a_failure_keeps_the_older_result(self, settings, few, tmp_path):
         (few / "case0" / "Doe_Jane_t1.nrrd").write_bytes(b"nothing")
         assert run(settings)[0].counts == {"failed": 1, "skipped": 2}

@@ -38,8 +38,9 @@ def _opened(folder: Path) -> cases.Cases:
 
 
 @cache
-def _right(folder: Path) -> dict[str, list]:
-    return _stored(_opened(folder))
+def _right(folder: Path) -> tuple[dict[str, list[str]], dict[str, list]]:
+    opened = _opened(folder)
+    return opened.split, _stored(opened)
 
 
 def _stored(opened: cases.Cases) -> dict[str, list]:
@@ -51,11 +52,16 @@ def _copy(workshop: Workshop) -> Path:
     return Path(shutil.copytree(_dataset(workshop.root), workshop.place / "dataset"))
 
 
-def _checked(workshop: Workshop, folder: Path) -> Verdict:
-    """Training opens the folder with the very voxels that it had, or refuses; nothing of the folder suffers."""
-    kept, right = Kept(folder / "cases"), _right(_dataset(workshop.root))
+def _checked(workshop: Workshop, folder: Path, may_move: bool = False) -> Verdict:
+    """Training opens the folder with the very voxels that it had, or refuses; nothing of the folder suffers.
+
+    may_move: a case may be of another patient now and in another part of the split, to which intensities are fitted.
+    """
+    kept, (split, right) = Kept(folder / "cases"), _right(_dataset(workshop.root))
 
     def difference(opened: cases.Cases) -> str:
+        if opened.split != split:
+            return "" if may_move else "another split"
         for case, arrays in _stored(opened).items():
             if case in right and not all(map(np.array_equal, arrays, right[case])):
                 return f"{case} has other voxels"
@@ -120,7 +126,7 @@ def case_json(workshop: Workshop, rng: np.random.Generator) -> Verdict:
     folder = _copy(workshop)
     path = folder / "cases" / f"case{rng.integers(CASE_COUNT)}" / "case.json"
     path.write_bytes(damage.text_of_json(json.loads(path.read_text()), rng))
-    return _checked(workshop, folder)
+    return _checked(workshop, folder, may_move=True)
 
 
 def image_of_a_case(workshop: Workshop, rng: np.random.Generator) -> Verdict:
