@@ -31,7 +31,7 @@ check: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" $(CHECKED)
 
 test-versions:
-	$(PYTHON) Testing/versions.py
+	$(PYTHON) Testing/releases.py
 
 screenshots: demo
 	$(BIN)/python Testing/host/screenshots.py

@@ -63,3 +63,11 @@ def pytest_xdist_make_scheduler(config, log):
             return "panel" if file.startswith(PANEL) else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def scripts_find_their_own_folder():
+    """Pools of processes set PYTHONSAFEPATH for good, which is right for a command and not for the tests after it."""
+    os.environ.pop("PYTHONSAFEPATH", None)
+    yield
+    os.environ.pop("PYTHONSAFEPATH", None)

@@ -25,6 +25,8 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
     def leave(self):
         self.widget.panel.sceneWillClose()
         slicer.modules.veloxsegslicer.widgetRepresentation().exit()
+        # the preview of a batch may still be on its way out
+        fixtures.waitFor(lambda: fixtures.jobFolders() == [])
         self.assertEqual(fixtures.jobFolders(), [])
 
     def chooseTask(self, taskId):

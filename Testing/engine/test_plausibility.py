@@ -256,7 +256,7 @@ def test_schemas_know_all_codes():
     schemas = {name: json.loads((validation.FOLDER / f"{name}.json").read_text()) for name in ("card", "request", "batch")}
     assert set(schemas["card"]["properties"]["plausibility"]["propertyNames"]["enum"]) == codes
     assert set(schemas["request"]["$defs"]["odd"]["enum"]) == codes
-    assert set(schemas["batch"]["properties"]["accept"]["items"]["enum"]) == codes
+    assert schemas["batch"]["properties"]["accept"]["items"]["$ref"].endswith("odd")
 
 
 def test_examples_of_the_shipped_packages_are_plain():

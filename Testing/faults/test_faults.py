@@ -61,7 +61,6 @@ def test_an_earlier_package_that_is_gone_is_lost(monkeypatch):
     [
         (VeloxSegError("REQUEST", reason="x"), REFUSED),
         (VeloxSegError("MODEL_UNSAFE", model="x", reason="y"), WRONG),  # another kind's exit code
-        (VeloxSegError("REQUEST", reason="two\nlines"), WRONG),
         (VeloxSegError("UNEXPECTED", kind="x"), WRONG),
         (KeyError("x"), WRONG),
     ],

@@ -202,16 +202,21 @@ def mask_on(
     grid.
 
     One label: probability at or above the card's threshold. Several: the most probable class.
+    `single` models keep the largest part alone.
     """
     run = run or Run()
     foreground = images.map_on_grid(1.0 - classes[0].numpy(), source, target)
     run.check()
     labels = card["labels"]
     if len(labels) == 1:
-        return np.where(foreground >= card["threshold"], labels[0]["value"], 0).astype(np.uint8), foreground
-    values = [0, *(label["value"] for label in labels)]
-    maps = (class_map.numpy() for class_map in classes)
-    return images.labels_on_grid(maps, source, target, values, run.check), foreground
+        mask = np.where(foreground >= card["threshold"], labels[0]["value"], 0).astype(np.uint8)
+    else:
+        values = [0, *(label["value"] for label in labels)]
+        mask = images.labels_on_grid((class_map.numpy() for class_map in classes), source, target, values, run.check)
+    if card.get("single"):
+        beside = single.beside_largest(mask > 0)
+        mask[beside], foreground[beside] = 0, 0
+    return mask, foreground
 
 
 def segment(
@@ -245,9 +250,6 @@ def segment(
         found, device = _compute(package, prepared, settings, device, overlap, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
-            if card.get("single"):
-                beside = single.beside_largest(mask > 0)
-                mask[beside], probability[beside] = 0, 0
             uncertainty = (
                 images.map_on_grid(found.variance.numpy(), prepared.grid, grid) if settings.mirrors else None
             )

@@ -1,6 +1,6 @@
 """The oldest promised and the newest releases of what the engine needs: computes every shipped example with both.
 
-    make test-versions        or: python Testing/versions.py oldest
+    make test-versions        or: python Testing/releases.py oldest
 
 Beside the suite, because it downloads several GB. Each environment is made anew in .versions/ and removed when all examples hold.
 """
