@@ -83,7 +83,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
         "network": settings["network"],
         "seed": settings["seed"],
         "steps": best["step"],
-        "cpu_minutes": round(best["cpu_minutes"], 1),
+        "cpu_minutes": round(best["cpu_minutes"], 2),
         "git_revision": revision(),
         "date": datetime.date.today().isoformat(),
     }

@@ -16,6 +16,7 @@ import VeloxSegSlicerFixtures as fixtures
 from PySide6.QtTest import QTest
 
 import slicerhost
+from veloxseg.contract import errors
 
 # Without a window manager a window becomes active only in this old way.
 pytestmark = pytest.mark.filterwarnings("ignore:.*setActiveWindow:DeprecationWarning")
@@ -238,7 +239,7 @@ def dataTexts(panel) -> str:
     """What is data and not language: the model's card, names in the scene, keys, and sentences of the engine."""
     names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode")]
     engine = fixtures.FAKE_RUNNER.read_text(encoding="utf-8")
-    return " ".join([str(panel.card), *filter(None, names), "Ctrl Shift Return", engine])
+    return " ".join([str(panel.card), *filter(None, names), "Ctrl Shift Return", engine, *errors.NOTES.values()])
 
 
 def test_everyTextIsTranslatable(petct, pseudoLanguage):
