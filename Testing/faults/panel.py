@@ -101,7 +101,7 @@ def report(workshop: Workshop, rng: np.random.Generator) -> Verdict:
 
     def do() -> dict:
         checked = Results.checkedReport(text, model)
-        ReportCheck.checkSizes(checked, mask)
+        ReportCheck.checkSizes(checked, dict(zip(*map(np.ndarray.tolist, np.unique(mask, return_counts=True)), strict=True)))
         return checked
 
     def difference(checked: dict) -> str:

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 PEAK_SPHERE_ML = 1.0
 DIAMETER_DIRECTIONS = 500
@@ -68,8 +69,6 @@ def movedTo(ijkToRas: np.ndarray, kji) -> np.ndarray:
 
 def pieces(voxels: Voxels) -> list[Voxels]:
     """Connected pieces (26 neighbors), largest first."""
-    from scipy import ndimage
-
     if not voxels.count:
         return []
     numbered, _count = ndimage.label(voxels.mask, AXES_26)
@@ -151,8 +150,6 @@ def photo(mask: np.ndarray, mmPerPx: float | None) -> dict[str, float]:
 
     The perimeter follows Cauchy and Crofton with lines in four directions; the diameter is that of the largest part.
     """
-    from scipy import ndimage
-
     padded = np.pad(mask, 1)
     straight = sum(np.count_nonzero(np.diff(padded, axis=axis)) for axis in (0, 1))
     diagonal = np.count_nonzero(padded[1:, 1:] != padded[:-1, :-1]) + np.count_nonzero(padded[1:, :-1] != padded[:-1, 1:])

@@ -1,7 +1,5 @@
 """The check of a whole results.json (docs/formats.md) before anything of it comes into the scene."""
 
-import numpy as np
-
 from ..common import Shapes
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
@@ -25,20 +23,18 @@ def check(report: object, card: ModelCard) -> None:
         raise VeloxSegError("RESULT_DAMAGED", problem=problem.lstrip(".").strip())
 
 
-def checkSizes(report: dict, mask: np.ndarray) -> None:
+def checkSizes(report: dict, counts: dict[int, int]) -> None:
     """
     :param report: a report that was checked.
-    :param mask: label values (k, j, i) of the same result.
+    :param counts: label value -> voxels of the mask of the same result.
     :raises VeloxSegError: RESULT_DAMAGED where the report counts other voxels than the mask has.
     """
-    values, counts = np.unique(mask, return_counts=True)
-    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
     for index, segment in enumerate(report["segments"]):
         told = segment.get("voxels", segment.get("area_px"))
-        if told is not None and told != found.get(segment["value"], 0):
+        if told is not None and told != counts.get(segment["value"], 0):
             raise VeloxSegError("RESULT_DAMAGED", problem=f"segments[{index}] does not fit the mask")
     for label in {lesion["label"] for lesion in report.get("lesions", [])}:
-        if sum(lesion["voxels"] for lesion in report["lesions"] if lesion["label"] == label) != found.get(label, 0):
+        if sum(lesion["voxels"] for lesion in report["lesions"] if lesion["label"] == label) != counts.get(label, 0):
             raise VeloxSegError("RESULT_DAMAGED", problem="lesions do not fit the mask")
 
 

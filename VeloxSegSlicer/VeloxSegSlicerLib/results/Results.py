@@ -57,20 +57,22 @@ class RunFacts:
 class Loaded:
     """A result folder, read and checked, but not yet in the scene.
 
-    `mask` is a label map node outside the scene. The maps are uint8 (k, j, i) on its grid: `probability` of any label where
-    0-255 is 0-1, `uncertainty` where 255 is the largest possible variance of the runs; None where the engine wrote none.
+    `mask` is a label map node outside the scene, `counts` the voxels of every label value that it has. The maps are uint8
+    (k, j, i) on its grid: `probability` of any label where 0-255 is 0-1, `uncertainty` where 255 is the largest possible
+    variance of the runs; None where the engine wrote none.
     """
 
     report: dict
     facts: RunFacts
     mask: object
+    counts: dict[int, int]
     probability: np.ndarray | None
     uncertainty: np.ndarray | None
 
     @property
     def isEmpty(self) -> bool:
         """Whether no voxel has a label."""
-        return not slicer.util.arrayFromVolume(self.mask).any()
+        return not self.counts
 
     @property
     def ijkToRas(self) -> np.ndarray:
@@ -113,17 +115,17 @@ def checkedReport(text: bytes, card: ModelCard) -> dict:
 def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
     """Read mask and maps of a result folder and check them; the scene stays as it is.
 
-    :raises VeloxSegError: RESULT_MISSING, RESULT_GRID or RESULT_LABELS.
+    :raises VeloxSegError: RESULT_MISSING, RESULT_GRID, RESULT_LABELS or RESULT_DAMAGED.
     """
     mask = _readVolume(folder / "mask.nrrd", slicer.vtkMRMLLabelMapVolumeNode())
     if not Geometry.isSameGrid(Geometry.worldGrid(mask), facts.grid):
         raise VeloxSegError("RESULT_GRID")
-    voxels = slicer.util.arrayFromVolume(mask)
-    found = set(np.unique(voxels[_boxOf(voxels)]).tolist()) - {0}
-    if not found <= {label.value for label in facts.card.labels}:
+    counts = _countsOf(slicer.util.arrayFromVolume(mask))
+    if not counts.keys() <= {label.value for label in facts.card.labels}:
         raise VeloxSegError("RESULT_LABELS")
+    ReportCheck.checkSizes(report, counts)
     return Loaded(
-        report, facts, mask, _readMap(folder / "probability.nrrd", mask), _readMap(folder / "uncertainty.nrrd", mask)
+        report, facts, mask, counts, _readMap(folder / "probability.nrrd", mask), _readMap(folder / "uncertainty.nrrd", mask)
     )
 
 
@@ -223,6 +225,12 @@ def _boxOf(voxels: np.ndarray) -> tuple[slice, slice, slice]:
         filled = np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis})))
         box.append(slice(filled[0], filled[-1] + 1) if len(filled) else slice(0, 1))
     return tuple(box)
+
+
+def _countsOf(voxels: np.ndarray) -> dict[int, int]:
+    """Label value -> voxels. Looks into the box alone: sorting 256 voxels a side would hold the panel up."""
+    values, counts = np.unique(voxels[_boxOf(voxels)], return_counts=True)
+    return {value: count for value, count in zip(values.tolist(), counts.tolist(), strict=True) if value}
 
 
 def _setReference(segmentationNode, mask, facts: RunFacts) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import slicer
+from scipy import ndimage
 
 from ..common import Components, Facts, Geometry, Names
 
@@ -42,8 +43,6 @@ def places(volumeNode) -> list[Components.Voxels]:
 
     Along every border the runs differ by a voxel or two; that line is taken away by an opening before regions are listed.
     """
-    from scipy import ndimage
-
     isHigh = slicer.util.arrayFromVolume(volumeNode) >= HIGH
     ijkToRas = Geometry.worldGrid(volumeNode).ijkToRas
     # A photo has one slice: its regions are opened within the picture.
