@@ -92,6 +92,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmType"), "AUTOMATIC")
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmName"), "[research] Test brain regions 1.2.0")
         self.assertAlmostEqual(node.GetDisplayNode().GetOpacity2DFill(), 0.4)
+        self.assertTrue(node.GetDisplayNode().GetVisibility2DFill())
 
     def tag(self, segment, name):
         reference = vtk.reference("")

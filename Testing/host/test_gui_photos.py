@@ -57,5 +57,9 @@ def test_transparentPhotoWithAScale(widget, tmp_path):
     found = cases.found(segmentation, volume)[0]
     scores = [cases.dice(found, other) for other in (truth, truth[::-1], truth[:, ::-1], truth[::-1, ::-1])]
     assert scores[0] > 0.8 and scores[0] > max(scores[1:]) + 0.1, scores
+    display = segmentation.GetDisplayNode()
+    assert not display.GetVisibility2DFill() and display.GetVisibility2DOutline() and not widget.ui.fillCheckBox.checked
+    widget.ui.fillCheckBox.click()
+    assert display.GetVisibility2DFill()
     facts = json.dumps({name: segmentation.GetAttribute(name) for name in segmentation.GetAttributeNames()})
     assert "0.05" in facts

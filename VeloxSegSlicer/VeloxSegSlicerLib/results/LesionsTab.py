@@ -93,6 +93,9 @@ class LesionsTab:
         self._showSensitivity()
         self._showButtons()
         ui.show3DButton.setSegmentationNode(node)
+        display = node.GetDisplayNode() if node is not None else None
+        ui.fillCheckBox.setVisible(display is not None)
+        ui.fillCheckBox.checked = display is not None and display.GetVisibility2DFill()
         self._isShowing = False
 
     def nameAfter(self, kind: str) -> None:
@@ -178,6 +181,7 @@ class LesionsTab:
         ui.copyTableButton.connect("clicked()", self._onCopy)
         ui.tableNodeButton.connect("clicked()", self._onTableNode)
         ui.saveCsvButton.connect("clicked()", self._onSaveCsv)
+        ui.fillCheckBox.connect("toggled(bool)", self._onFilled)
         ui.show3DButton.connect("toggled(bool)", self._onShown3D)
         ui.editButton.connect("clicked()", lambda: CoreModules.edit(self._node))
         ui.exportDicomButton.connect("clicked()", lambda: CoreModules.exportDicom(self._node))
@@ -274,6 +278,10 @@ class LesionsTab:
 
     def _onShown(self, row: ResultTable.Row, isShown: bool) -> None:
         self._node.GetDisplayNode().SetSegmentVisibility(row.segmentId, isShown)
+
+    def _onFilled(self, isFilled: bool) -> None:
+        if not self._isShowing and self._node is not None:
+            self._node.GetDisplayNode().SetVisibility2DFill(isFilled)
 
     def _onShown3D(self, isShown: bool) -> None:
         """The camera looks elsewhere at first: center each result once, and then leave the camera to the person."""

@@ -151,6 +151,8 @@ def _place(loaded: Loaded, segmentation):
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _newName(facts))
         segmentation.CreateDefaultDisplayNodes()
         segmentation.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
+        # The first look at a skin lesion is its border, and the skin inside of it.
+        segmentation.GetDisplayNode().SetVisibility2DFill(kindOf(facts.card) != Facts.PHOTO)
     else:
         Previous.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()
