@@ -1,7 +1,8 @@
 """What `evaluate.py` does for photos: table of photos, scores with intervals, masks.
 
 Every photo goes through `veloxseg.segment`, as in the panel, and is scored on its own pixels; a threshold by Otsu stands
-beside it. In the folder of the results masks are masks/<case>.png, and cases.csv has one row per photo and method.
+beside it. In the folder of the results masks are masks/<case>.png, cases.csv has one row per photo and method, and worst.png
+shows the ten worst.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 import scores
+import skin_tone
 import veloxseg
 from confidence import interval, interval_of_ratio
 from datasets.description import read_rows
@@ -53,12 +55,25 @@ def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", b
     table = pd.DataFrame(rows)
     scores.write_cases(table, output / "cases.csv")
     found = entries(table, cases.name, cases.synthetic)
-    text = summary(table, found)
+    network = table[table.method == scores.NETWORK]
+    text = f"{summary(table, found)}\nBy skin tone around the lesion:\n{by_column(network, tones(network))}"
     if groups:
-        text += f"\nBy {by[1]}:\n{by_column(table[table.method == scores.NETWORK], groups)}"
+        text += f"\nBy {by[1]}:\n{by_column(network, groups)}"
     files.write_json(output / "scores.json", found)
     files.write_text(output / "summary.txt", text + "\n")
+    _draw_worst(network, cases, output)
     return found
+
+
+def _draw_worst(network: pd.DataFrame, cases: Cases, output: Path) -> None:
+    import report_photos  # brings in matplotlib
+
+    report_photos.draw_worst(network, cases.folder, output / "masks", output / "worst.png")
+
+
+def tones(rows: pd.DataFrame) -> dict[str, str]:
+    """The class of skin tone of each photo by id."""
+    return dict(zip(rows.case, map(skin_tone.class_of, rows.ita_degrees)))
 
 
 def column(path: Path, name: str) -> dict[str, str]:
@@ -78,8 +93,10 @@ def _evaluate_case(model: Package, cases: Cases, case: str, target: Path, device
     Image.fromarray(mask.astype(np.uint8) * 255).save(target, optimize=True)
     network = overlap(mask, truth) | five_thresholds(probability, truth) | {"agreement": outcome.agreement, "seconds": seconds}
     begun = time.perf_counter()
-    rule = overlap(otsu(photos.read(path)), truth)
-    whole = {"case": case, "region": cases.card["labels"][0]["name"], "reference_percent": 100 * float(truth.mean())}
+    pixels = photos.read(path)
+    rule = overlap(otsu(pixels), truth)
+    whole = {"case": case, "region": cases.card["labels"][0]["name"], "reference_percent": 100 * float(truth.mean()),
+             "ita_degrees": skin_tone.typology_angle(pixels, truth)}
     return [whole | {"method": scores.NETWORK} | network,
             whole | {"method": OTSU} | rule | {"seconds": time.perf_counter() - begun}]  # fmt: skip
 

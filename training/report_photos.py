@@ -1,4 +1,4 @@
-"""The sheet of a run on photos, RUN/report.png: curves, scores, and the worst and best photos with both contours."""
+"""Pictures of scored photos: the sheet of a run, RUN/report.png, with curves and scores; and the ten worst with both contours."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from veloxseg import files
 from veloxseg.imaging import photos
 
 PHOTOS_OF_A_KIND = 6
+WORST = 10
 SHARES = (1, 3, 12, 50)
 """Ticks in percent of a photo: the limits of `evaluate_photos.STRATA` and what lies beyond."""
 
@@ -80,6 +81,21 @@ def draw_gallery(figure: Figure, part, data: dict, masks: Path, lines: list[tupl
             axes.set_title(f"{kind}: {row.case}   Dice {row.dice:.3f}", fontsize=8)
             folder = Path(data["folder"]) / "cases" / row.case
             show(axes, photos.read(folder / PHOTO), read_mask(folder / MASK), read_mask(masks / f"{row.case}.png"))
+
+
+def draw_worst(table: pd.DataFrame, dataset: Path, masks: Path, path: Path) -> None:
+    """The photos with the lowest Dice of a table with one row per photo, each with both contours, as a PNG."""
+    worst = table.sort_values("dice", kind="stable")[:WORST]
+    figure = Figure(figsize=(15, 6.4), layout="constrained")
+    for place, row in enumerate(worst.itertuples(), start=1):
+        axes = figure.add_subplot(2, WORST // 2, place)
+        axes.set_title(f"{row.case}   Dice {row.dice:.3f}", fontsize=9)
+        folder = dataset / "cases" / row.case
+        show(axes, photos.read(folder / PHOTO), read_mask(folder / MASK), read_mask(masks / f"{row.case}.png"))
+    for x, text, color in ((0.45, "reference", report.REFERENCE), (0.55, "network", report.PREDICTION)):
+        figure.text(x, 0.005, text, color=color, ha="center", fontsize=10)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, facecolor="white")
 
 
 def show(axes: Axes, pixels: np.ndarray, reference: np.ndarray, prediction: np.ndarray) -> None:
