@@ -3,6 +3,8 @@
 Read from the sources, imports inside functions included; nothing is imported.
 """
 
+import os
+import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -27,6 +29,7 @@ OTHERS = {"VeloxSegSlicer", "VeloxSegSlicerLib", "slicer", "qt", "ctk", "vtk", "
 OTHERS |= {path.stem for folder in ("training", "benchmarks") for path in (ROOT / folder).iterdir()}
 
 MODULES = modules(MODULE)
+TRAINING = {f"training.{name}".rstrip("."): path for name, path in modules(ROOT / "training").items()}
 
 
 def against(known: dict[str, Path], is_allowed) -> list[str]:
@@ -89,13 +92,39 @@ def test_contract_needs_numpy_alone():
     assert not (wrong := against(contract, is_allowed)), "\n".join(wrong)
 
 
-def test_no_circles():
-    """The package itself does not count: it is there before its files, and lends the names of `api`."""
-    graph = {
-        name: {target for target, _ in imports(name, path, MODULES) if target in MODULES.keys() - {name, "veloxseg"}}
-        for name, path in MODULES.items()
+def graph_of(known: dict[str, Path], own: str) -> dict[str, set[str]]:
+    """Module -> the modules that it imports. The package `own` does not count: it is there before its files."""
+    return {
+        name: {target for target, _ in imports(name, path, known) if target in known.keys() - {name, own}}
+        for name, path in known.items()
     }
+
+
+@pytest.mark.parametrize("known,own", [(MODULES, "veloxseg"), (TRAINING, "training")], ids=["module", "training"])
+def test_no_circles(known, own):
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(graph_of(known, own)).prepare()
     except CycleError as error:
         pytest.fail("imports in a circle: " + " <- ".join(error.args[1]))
+
+
+def test_training_is_imported_by_its_full_name():
+    """`datasets` or `networks` alone would be other packages of these names where they are installed."""
+    bare = {name.split(".")[1] for name in TRAINING if "." in name} - {"_path"}
+    users = TRAINING | {path.stem: path for folder in ("benchmarks", "Testing") for path in (ROOT / folder).rglob("*.py")}
+    found = [
+        f"{path.relative_to(ROOT).as_posix()}:{line}: {target}"
+        for name, path in users.items()
+        for target, line in imports(name, path, users)
+        if target.split(".")[0] in bare and target.split(".")[0] not in users.keys() - TRAINING.keys()
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_every_command_of_training_runs_from_any_folder(tmp_path):
+    commands = [path for path in (ROOT / "training").glob("*.py") if "__main__" in path.read_text()]
+    assert not [path.name for path in commands if "    import _path" not in path.read_text()]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    light = [sys.executable, str(ROOT / "training" / "real_data.py"), "--help"]
+    shown = subprocess.run(light, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert shown.returncode == 0 and "--source" in shown.stdout, shown.stderr

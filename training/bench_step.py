@@ -9,11 +9,12 @@ averaged weights. The ways take turns; one thread, seconds of the processor.
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -21,12 +22,11 @@ import tyro
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-
-import train
 from benchmarks.bench_speed import Report, interleaved, report, torch_threads
-from losses import gram_distance
-from objectives import Terms
+from training import train
+from training.losses import gram_distance
+from training.objectives import Terms
+from training.settings import CONFIGS, Settings
 
 
 class PlainObjective(nn.Module):
@@ -55,7 +55,7 @@ class Bench:
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of a table."""
 
-    def report(self, settings: train.Settings = train.CONFIGS["cases"][1]) -> Report:
+    def report(self, settings: Settings = CONFIGS["cases"][1]) -> Report:
         settings = replace(settings, batch_size=self.batch_size)
         channels, size = sum(settings.veloxseg.in_ch), settings.veloxseg.input_size
         image = torch.randn(self.batch_size, channels, *size)
@@ -73,13 +73,13 @@ class Bench:
         return report(f"One training step of {tuple(image.shape)}", self.threads, self.rounds, comparisons, [])
 
 
-def plain_step(settings: train.Settings, layout: torch.memory_format) -> Callable[[Tensor, Tensor], None]:
+def plain_step(settings: Settings, layout: torch.memory_format) -> Callable[[Tensor, Tensor], None]:
     state = train.build(settings, torch.device("cpu"))
     state.objective = PlainObjective(state.network.to(memory_format=layout))
     return step(state, settings)
 
 
-def step(state: train.State, settings: train.Settings) -> Callable[[Tensor, Tensor], None]:
+def step(state: train.State, settings: Settings) -> Callable[[Tensor, Tensor], None]:
     """What train.py does with a batch, without a scheduler."""
 
     def run(image: Tensor, label: Tensor) -> None:

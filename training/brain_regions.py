@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
-from head_augmentation import (
+from training.head_augmentation import (
     SpatialRanges,
     bias_field,
     random_curve,
@@ -21,8 +21,8 @@ from head_augmentation import (
     sample,
     sampling_grid,
 )
-from heads import GROUPS, Head, load
-from metrics import dice
+from training.heads import GROUPS, Head, load
+from training.metrics import dice
 from veloxseg.imaging import images, intensities
 from veloxseg.inference import windows
 from veloxseg.networks import VeloxSegConfig

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import case_cache
-import records
-from augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field, read_region
-from metrics import dice
-from networks import BaselineConfig, Ensemble
+from training import case_cache, records
+from training.augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field, read_region
+from training.metrics import dice
+from training.networks import BaselineConfig, Ensemble
 from veloxseg import diffusion, files
 from veloxseg.contract.errors import Note, VeloxSegError, note
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS

@@ -8,16 +8,18 @@ in both; p is that of the two-sided Wilcoxon signed rank test, not corrected for
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import sys
 from pathlib import Path
 
 import pandas as pd
 import tyro
 
-import command
-import records
-from confidence import paired
-from scores import LESION_COLUMNS, NETWORK, OVERLAP_COLUMNS, PUBLISHED, labels_apart, per_case, read_cases
+from training import command, records
+from training.confidence import paired
+from training.scores import LESION_COLUMNS, NETWORK, OVERLAP_COLUMNS, PUBLISHED, labels_apart, per_case, read_cases
 
 COLUMNS = (*OVERLAP_COLUMNS, *LESION_COLUMNS, PUBLISHED)
 SEED = 2026

@@ -10,10 +10,12 @@ scores.json (entries of the model card), summary.txt and masks/<case>.nii.gz. `c
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,62 +24,20 @@ import pandas as pd
 import SimpleITK as sitk
 from tqdm import tqdm
 
-import command
-import records
-import scores
 import veloxseg
-from cases import LABEL, read_description
-from export import load_run
-from metrics import BRATS_REGIONS, case_metrics, published_slice_dice
-from suv_rules import RULES
+from training import command, evaluate_photos, scores
+from training.cases import LABEL
+from training.export import load_run
+from training.metrics import BRATS_REGIONS, case_metrics, published_slice_dice
+from training.scored_cases import SEED, By, Cases, cases_of_dataset, cases_of_run, problem
+from training.suv_rules import RULES
 from veloxseg import files
 from veloxseg.contract.card import takes_photo
-from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference.case import Package
 from veloxseg.packages import packages
 
 BRATS_TASK = "brain-tumor"
-SEED = 2026
-By = tuple[Path, str]
-"""A list of cases (CSV or JSON with a column id) and the name of a column."""
-
-
-@dataclass(frozen=True)
-class Cases:
-    """Cases of a prepared dataset: its card, folder, the ids to score, and how to name them in a score."""
-
-    card: dict
-    folder: Path
-    ids: list[str]
-    which: str
-    synthetic: bool
-
-    @property
-    def name(self) -> str:
-        return f"{self.card['training']['data']}; {self.which} cases of {self.folder.name}"
-
-    def path(self, case: str, file: str) -> Path:
-        return self.folder / "cases" / case / file
-
-
-def cases_of_run(run: Path, which: str) -> Cases:
-    """The test or validation cases of a run, from its data.json. Raises DATASET for a run on no prepared dataset."""
-    data = records.read(run / "data.json")
-    if data["folder"] is None:
-        raise _problem(run, "it was not trained on a prepared dataset", "brain regions have training/evaluate_heads.py")
-    return Cases(data["card"], Path(data["folder"]), data["split"][which], which, data["synthetic"])
-
-
-def cases_of_dataset(folder: Path, which: str) -> Cases:
-    """The test or validation cases of a dataset with a fixed split; all cases of one without."""
-    description = read_description(folder)
-    split = description["split"]
-    if split is None:
-        ids, which = sorted(path.parent.name for path in folder.glob("cases/*/case.json")), "all"
-    else:
-        ids = split[which]
-    return Cases(description["card"], folder, ids, which, description["synthetic"])
 
 
 def regions(card: dict) -> dict[str, tuple[int, ...]]:
@@ -109,8 +69,6 @@ def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", b
     """
     _check(model, cases)
     if takes_photo(cases.card):
-        import evaluate_photos  # which takes `Cases` from here
-
         return evaluate_photos.evaluate(model, cases, output, device, by)
     rows = []
     with files.typed_output_errors(output):
@@ -127,11 +85,11 @@ def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", b
 
 def _check(model: Package, cases: Cases) -> None:
     if not cases.ids:
-        raise _problem(cases.folder, f"it has no {cases.which} cases", "choose other cases")
+        raise problem(cases.folder, f"it has no {cases.which} cases", "choose other cases")
     # names may be spelled differently from dataset to dataset
     known, wanted = ({label["value"] for label in card["labels"]} for card in (model.card, cases.card))
     if known != wanted:
-        raise _problem(cases.folder, f"its labels {wanted} are not the model's {known}", "choose a dataset of the model's task")
+        raise problem(cases.folder, f"its labels {wanted} are not the model's {known}", "choose a dataset of the model's task")
 
 
 def _evaluate_case(model: Package, cases: Cases, case: str, output: Path, device: str) -> list[dict]:
@@ -141,7 +99,7 @@ def _evaluate_case(model: Package, cases: Cases, case: str, output: Path, device
     outcome = veloxseg.segment(model, paths, device=device, outputs=["mask"])
     seconds = outcome.run.times()["total"]
     if not images.same_grid(outcome.grid, grid):
-        raise _problem(cases.path(case, LABEL), "it does not lie on the grid of its image", "prepare the dataset again")
+        raise problem(cases.path(case, LABEL), "it does not lie on the grid of its image", "prepare the dataset again")
     images.write(images.image_of(outcome.mask, grid), output / "masks" / f"{case}.nii.gz", compress=True)
     parts = regions(cases.card) | scored_with_rules(cases.card)
     found = _rows(case, scores.NETWORK, outcome.mask, truth, cases.card, parts, seconds)
@@ -164,10 +122,6 @@ def _rows(case: str, method: str, mask: np.ndarray, truth: np.ndarray, card: dic
             row[scores.PUBLISHED] = published_slice_dice(*pair)
         found.append(row | {"seconds": seconds})
     return found
-
-
-def _problem(path: Path, reason: str, remedy: str) -> VeloxSegError:
-    return VeloxSegError("DATASET", path=path, reason=reason, remedy=remedy)
 
 
 def main(

@@ -8,6 +8,9 @@ simply copying the left labels; and the MNI152 template against the same atlas. 
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +19,11 @@ import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
-import command
-import heads
 import veloxseg
-from export import load_run
-from metrics import dice
-from scores import line, score
+from training import command, heads
+from training.export import load_run
+from training.metrics import dice
+from training.scores import line, score
 from veloxseg import files
 from veloxseg.imaging import images
 from veloxseg.inference.case import Package

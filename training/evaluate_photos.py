@@ -17,14 +17,13 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-import scores
-import skin_tone
 import veloxseg
-from confidence import interval, interval_of_ratio
-from datasets.description import read_rows
-from evaluate import SEED, By, Cases
-from metrics import confusion, dice, ratio
-from photos import MASK, PHOTO, read_mask
+from training import scores, skin_tone
+from training.confidence import interval, interval_of_ratio
+from training.datasets.description import read_rows
+from training.metrics import confusion, dice, ratio
+from training.photos import MASK, PHOTO, read_mask
+from training.scored_cases import SEED, By, Cases
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import photos
@@ -66,7 +65,7 @@ def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", b
 
 
 def _draw_worst(network: pd.DataFrame, cases: Cases, output: Path) -> None:
-    import report_photos  # brings in matplotlib
+    from training import report_photos
 
     report_photos.draw_worst(network, cases.folder, output / "masks", output / "worst.png")
 

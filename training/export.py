@@ -8,6 +8,9 @@ scores of `evaluate.py`. The package holds the averaged weights in half precisio
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import datetime
 import re
 import subprocess
@@ -21,14 +24,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-import checkpoints
-import command
-import heads
-import networks
-import records
-import train
 import veloxseg
-from datasets.cards import identifier, with_static_part
+from training import checkpoints, command, heads, networks, records
+from training.datasets.cards import identifier, with_static_part
+from training.settings import CONFIGS, OWN_DATA, plain
 from veloxseg import diffusion, files, phantoms
 from veloxseg.contract.card import takes_photo, window_size
 from veloxseg.contract.errors import VeloxSegError
@@ -121,16 +120,16 @@ def architecture(settings: dict) -> dict:
 
 
 def command_line(settings: dict) -> str:
-    """The shortest command that gives these settings (those of `train.plain`), without the run folder and where things lie."""
-    tasks = [task for task, (_, default) in train.CONFIGS.items()
-             if task not in train.SMOKE and settings["data"].keys() <= asdict(default.data).keys()]
+    """The shortest command that gives these settings (those of `settings.plain`), without the run folder and where things lie."""
+    tasks = [task for task, (_, default) in CONFIGS.items()
+             if task not in OWN_DATA and settings["data"].keys() <= asdict(default.data).keys()]
     return min((options_of(settings, task) for task in tasks), key=len)
 
 
 def options_of(settings: dict, task: str) -> str:
     """The command for a task of `CONFIGS` with every option that differs from its defaults."""
-    default = flat(train.plain(train.CONFIGS[task][1]))
-    ignored = {"run", "card", "init", "max_minutes", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
+    default = flat(plain(CONFIGS[task][1]))
+    ignored = {"run", "card", "init", "max_minutes", "score", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
     words = ["python training/train.py", task]
     for name, value in flat(settings).items():
         if name in ignored or name.startswith("baseline.") or value == default.get(name):

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import evaluate
-import evaluate_heads
-import export
-import prepare
-import records
-import report
-import report_photos
-from datasets.phantom import Phantom
+from training import evaluate, evaluate_heads, export, prepare, records, report, report_photos, scored_cases
+from training.datasets.phantom import Phantom
 from veloxseg.contract.card import takes_photo
 
 CARDS = Path(__file__).parent / "cards"
@@ -19,15 +13,15 @@ SMOKE = {"smoke": ("petct", CARDS / "smoke.json"), "skin-smoke": ("dermoscopy", 
 """Kind of phantom and card of the configurations that make their own data."""
 
 
-def finish(run: Path, card: Path | None = None) -> None:
-    """Scores a finished run on its test cases, writes its package (not of a baseline) and report.png.
+def finish(run: Path, card: Path | None = None, score: str = "test") -> None:
+    """Scores a finished run on its test or validation cases, writes its package (not of a baseline) and report.png.
 
     card: static part of the model card, to be used instead of the dataset's own.
     """
     on_cases = records.read(run / "data.json")["folder"] is not None
     model = export.load_run(run, card)
     if on_cases:
-        evaluate.evaluate(model, evaluate.cases_of_run(run, "test"), run / "evaluation")
+        evaluate.evaluate(model, scored_cases.cases_of_run(run, score), run / "evaluation")
         print((run / "evaluation" / "summary.txt").read_text(encoding="utf-8"))
     else:
         evaluate_heads.main(run)

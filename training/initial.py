@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import checkpoints
+from training import checkpoints
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.checkpoint import POSITION_INDEX
 from veloxseg.packages import packages

@@ -10,16 +10,18 @@ width follows. The labels stay as they are.
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-import command
-import records
-from cases import LABEL
-from datasets.conversion import OUTSIDE
+from training import command, records
+from training.cases import LABEL
+from training.datasets.conversion import OUTSIDE
 from veloxseg import files
 from veloxseg.imaging import images, intensities
 

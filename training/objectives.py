@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from losses import VeloxSegLoss
+from training.losses import VeloxSegLoss
 from veloxseg import diffusion
 from veloxseg.networks import fast
 from veloxseg.networks.nca import NCA

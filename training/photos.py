@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-import case_cache
-from cases import Network, absent_labels, read_description, split_of, unlabeled
-from metrics import dice
-from photo_augmentation import augmented
+from training import case_cache
+from training.cases import Network, absent_labels, read_description, split_of, unlabeled
+from training.metrics import dice
+from training.photo_augmentation import augmented
 from veloxseg import diffusion
 from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import Note, VeloxSegError

@@ -12,6 +12,9 @@ last.
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import itertools
 import json
 import math
@@ -26,19 +29,18 @@ import SimpleITK as sitk
 import tyro
 from tqdm import tqdm
 
-import records
-import versions
-from datasets import conversion
-from datasets.autopet import AutoPet
-from datasets.base import DataSet, Options
-from datasets.brats import Brats
-from datasets.hecktor import Hecktor
-from datasets.isic import Isic
-from datasets.listed import Listed
-from datasets.msd import MsdBrainTumor
-from datasets.nnunet import NnUnet
-from datasets.phantom import Phantom
-from lock import only_one, remove_partial
+from training import records, versions
+from training.datasets import conversion
+from training.datasets.autopet import AutoPet
+from training.datasets.base import DataSet, Options
+from training.datasets.brats import Brats
+from training.datasets.hecktor import Hecktor
+from training.datasets.isic import Isic
+from training.datasets.listed import Listed
+from training.datasets.msd import MsdBrainTumor
+from training.datasets.nnunet import NnUnet
+from training.datasets.phantom import Phantom
+from training.lock import only_one, remove_partial
 from veloxseg import files
 from veloxseg.contract import csv_text, plausibility
 from veloxseg.contract.errors import VeloxSegError

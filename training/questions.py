@@ -8,6 +8,9 @@ docs/nca-questions.md has the tables that two CPU cores gave. `--scale full` is 
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import sys
 from pathlib import Path
 from typing import Literal
@@ -15,8 +18,8 @@ from typing import Literal
 import torch
 import tyro
 
-import versions
-from experiments import sampling, variants, volumes
+from training import versions
+from training.experiments import sampling, variants, volumes
 from veloxseg.contract.errors import VeloxSegError
 
 

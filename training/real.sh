@@ -23,7 +23,7 @@ list() {  # name, labels, spacing, further options
 
 train() {  # run, configuration, options
   local run=$1 kind=$2; shift 2
-  $python training/train.py "$kind" --run "runs/$run" --device cpu "$@"
+  $python training/train.py "$kind" --run "runs/$run" --device cpu --score validation "$@"
 }
 
 wanted() { [ -z "${only:-}" ] || [ "$only" = "$1" ]; }

@@ -7,6 +7,9 @@ Photos of the skin need no list of their own: `prepare.py isic --cases` takes th
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import csv
 import io
 import sys
@@ -14,8 +17,8 @@ from pathlib import Path
 
 import tyro
 
-from datasets.base import LABEL
-from datasets.description import read_rows
+from training.datasets.base import LABEL
+from training.datasets.description import read_rows
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
 

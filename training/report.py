@@ -8,6 +8,9 @@ images of the prepared dataset.
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +24,8 @@ from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 
-import command
-import records
-import run_log
-import scores
-from cases import LABEL
+from training import command, records, run_log, scores
+from training.cases import LABEL
 from veloxseg import files
 from veloxseg.contract.card import reference_role
 from veloxseg.imaging import images

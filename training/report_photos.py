@@ -11,11 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 
-import records
-import report
-import run_log
-import scores
-from photos import MASK, PHOTO, read_mask
+from training import records, report, run_log, scores
+from training.photos import MASK, PHOTO, read_mask
 from veloxseg import files
 from veloxseg.imaging import photos
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from confidence import interval
+from training.confidence import interval
 from veloxseg import files
 from veloxseg.contract import csv_text
 from veloxseg.contract.errors import VeloxSegError

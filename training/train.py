@@ -1,4 +1,4 @@
-"""Train VeloxSeg, a cellular automaton (NCA) or a baseline: settings, data, model, loop.
+"""Train VeloxSeg, a cellular automaton (NCA) or a baseline: data, model, loop.
 
     python training/train.py cases --data.folder data/mine --run runs/mine
     python training/train.py brain-regions --run runs/brain
@@ -14,17 +14,19 @@ Several GPUs or machines: torchrun --nproc-per-node 4 -- training/train.py ...; 
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 import contextlib
 import functools
-import json
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,127 +38,22 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-import checkpoints
-import initial
-import networks
-import objectives
-import run_log
-import versions
-from brain_regions import BrainRegions, BrainRegionsSettings
-from cases import Cases, CasesSettings
-from datasets.cards import with_static_part
-from lock import only_one
-from photos import Photos, PhotosSettings
-from schedule import SCHEDULES
+from training import checkpoints, initial, networks, objectives, run_log, versions
+from training.brain_regions import BrainRegions, BrainRegionsSettings
+from training.cases import Cases, CasesSettings
+from training.datasets.cards import with_static_part
+from training.hardware import choose_device, half_precision, half_type, one_thread
+from training.lock import only_one
+from training.photos import Photos, PhotosSettings
+from training.schedule import SCHEDULES
+from training.settings import CONFIGS, OWN_DATA, Settings, plain
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import devices
-from veloxseg.networks import VeloxSegConfig, fast
-from veloxseg.networks.nca import PRESETS, NCAConfig
+from veloxseg.networks import fast
 from veloxseg.service import children
 
-# ---------------------------------------------------------------------------------------------------------- settings
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides a run; written to config.json."""
-
-    run: Path
-    """Folder of the run; resumes when it holds a checkpoint."""
-    data: CasesSettings | BrainRegionsSettings | PhotosSettings
-    veloxseg: VeloxSegConfig
-    """Settings of VeloxSeg; patch size, channels and classes are those of the data."""
-    nca: NCAConfig = NCAConfig(**PRESETS["compact"])
-    """Settings of the cellular automaton."""
-    baseline: tyro.conf.Suppress[networks.BaselineConfig] = networks.BaselineConfig()
-    """What a MONAI network takes from the data."""
-    network: networks.NetworkName = "veloxseg"
-    """VeloxSeg, the cellular automaton (photos, or volumes with one label), or a MONAI network to compare them with."""
-    card: Path | None = None
-    """Static part of the model card, to be used instead of the dataset's own."""
-    name: str | None = None
-    """Title of the model, from which its id follows; that of the card when not given."""
-    version: str | None = None
-    """Version of the model, such as 1.2.0; that of the card when not given."""
-    init: Path | None = None
-    """Weights to begin with: a model package, or a checkpoint of another run (best.pt)."""
-    max_minutes: float | None = None
-    """Minutes after which a start ends by itself, with validation, package and report; the same command goes on."""
-    steps: int = 3500
-    batch_size: int = 2
-    """Patches per step and process; the published recipe has 4."""
-    learning_rate: float = 5e-4
-    schedule: Literal["corrected", "published"] = "corrected"
-    warmup: float = 1 / 30
-    """Share of the steps in which the learning rate rises."""
-    weight_decay: float = 0.01
-    gradient_clip: float = 5.0
-    """Largest gradient norm; larger ones are scaled down."""
-    ema_decay: float = 0.999
-    """Largest decay of the averaged weights, which are validated and exported; it grows from 0.1 at the start."""
-    reconstruction_weight: float = 0.5
-    sdkt_weight: float = 2.0
-    readout_weight: float = 1.0
-    """Weight of the mask in the image channels of the cellular automaton."""
-    amp: bool = True
-    """Half precision where a CUDA device computes; no effect elsewhere."""
-    cpu_bfloat16: bool = False
-    """Half precision on the CPU, for processors that have it (AMX, AVX-512 BF16): elsewhere it is slower."""
-    seed: int = 12345
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    threads: int = 1
-    """Of torch on the CPU."""
-    workers: int = 1
-    """Processes that prepare patches."""
-    checkpoint_every: int = 100
-    validate_every: int = 500
-
-    @property
-    def part(self) -> Literal["veloxseg", "nca", "baseline"]:
-        """The field with the settings of the network."""
-        return self.network if self.network in networks.OF_THE_ENGINE else "baseline"
-
-    @property
-    def architecture(self) -> VeloxSegConfig | NCAConfig | networks.BaselineConfig:
-        found = getattr(self, self.part)
-        return replace(found, name=self.network) if self.part == "baseline" else found
-
-
-# as published for patches of 96^3 (AutoPET, BraTS); windows are fitted to the data's patch, so that 128 x 128 x 64 has those of
-# HECKTOR as published
-PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
-FLAT_PHOTO = VeloxSegConfig(input_size=(256, 256), patch_size=4, in_ch=(3,), spatial_dim=2, depths=(1, 1, 1, 1))
-SKIN = Settings(Path("runs/skin"), PhotosSettings(), FLAT_PHOTO, steps=3000, batch_size=8, warmup=1 / 60, gradient_clip=1.0)
-CONFIGS = {
-    "cases": ("A prepared dataset (see prepare.py), the published recipe",
-              Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)),
-    "cases-nca": ("The same with one label by diffusion with a small 3D cellular automaton; for comparison, no package",
-                  Settings(Path("runs/cases-nca"), CasesSettings(patch_size=(32, 32, 32)), PUBLISHED, network="nca",
-                           nca=NCAConfig(**PRESETS["volume"]), learning_rate=2e-3, weight_decay=0.0, gradient_clip=1.0)),
-    # no teachers and no deep supervision: with 9 classes they cost more than the rest of a step on a CPU
-    "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)",
-                      Settings(Path("runs/brain-regions"), BrainRegionsSettings(),
-                               replace(PUBLISHED, in_ch=(1,), attn_drop=0.0, proj_drop=0.0, conv_drop=0.0, teachers=False,
-                                       deep_supervision=False), learning_rate=8e-4)),
-    "skin-nca": ("Photos of skin lesions by diffusion with a compact cellular automaton",
-                 replace(SKIN, network="nca", learning_rate=2e-3, weight_decay=0.0)),
-    "skin-veloxseg": ("The same with VeloxSeg on two axes, or with a baseline", SKIN),
-    "smoke": ("Two minutes on two cores: a tiny network on coarse phantoms (synthetic), to see the whole way work; also --smoke",
-              Settings(Path("runs/smoke"), CasesSettings(Path("runs/smoke/data"), patch_size=(32, 32, 32)),
-                       VeloxSegConfig(input_size=(32, 32, 32), patch_size=2, in_ch=(1, 1), base_ch=8, attn_base_ch=4,
-                                      depths=(1, 1, 1, 1), min_dim_group=(4, 8, 8, 16), min_dim_head=(4, 4, 8, 8)),
-                       steps=80, learning_rate=2e-3, checkpoint_every=20, validate_every=40)),
-    "skin-smoke": ("The same for photos: a tiny cellular automaton on ten phantoms (synthetic)",
-                   replace(SKIN, run=Path("runs/skin-smoke"), data=PhotosSettings(Path("runs/skin-smoke/data"), size=64),
-                           network="nca", nca=NCAConfig(channels=16, hidden=32, levels=2, steps=6), steps=40,
-                           learning_rate=4e-3, weight_decay=0.0, checkpoint_every=20, validate_every=20)),
-}  # fmt: skip
 ESTIMATED_AFTER = 20
 """Steps after which the length of a run is told."""
-SMOKE = ("smoke", "skin-smoke")
-"""Those that make their own data."""
 
 TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases, PhotosSettings: Photos}
 
@@ -390,19 +287,6 @@ def duration(settings: Settings, step: int, seconds: float) -> str:
     return f"{settings.steps - step} more steps of {seconds:.2f} s: about {max(1, round(minutes))} minutes{early}."
 
 
-def half_precision(settings: Settings, device: torch.device) -> torch.autocast:
-    """What the forward pass runs in: half precision on CUDA, bfloat16 on a CPU where it is asked for, else full precision."""
-    if device.type == "cpu":
-        return torch.autocast("cpu", torch.bfloat16, enabled=settings.cpu_bfloat16)
-    return torch.autocast(device.type, half_type(device), enabled=settings.amp and device.type == "cuda")
-
-
-def half_type(device: torch.device) -> torch.dtype:
-    """bfloat16 where the card computes in it, whose range needs no scaling of gradients; else float16."""
-    wide = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if wide else torch.float16
-
-
 def validate(task, network: nn.Module, device: torch.device, rank: int, world: int) -> dict[str, float]:
     """Dice of every validation case as at inference; the processes share out the cases."""
     cases = task.split["validation"]
@@ -412,24 +296,6 @@ def validate(task, network: nn.Module, device: torch.device, rank: int, world: i
     parts = [None] * world
     dist.all_gather_object(parts, scores)
     return {case: value for part in parts for case, value in part.items()}
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on; in a process of torchrun the GPU of its rank, and joins the others."""
-    local = os.environ.get("LOCAL_RANK")
-    device = devices.choose(name).torch_device
-    if local is None:
-        return device
-    if device.type == "cuda":
-        device = torch.device("cuda", int(local))
-        torch.cuda.set_device(device)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return device
-
-
-def one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
 
 
 def tensorboard(run: Path, step: int):
@@ -451,26 +317,23 @@ def log(run: Path, row: dict, board=None) -> None:
                     board.add_scalar(name, value, row["step"])
 
 
-def plain(settings: Settings) -> dict:
-    """The settings as JSON data."""
-    return json.loads(json.dumps(asdict(settings), default=str))
 
 
 def main() -> None:
     # plots and tables: not for the processes that load patches
-    from export import named
-    from finish import finish, smoke_dataset
+    from training.export import named
+    from training.finish import finish, smoke_dataset
 
     arguments = ["smoke" if argument == "--smoke" else argument for argument in sys.argv[1:]]
     settings = tyro.extras.overridable_config_cli(CONFIGS, args=arguments, description=__doc__)
     try:
         versions.check()
         named(settings.name, settings.version)
-        if arguments[0] in SMOKE:
+        if arguments[0] in OWN_DATA:
             smoke_dataset(arguments[0], settings.data.folder)
         train(settings)
         if int(os.environ.get("RANK", 0)) == 0:
-            finish(settings.run, settings.card)
+            finish(settings.run, settings.card, settings.score)
     except VeloxSegError as error:
         sys.exit(error.text)
     except KeyboardInterrupt:

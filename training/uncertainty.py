@@ -10,6 +10,9 @@ Writes table.csv (one row per photo and kind), summary.txt and risk-coverage.png
 
 from __future__ import annotations
 
+if not __package__:
+    import _path  # noqa: F401 - started as a file
+
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,11 +22,11 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-import command
-from confidence import DRAWS
-from evaluate import SEED, Cases, cases_of_dataset
-from metrics import dice
-from photos import MASK, PHOTO, read_mask
+from training import command
+from training.confidence import DRAWS
+from training.metrics import dice
+from training.photos import MASK, PHOTO, read_mask
+from training.scored_cases import SEED, Cases, cases_of_dataset
 from veloxseg import files
 from veloxseg.imaging import photos
 from veloxseg.inference import photo_pipeline

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import heads
+from training import heads
 from veloxseg.imaging import images, measures
 from veloxseg.inference import devices, pipeline
 from veloxseg.packages import cards, packages

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from losses import VeloxSegLoss
 from parity_rules import fill, no_dropout, noise
+from training.losses import VeloxSegLoss
 from veloxseg.networks import TrainingOutput, VeloxSeg, VeloxSegConfig, load_weights
 from veloxseg.networks.decoder import full_resolution_head
 from veloxseg.networks.pwa import PairedWindowAttention, PatchMerging, relative_position_index

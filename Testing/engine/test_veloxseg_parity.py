@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from losses import LossTerms, VeloxSegLoss
 from parity_rules import (
     DEAD_GRADIENT,
     NETWORKS,
@@ -28,6 +27,7 @@ from parity_rules import (
     statistics,
     subsample,
 )
+from training.losses import LossTerms, VeloxSegLoss
 from veloxseg.inference.windows import sliding_window
 from veloxseg.networks import TrainingOutput, VeloxSeg
 from veloxseg.networks.decoder import gram_matrix

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("VeloxSegSlicer", "training", "Testing/engine", "Testing/training", "Testing/host", "Testing/Python")
+FOLDERS = ("VeloxSegSlicer", "Testing/engine", "Testing/training", "Testing/host", "Testing/Python")
 
 
 def main() -> int:

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import cases
-import checkpoints
-import records
 import tiny
-from cases import CasesSettings
+from training import cases, checkpoints, records
+from training.cases import CasesSettings
 
 from . import damage
 from .verdicts import LOST, Kept, Verdict, judge

@@ -226,7 +226,7 @@ def atlasTruth(node):
     import SimpleITK as sitk
     import slicer
 
-    import heads
+    from training import heads
 
     if not (heads.TEMPLATES / "aal.nii.gz").exists():
         return None, "Dice not computed: the AAL atlas is absent (Debian package mricron-data)"
@@ -245,5 +245,5 @@ def atlasTruth(node):
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / "training")]
+    sys.path[:0] = [str(ROOT)]
     sys.exit(tyro.cli(main))

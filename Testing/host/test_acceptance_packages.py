@@ -6,11 +6,10 @@ import pytest
 import VeloxSegSlicerFixtures as fixtures
 
 import damaged_packages
-import export
 import slicerhost
 import tiny
-import train
 from acceptance import amount
+from training import export, train
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.packages import package_import, packages
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import evaluate
 from spheres import PET_CT, SIZE, Threshold, distance, write_case, write_run
+from training import evaluate, scored_cases
 
 
 @pytest.fixture(scope="session")
@@ -31,5 +31,5 @@ def petct_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def evaluated_run(petct_run) -> Path:
     """The same after an evaluation."""
-    evaluate.evaluate(Threshold(PET_CT, 5.0), evaluate.cases_of_run(petct_run, "test"), petct_run / "evaluation", "cpu")
+    evaluate.evaluate(Threshold(PET_CT, 5.0), scored_cases.cases_of_run(petct_run, "test"), petct_run / "evaluation", "cpu")
     return petct_run

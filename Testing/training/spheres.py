@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import export
+from training import export
 from veloxseg.imaging import images
 
 SIZE, SPACING = (24, 24, 20), (4.0, 4.0, 5.0)

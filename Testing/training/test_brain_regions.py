@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import heads
 import tiny
-import train
-from brain_regions import BrainRegions, BrainRegionsSettings
+from training import heads, train
+from training.brain_regions import BrainRegions, BrainRegionsSettings
+from training.settings import Settings
 from veloxseg.contract.errors import VeloxSegError
 
 needs_head = pytest.mark.skipif(
@@ -55,7 +55,7 @@ def test_patches_depend_on_seed_and_number_only():
 
 @needs_head
 def test_a_short_training_runs(tmp_path):
-    settings = train.Settings(tmp_path, TINY_HEADS, tiny.NETWORK, steps=2, workers=0, validate_every=2, device="cpu")
+    settings = Settings(tmp_path, TINY_HEADS, tiny.NETWORK, steps=2, workers=0, validate_every=2, device="cpu")
     train.train(settings)
     assert (tmp_path / "best.pt").exists()
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import cases
-import networks
 import tiny
-import train
-from augmentation import RandDropModalityd, beyond_plane, cut_field, published, read_region, strong
-from cases import Cases, CasesSettings
+from training import cases, networks
+from training.augmentation import RandDropModalityd, beyond_plane, cut_field, published, read_region, strong
+from training.cases import Cases, CasesSettings
+from training.settings import PUBLISHED
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline
@@ -272,7 +271,7 @@ def test_only_the_chosen_network_decides_which_patches_fit(tmp_path):
     for patch, unet, veloxseg in (((32, 32, 32), True, False), ((64, 64, 32), True, True), ((48, 32, 32), True, False),
                                   ((128, 128, 64), True, True), ((40, 32, 32), False, False)):  # fmt: skip
         found = cases.Cases(replace(cases.CasesSettings(tmp_path, folds=3), patch_size=patch), 1)
-        for config, fits in ((networks.BaselineConfig("unet"), unet), (train.PUBLISHED, veloxseg)):
+        for config, fits in ((networks.BaselineConfig("unet"), unet), (PUBLISHED, veloxseg)):
             if fits:
                 assert found.adapt(config).input_size == patch
             else:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from datasets import cards
-from datasets.autopet import AutoPet
-from datasets.brats import Brats
-from datasets.hecktor import Hecktor
-from datasets.listed import Listed
-from datasets.msd import MsdBrainTumor
-from datasets.nnunet import NnUnet
-from datasets.phantom import Phantom
+from training.datasets import cards
+from training.datasets.autopet import AutoPet
+from training.datasets.brats import Brats
+from training.datasets.hecktor import Hecktor
+from training.datasets.listed import Listed
+from training.datasets.msd import MsdBrainTumor
+from training.datasets.nnunet import NnUnet
+from training.datasets.phantom import Phantom
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.packages.cards import check_card
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-import prepare
-from datasets import reading
-from datasets.listed import Listed
 from dicom_series import write_dicom
+from training import prepare
+from training.datasets import reading
+from training.datasets.listed import Listed
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 

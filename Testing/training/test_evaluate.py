@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import compare
-import confidence
-import evaluate
-import scores
-import suv_rules
 from spheres import PET_CT, Threshold, card, distance, role, write_case, write_run
+from training import compare, confidence, evaluate, scored_cases, scores, suv_rules
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.packages import cards, packages
@@ -105,7 +101,7 @@ def test_brats_has_nested_regions_and_the_published_number_apart(tmp_path):
     image = np.roll(label, 1, axis=0).astype(np.float32)
     write_case(tmp_path / "data", "a", {"FLAIR": image, "label": label.astype(np.uint8)})
     write_run(tmp_path / "run", tmp_path / "data", content, ["a"])
-    found = evaluate.evaluate(Nearest(content), evaluate.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
+    found = evaluate.evaluate(Nearest(content), scored_cases.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
     rows = scores.read_cases(tmp_path / "out" / "cases.csv").set_index("region")
     assert list(rows.index) == ["ET", "TC", "WT"]
     assert rows.reference_ml["WT"] == pytest.approx((label > 0).sum() * 0.08)
@@ -135,7 +131,7 @@ def test_rules_count_several_labels_as_one(tmp_path):
     pet = pet.astype(np.float32)
     write_case(tmp_path / "data", "a", {"CT": pet, "PET": pet, "label": label.astype(np.uint8)})
     write_run(tmp_path / "run", tmp_path / "data", content, ["a"])
-    found = evaluate.evaluate(Two(content), evaluate.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
+    found = evaluate.evaluate(Two(content), scored_cases.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
     by_name = {entry["name"]: entry for entry in found}
     assert set(by_name["Dice"]["per_label"]) == {"tumor", "node"} and by_name["Dice"]["baseline"] is None
     pooled = by_name[f"Dice, {scores.POOLED}"]
@@ -147,23 +143,23 @@ def test_rules_count_several_labels_as_one(tmp_path):
 
 
 def test_a_package_on_a_dataset_without_split_takes_all_cases(petct_run):
-    folder = evaluate.cases_of_run(petct_run, "test").folder
-    cases = evaluate.cases_of_dataset(folder, "test")
+    folder = scored_cases.cases_of_run(petct_run, "test").folder
+    cases = scored_cases.cases_of_dataset(folder, "test")
     assert (cases.which, len(cases.ids)) == ("all", 10)
 
 
 def test_refusals(petct_run, tmp_path):
-    cases = evaluate.cases_of_run(petct_run, "test")
+    cases = scored_cases.cases_of_run(petct_run, "test")
     with pytest.raises(VeloxSegError, match="labels"):
         evaluate.evaluate(Threshold(card(PET_CT["roles"], {"Lesion": 2}), 5.0), cases, tmp_path)
     data = json.loads((petct_run / "data.json").read_text())
     (tmp_path / "data.json").write_text(json.dumps(data | {"folder": None}))
     with pytest.raises(VeloxSegError, match="evaluate_heads"):
-        evaluate.cases_of_run(tmp_path, "test")
+        scored_cases.cases_of_run(tmp_path, "test")
 
 
 def test_compare_pairs_the_cases(evaluated_run, tmp_path):
-    evaluate.evaluate(Threshold(PET_CT, 7.0), evaluate.cases_of_run(evaluated_run, "test"), tmp_path, "cpu")
+    evaluate.evaluate(Threshold(PET_CT, 7.0), scored_cases.cases_of_run(evaluated_run, "test"), tmp_path, "cpu")
     first, second = scores.read_cases(evaluated_run / "evaluation" / "cases.csv"), scores.read_cases(tmp_path / "cases.csv")
     found = compare.compare(first, second)
     dice = found.loc["dice"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import isic
+from training.datasets import isic
 from veloxseg.contract.errors import VeloxSegError
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from datasets.listed import Listed
+from training.datasets.listed import Listed
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.service import batch_cases, case_lists
 

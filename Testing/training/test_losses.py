@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from losses import SegmentationLoss, VeloxSegLoss, one_hot
 from parity_rules import fill, image, labels, load_json, no_dropout, noise
+from training.losses import SegmentationLoss, VeloxSegLoss, one_hot
 
 FIXTURE = load_json("losses")
 CASES = sorted(FIXTURE["cases"])

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from metrics import (
+from parity_rules import balls, load_json
+from training.metrics import (
     BRATS_REGIONS,
     case_metrics,
     dice,
@@ -15,7 +16,6 @@ from metrics import (
     published_slice_dice,
     surface_dice,
 )
-from parity_rules import balls, load_json
 
 CASES = load_json("metrics")["cases"]
 BINARY = sorted(name for name, case in CASES.items() if case["kind"] == "binary")

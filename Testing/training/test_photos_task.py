@@ -1,6 +1,7 @@
 """Training on photos: working squares, augmentation, objectives, and a whole run of a tiny cellular automaton."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +13,26 @@ import torch
 from matplotlib.image import imread
 from PIL import Image
 
-import compare
-import evaluate
-import evaluate_photos
-import export
-import networks
-import photo_augmentation
-import photos
-import prepare
-import report_photos
-import scores
-import train
-from datasets.phantom import Phantom
-from finish import finish
-from metrics import dice
-from objectives import Diffusion
-from photo_augmentation import Ranges
+from training import (
+    compare,
+    evaluate,
+    evaluate_photos,
+    export,
+    networks,
+    photo_augmentation,
+    photos,
+    prepare,
+    report_photos,
+    scored_cases,
+    scores,
+    train,
+)
+from training.datasets.phantom import Phantom
+from training.finish import finish
+from training.metrics import dice
+from training.objectives import Diffusion
+from training.photo_augmentation import Ranges
+from training.settings import CONFIGS, SKIN_VELOXSEG, Settings
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA, NCAConfig
@@ -46,10 +51,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def settings(folder, run, **changes) -> train.Settings:
+def settings(folder, run, **changes) -> Settings:
     values = {"steps": 4, "workers": 0, "device": "cpu", "nca": TINY, "checkpoint_every": 2, "validate_every": 4,
               "data": photos.PhotosSettings(folder, size=64, validation_members=1), **changes}  # fmt: skip
-    return replace(train.CONFIGS["skin-nca"][1], run=run, **values)
+    return replace(CONFIGS["skin-nca"][1], run=run, **values)
 
 
 def rows(run) -> list[dict]:
@@ -95,9 +100,23 @@ def test_smoke_makes_its_data_and_goes_the_whole_way(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_scoring_on_validation_reads_no_test_photo(finished, tmp_path):
+    """So that a given test third is scored once, by evaluate.py."""
+    shutil.copytree(finished, tmp_path / "run")
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    validation = data["split"]["validation"]
+    for case in validation:
+        shutil.copytree(Path(data["folder"]) / "cases" / case, tmp_path / "data" / "cases" / case)
+    data["folder"] = str(tmp_path / "data")
+    (tmp_path / "run" / "data.json").write_text(json.dumps(data))
+    shutil.rmtree(tmp_path / "run" / "evaluation")
+    finish(tmp_path / "run", score="validation")
+    assert set(pd.read_csv(tmp_path / "run" / "evaluation" / "cases.csv").case) == set(validation)
+
+
 def test_scores_do_not_depend_on_when_they_are_computed(finished, folder, tmp_path):
     model = export.load_run(finished)
-    evaluate.evaluate(model, evaluate.Cases(model.card, folder, ["dermoscopy-61"], "test", True), tmp_path, "cpu")
+    evaluate.evaluate(model, scored_cases.Cases(model.card, folder, ["dermoscopy-61"], "test", True), tmp_path, "cpu")
     first, again = (pd.read_csv(path / "cases.csv").set_index(["case", "method"]) for path in (finished / "evaluation", tmp_path))
     assert (first.loc[again.index].dice_five.dropna() == again.dice_five.dropna()).all()
 
@@ -124,7 +143,7 @@ def test_resumed_run_has_the_weights_of_an_uninterrupted_one(folder, tmp_path, m
 
 @pytest.mark.parametrize("name", ["veloxseg", "unet"])
 def test_other_networks_on_the_same_photos(folder, tmp_path, name):
-    base = replace(train.CONFIGS["skin-veloxseg"][1], run=tmp_path, data=photos.PhotosSettings(folder, size=64))
+    base = replace(CONFIGS["skin-veloxseg"][1], run=tmp_path, data=photos.PhotosSettings(folder, size=64))
     train.train(replace(base, network=name, steps=2, batch_size=2, workers=0, device="cpu"))
     model = export.load_run(tmp_path, CARDS / "skin-lesion-veloxseg-demo.json")
     assert model.network()(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
@@ -137,7 +156,7 @@ def test_other_networks_on_the_same_photos(folder, tmp_path, name):
 
 @pytest.mark.parametrize("size", [64, 96, 128, 160, 192, 224, 256, 416])
 def test_veloxseg_preset_fits_every_size(size):
-    config = train.FLAT_PHOTO.resized((size, size))
+    config = SKIN_VELOXSEG.veloxseg.resized((size, size))
     assert sum(p.numel() for p in networks.build("veloxseg", config).parameters()) < 1e6
 
 
@@ -149,7 +168,7 @@ def test_baselines_take_photos(name):
 
 
 def test_preset_of_the_automaton_is_small():
-    assert sum(p.numel() for p in networks.build("nca", train.CONFIGS["skin-nca"][1].nca).parameters()) < 100_000
+    assert sum(p.numel() for p in networks.build("nca", CONFIGS["skin-nca"][1].nca).parameters()) < 100_000
 
 
 def test_diffusion_objective_takes_labels_and_follows_the_seed():

@@ -10,17 +10,17 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-import prepare
-from datasets import cards, conversion
-from datasets.autopet import AutoPet
-from datasets.brats import Brats
-from datasets.hecktor import Hecktor
-from datasets.isic import Isic
-from datasets.listed import Listed
-from datasets.msd import MsdBrainTumor
-from datasets.nnunet import NnUnet
-from datasets.phantom import Phantom
 from dicom_series import write_dicom
+from training import prepare
+from training.datasets import cards, conversion
+from training.datasets.autopet import AutoPet
+from training.datasets.brats import Brats
+from training.datasets.hecktor import Hecktor
+from training.datasets.isic import Isic
+from training.datasets.listed import Listed
+from training.datasets.msd import MsdBrainTumor
+from training.datasets.nnunet import NnUnet
+from training.datasets.phantom import Phantom
 from veloxseg import phantoms
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images

@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import prepare
-import questions
-import train
-from datasets.phantom import Phantom
-from experiments import sampling, tables, variants
+from training import prepare, questions, train
+from training.datasets.phantom import Phantom
+from training.experiments import sampling, tables, variants
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.nca import PRESETS, NCAConfig
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
-import export
 import tiny
+from training import export
 from veloxseg.imaging import images
 from veloxseg.packages import packages
 

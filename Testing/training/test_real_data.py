@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cases
-import evaluate
-import moved_fields
-import real_data
 import tiny
-from datasets.description import read_rows
+from training import cases, moved_fields, real_data, scored_cases
+from training.datasets.description import read_rows
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 
@@ -80,7 +77,7 @@ def labelled(folder):
 def test_moved_cases_can_be_scored(tmp_path):
     data = tiny.write_dataset(tmp_path / "data", split={"validation": ["case1"], "test": ["case2", "case3"]})
     moved_fields.main(data, tmp_path / "moved")
-    found = evaluate.cases_of_dataset(tmp_path / "moved", "test")
+    found = scored_cases.cases_of_dataset(tmp_path / "moved", "test")
     assert found.ids == ["case2", "case3"]
     before, after = (labelled(folder / "cases" / "case2") for folder in (data, tmp_path / "moved"))
     assert np.array_equal(before, after)

@@ -10,13 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cases
-import compare
-import evaluate
-import report
 import tiny
-import train
 from spheres import PET_CT, Threshold
+from training import cases, compare, evaluate, report, scored_cases, train
 from veloxseg.contract.errors import VeloxSegError
 
 TRAINING = Path(train.__file__).parent
@@ -126,7 +122,7 @@ def test_files_of_a_run(evaluated_run, tmp_path, name, kind):
     else:
         refused(lambda: report.draw(run), path)
     if name == "data.json":
-        refused(lambda: evaluate.cases_of_run(run, "test"), path)
+        refused(lambda: scored_cases.cases_of_run(run, "test"), path)
     if name.startswith("evaluation"):
         refused(lambda: compare.main(run / "evaluation", run / "evaluation"), path)
 
@@ -146,7 +142,7 @@ def test_table_of_cases_with_other_columns_or_types(evaluated_run, tmp_path):
 def test_evaluation_into_a_file(petct_run, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(VeloxSegError) as caught:
-        evaluate.evaluate(Threshold(PET_CT, 5.0), evaluate.cases_of_run(petct_run, "test"), tmp_path / "out", "cpu")
+        evaluate.evaluate(Threshold(PET_CT, 5.0), scored_cases.cases_of_run(petct_run, "test"), tmp_path / "out", "cpu")
     assert caught.value.code == "OUTPUT_UNWRITABLE"
 
 

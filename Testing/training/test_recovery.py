@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import checkpoints
-import export
-import run_log
 import tiny
-import train
+from training import checkpoints, export, run_log, train
 from veloxseg.contract.errors import VeloxSegError
 
 HERE = Path(__file__).parent

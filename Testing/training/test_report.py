@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-import report
 from spheres import SIZE, SPACING
+from training import report
 
 
 @pytest.fixture

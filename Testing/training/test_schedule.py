@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parity_rules import load_json
-from schedule import FLOOR, NOMINAL, SCHEDULES, corrected, published
+from training.schedule import FLOOR, NOMINAL, SCHEDULES, corrected, published
 
 PUBLISHED = load_json("losses")["lr_schedule"]["values"]
 

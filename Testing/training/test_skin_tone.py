@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import skin_tone
+from training import skin_tone
 
 LESION = np.zeros((60, 80), bool)
 LESION[25:35, 35:45] = True

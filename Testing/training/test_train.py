@@ -13,14 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-import bench_step
-import checkpoints
-import export
-import initial
-import networks
 import tiny
-import train
-from losses import VeloxSegLoss
+from training import bench_step, checkpoints, export, hardware, initial, networks, train
+from training.losses import VeloxSegLoss
+from training.settings import CONFIGS, plain
 from veloxseg.commands import cli_models
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.checkpoint import TRAINING_ONLY
@@ -227,7 +223,7 @@ def command(script: str, folder, run, *more: str) -> list[str]:
 
 
 def launched(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    path = os.pathsep.join([str(Path(__file__).parent), str(TRAINING)])
+    path = os.pathsep.join([str(Path(__file__).parent), str(TRAINING.parent)])
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **environment}
     return subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, text=True, timeout=600)
 
@@ -274,8 +270,8 @@ def test_smoke_ends_with_a_package_that_the_module_accepts(tmp_path):
 def test_command_in_the_card_gives_the_settings_again(folder, tmp_path):
     """What differs from the defaults, and nothing about where things lie."""
     settings = tiny.settings(folder, tmp_path, steps=7, learning_rate=3e-4, amp=False)
-    words = export.command_line(train.plain(settings)).split()
-    again = train.tyro.extras.overridable_config_cli(train.CONFIGS, args=[*words[2:], "--run", str(tmp_path)])
+    words = export.command_line(plain(settings)).split()
+    again = train.tyro.extras.overridable_config_cli(CONFIGS, args=[*words[2:], "--run", str(tmp_path)])
     assert words[:3] == ["python", "training/train.py", "cases"] and "--no-amp" in words
     assert replace(again, data=settings.data) == settings
 
@@ -350,7 +346,7 @@ def test_name_and_version_of_a_model(finished, tmp_path):
 def test_cards_that_compute_in_bfloat16_need_no_scaler(monkeypatch):
     for wide, kind in ((True, torch.bfloat16), (False, torch.float16)):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, wide=wide: wide)
-        assert train.half_type(torch.device("cuda")) is kind
+        assert hardware.half_type(torch.device("cuda")) is kind
 
 
 def test_help_explains_every_option():

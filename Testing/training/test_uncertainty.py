@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-import uncertainty
+from training import uncertainty
 from veloxseg.packages import cards, packages
 from veloxseg.phantoms import dermoscopy
 

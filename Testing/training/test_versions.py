@@ -5,8 +5,7 @@ from importlib import metadata
 
 import pytest
 
-import prepare
-import train
+from training import prepare, train
 
 
 @pytest.mark.parametrize("name", ["torch", "monai"])

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-import evaluate
-import export
-import networks
 import tiny
-import train
-from finish import finish
+from training import evaluate, export, networks, scored_cases, train
+from training.finish import finish
 from veloxseg import diffusion
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks.nca import NCA, NCAConfig
@@ -43,7 +40,7 @@ def test_run_ends_with_scores_through_the_windows_and_no_package(folder, tmp_pat
 
 def test_evaluation_draws_the_same_members_again(folder, tmp_path):
     train.train(settings(folder, tmp_path))
-    model, cases = export.load_run(tmp_path), evaluate.cases_of_run(tmp_path, "validation")
+    model, cases = export.load_run(tmp_path), scored_cases.cases_of_run(tmp_path, "validation")
     first, again = (evaluate.evaluate(model, cases, tmp_path / name, "cpu") for name in "ab")
     assert first == again
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-import train
-from cases import CasesSettings
+from training import train
+from training.cases import CasesSettings
+from training.settings import Settings
 from veloxseg.imaging import images
 from veloxseg.networks import VeloxSegConfig
 
@@ -49,7 +50,7 @@ def write_dataset(folder: Path, cases: int = 6, **changes) -> Path:
     return folder
 
 
-def settings(folder: Path, run: Path, **changes) -> train.Settings:
+def settings(folder: Path, run: Path, **changes) -> Settings:
     values = {"steps": 4, "workers": 0, "checkpoint_every": 2, "validate_every": 4, "learning_rate": 1e-3, "device": "cpu",
               "veloxseg": NETWORK, **changes}  # fmt: skip
-    return train.Settings(run=run, data=CasesSettings(folder, folds=3), **values)
+    return Settings(run=run, data=CasesSettings(folder, folds=3), **values)

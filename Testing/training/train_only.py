@@ -5,8 +5,9 @@ import signal
 import sys
 from pathlib import Path
 
-import train
-from losses import VeloxSegLoss
+from training import train
+from training.losses import VeloxSegLoss
+from training.settings import CONFIGS
 
 mark = Path(os.environ["KILL_ONCE"]) if "KILL_ONCE" in os.environ else None
 forward = VeloxSegLoss.forward
@@ -23,4 +24,4 @@ def forward_or_die(*arguments):
 
 
 VeloxSegLoss.forward = forward_or_die
-train.train(train.tyro.extras.overridable_config_cli(train.CONFIGS, args=sys.argv[1:]))
+train.train(train.tyro.extras.overridable_config_cli(CONFIGS, args=sys.argv[1:]))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from datasets import cards
-from datasets.base import LABEL, DataSet, Found, Options, pair
+from training.datasets import cards
+from training.datasets.base import LABEL, DataSet, Found, Options, pair
 from veloxseg.contract.errors import VeloxSegError
 
 FILES = {"CT": "CTres.nii.gz", "PET": "SUV.nii.gz", LABEL: "SEG.nii.gz"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from datasets import reading
+from training.datasets import reading
 from veloxseg.contract.errors import Note, VeloxSegError
 
 LABEL = "label"

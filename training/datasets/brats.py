@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import cards
-from datasets.base import LABEL, NIFTI, DataSet, Found, Options, find, pair
+from training.datasets import cards
+from training.datasets.base import LABEL, NIFTI, DataSet, Found, Options, find, pair
 from veloxseg.contract.errors import VeloxSegError
 
 PARTS = {"flair": "FLAIR", "t1": "T1", "t1ce": "T1ce", "t2": "T2", "seg": LABEL}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import records
+from training import records
 from veloxseg.contract.errors import VeloxSegError
 
 FOLDER = Path(__file__).resolve().parent.parent / "cards"

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from datasets.base import LABEL, Case, Loaded, LoadedPhoto
-from lock import PARTIAL
+from training.datasets.base import LABEL, Case, Loaded, LoadedPhoto
+from training.lock import PARTIAL
 from veloxseg import files
 from veloxseg.contract import errors, plausibility
 from veloxseg.contract.card import reference_role

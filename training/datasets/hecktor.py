@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from datasets import cards
-from datasets.base import LABEL, NIFTI, DataSet, Options, find, pair
+from training.datasets import cards
+from training.datasets.base import LABEL, NIFTI, DataSet, Options, find, pair
 
 IMAGES = rf"(?P<id>.+)__(?P<part>CT|PT){NIFTI}"
 LABELS = rf"(?P<id>.+){NIFTI}"

@@ -10,10 +10,10 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from datasets import cards
-from datasets.base import LABEL, Case, DataSet, LoadedPhoto, Options, find, pair
-from datasets.description import read_rows
-from datasets.given_split import given_split
+from training.datasets import cards
+from training.datasets.base import LABEL, Case, DataSet, LoadedPhoto, Options, find, pair
+from training.datasets.description import read_rows
+from training.datasets.given_split import given_split
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import photos
 

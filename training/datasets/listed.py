@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import cards
-from datasets.base import LABEL, DataSet, Found, Options, pair
-from datasets.description import read_rows
-from datasets.given_split import COLUMN, given_split
+from training.datasets import cards
+from training.datasets.base import LABEL, DataSet, Found, Options, pair
+from training.datasets.description import read_rows
+from training.datasets.given_split import COLUMN, given_split
 from veloxseg.contract.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from datasets import cards, reading
-from datasets.base import LABEL, NIFTI, Case, DataSet, Loaded, Options, find, pair
-from datasets.description import read_description
+from training.datasets import cards, reading
+from training.datasets.base import LABEL, NIFTI, Case, DataSet, Loaded, Options, find, pair
+from training.datasets.description import read_description
 from veloxseg.contract.errors import Note, VeloxSegError
 
 CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from datasets import cards
-from datasets.base import LABEL, DataSet, Options, find, pair
-from datasets.description import read_description
+from training.datasets import cards
+from training.datasets.base import LABEL, DataSet, Options, find, pair
+from training.datasets.description import read_description
 from veloxseg.contract.errors import VeloxSegError
 
 PATCH_SIZE = (96, 96, 96)

@@ -8,8 +8,8 @@ from typing import Literal
 
 import SimpleITK as sitk
 
-from datasets import cards
-from datasets.base import LABEL, Case, DataSet, Loaded, LoadedPhoto, Options
+from training.datasets import cards
+from training.datasets.base import LABEL, Case, DataSet, Loaded, LoadedPhoto, Options
 from veloxseg import phantoms
 from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-import export
-import scores
-from confidence import paired
-from evaluate import cases_of_run
-from evaluate_photos import STRATA
-from experiments import tables, unseen
+from training import export, scores
+from training.confidence import paired
+from training.evaluate_photos import STRATA
+from training.experiments import tables, unseen
+from training.scored_cases import cases_of_run
 from veloxseg import diffusion
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from confidence import interval, paired
+from training.confidence import interval, paired
 
 SEED = 2026
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import records
-from evaluate import Cases, cases_of_run
-from export import TrainedModel
-from metrics import dice
-from photos import MASK, PHOTO, read_mask
+from training import records
+from training.export import TrainedModel
+from training.metrics import dice
+from training.photos import MASK, PHOTO, read_mask
+from training.scored_cases import Cases, cases_of_run
 from veloxseg import diffusion
 from veloxseg.diffusion.ensemble import draw_member
 from veloxseg.imaging import photos

@@ -9,12 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-import checkpoints
-import export
-import run_log
-import train
-from experiments import tables, unseen
-from photos import PhotosSettings
+from training import checkpoints, export, run_log, train
+from training.experiments import tables, unseen
+from training.photos import PhotosSettings
+from training.settings import SKIN_NCA
 from veloxseg.networks.nca import PRESETS, NCAConfig
 
 Question = Literal["loss", "attention", "prediction", "downsampling"]
@@ -102,7 +100,7 @@ def answer(question: Question, scale: Scale, seeds: tuple[int, ...] | None, data
 def _trained(variant: Variant, seed: int, scale: Scale, data: Path, runs: Path, cpu_bfloat16: bool) -> Path:
     """The run of a variant, named by what it changes, so that questions share what they have in common."""
     settings = replace(
-        train.CONFIGS["skin-nca"][1], data=PhotosSettings(data, size=scale.size), nca=variant.nca,
+        SKIN_NCA, data=PhotosSettings(data, size=scale.size), nca=variant.nca,
         readout_weight=variant.readout_weight, steps=scale.steps, seed=seed, validate_every=scale.steps,
         cpu_bfloat16=cpu_bfloat16,
     )  # fmt: skip

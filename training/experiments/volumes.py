@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cases import LABEL, read_description
+from training.cases import LABEL, read_description
 from veloxseg import files
 from veloxseg.imaging import images
 

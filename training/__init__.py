@@ -1,0 +1,1 @@
+"""Training and scoring of the models outside of Slicer; `train.py` begins it, README.md tells how."""

@@ -1,0 +1,176 @@
+"""The settings of a training, and the configurations that begin with them: `train.py NAME`, `train.py NAME --help`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from training import networks
+from training.brain_regions import BrainRegionsSettings
+from training.cases import CasesSettings
+from training.photos import PhotosSettings
+from veloxseg.networks import VeloxSegConfig
+from veloxseg.networks.nca import PRESETS, NCAConfig
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a run; written to config.json."""
+
+    run: Path
+    """Folder of the run; resumes when it holds a checkpoint."""
+    data: CasesSettings | BrainRegionsSettings | PhotosSettings
+    veloxseg: VeloxSegConfig
+    """Settings of VeloxSeg; patch size, channels and classes are those of the data."""
+    nca: NCAConfig = NCAConfig(**PRESETS["compact"])
+    """Settings of the cellular automaton."""
+    baseline: tyro.conf.Suppress[networks.BaselineConfig] = networks.BaselineConfig()
+    """What a MONAI network takes from the data."""
+    network: networks.NetworkName = "veloxseg"
+    """VeloxSeg, the cellular automaton (photos, or volumes with one label), or a MONAI network to compare them with."""
+    card: Path | None = None
+    """Static part of the model card, to be used instead of the dataset's own."""
+    name: str | None = None
+    """Title of the model, from which its id follows; that of the card when not given."""
+    version: str | None = None
+    """Version of the model, such as 1.2.0; that of the card when not given."""
+    init: Path | None = None
+    """Weights to begin with: a model package, or a checkpoint of another run (best.pt)."""
+    max_minutes: float | None = None
+    """Minutes after which a start ends by itself, with validation, package and report; the same command goes on."""
+    steps: int = 3500
+    batch_size: int = 2
+    """Patches per step and process; the published recipe has 4."""
+    learning_rate: float = 5e-4
+    schedule: Literal["corrected", "published"] = "corrected"
+    warmup: float = 1 / 30
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 0.01
+    gradient_clip: float = 5.0
+    """Largest gradient norm; larger ones are scaled down."""
+    ema_decay: float = 0.999
+    """Largest decay of the averaged weights, which are validated and exported; it grows from 0.1 at the start."""
+    reconstruction_weight: float = 0.5
+    sdkt_weight: float = 2.0
+    readout_weight: float = 1.0
+    """Weight of the mask in the image channels of the cellular automaton."""
+    amp: bool = True
+    """Half precision where a CUDA device computes; no effect elsewhere."""
+    cpu_bfloat16: bool = False
+    """Half precision on the CPU, for processors that have it (AMX, AVX-512 BF16): elsewhere it is slower."""
+    score: Literal["test", "validation"] = "test"
+    """Cases that a finished training is scored on; with validation the test cases stay for evaluate.py."""
+    seed: int = 12345
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    threads: int = 1
+    """Of torch on the CPU."""
+    workers: int = 1
+    """Processes that prepare patches."""
+    checkpoint_every: int = 100
+    validate_every: int = 500
+
+    @property
+    def part(self) -> Literal["veloxseg", "nca", "baseline"]:
+        """The field with the settings of the network."""
+        return self.network if self.network in networks.OF_THE_ENGINE else "baseline"
+
+    @property
+    def architecture(self) -> VeloxSegConfig | NCAConfig | networks.BaselineConfig:
+        found = getattr(self, self.part)
+        return replace(found, name=self.network) if self.part == "baseline" else found
+
+
+def plain(settings: Settings) -> dict:
+    """The settings as JSON data."""
+    return json.loads(json.dumps(asdict(settings), default=str))
+
+
+# as published for patches of 96^3 (AutoPET, BraTS); windows are fitted to the data's patch, so that 128 x 128 x 64 has those of
+# HECKTOR as published
+PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
+
+CASES = Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)
+
+CASES_NCA = replace(
+    CASES,
+    run=Path("runs/cases-nca"),
+    data=CasesSettings(patch_size=(32, 32, 32)),
+    network="nca",
+    nca=NCAConfig(**PRESETS["volume"]),
+    learning_rate=2e-3,
+    weight_decay=0.0,
+    gradient_clip=1.0,
+)
+
+# no teachers and no deep supervision: with 9 classes they cost more than the rest of a step on a CPU
+BRAIN_REGIONS = Settings(
+    Path("runs/brain-regions"),
+    BrainRegionsSettings(),
+    replace(PUBLISHED, in_ch=(1,), attn_drop=0.0, proj_drop=0.0, conv_drop=0.0, teachers=False, deep_supervision=False),
+    learning_rate=8e-4,
+)
+
+SKIN_VELOXSEG = Settings(
+    Path("runs/skin"),
+    PhotosSettings(),
+    VeloxSegConfig(input_size=(256, 256), patch_size=4, in_ch=(3,), spatial_dim=2, depths=(1, 1, 1, 1)),
+    steps=3000,
+    batch_size=8,
+    warmup=1 / 60,
+    gradient_clip=1.0,
+)
+
+SKIN_NCA = replace(SKIN_VELOXSEG, network="nca", learning_rate=2e-3, weight_decay=0.0)
+
+SMOKE = Settings(
+    Path("runs/smoke"),
+    CasesSettings(Path("runs/smoke/data"), patch_size=(32, 32, 32)),
+    VeloxSegConfig(
+        input_size=(32, 32, 32),
+        patch_size=2,
+        in_ch=(1, 1),
+        base_ch=8,
+        attn_base_ch=4,
+        depths=(1, 1, 1, 1),
+        min_dim_group=(4, 8, 8, 16),
+        min_dim_head=(4, 4, 8, 8),
+    ),
+    steps=80,
+    learning_rate=2e-3,
+    checkpoint_every=20,
+    validate_every=40,
+)
+
+SKIN_SMOKE = replace(
+    SKIN_NCA,
+    run=Path("runs/skin-smoke"),
+    data=PhotosSettings(Path("runs/skin-smoke/data"), size=64),
+    nca=NCAConfig(channels=16, hidden=32, levels=2, steps=6),
+    steps=40,
+    learning_rate=4e-3,
+    checkpoint_every=20,
+    validate_every=20,
+)
+
+CONFIGS = {
+    "cases": ("A prepared dataset (see prepare.py), the published recipe", CASES),
+    "cases-nca": (
+        "The same with one label by diffusion with a small 3D cellular automaton; for comparison, no package",
+        CASES_NCA,
+    ),
+    "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)", BRAIN_REGIONS),
+    "skin-nca": ("Photos of skin lesions by diffusion with a compact cellular automaton", SKIN_NCA),
+    "skin-veloxseg": ("The same with VeloxSeg on two axes, or with a baseline", SKIN_VELOXSEG),
+    "smoke": (
+        "Two minutes on two cores: a tiny network on coarse phantoms (synthetic), to see the whole way work; also --smoke",
+        SMOKE,
+    ),
+    "skin-smoke": ("The same for photos: a tiny cellular automaton on ten phantoms (synthetic)", SKIN_SMOKE),
+}
+OWN_DATA = ("smoke", "skin-smoke")
+"""Those that make their own data."""
