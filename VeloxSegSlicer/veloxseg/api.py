@@ -168,7 +168,7 @@ def segment(
     seed: int = Settings.seed,
     members: int | None = Settings.members,
     mm_per_px: float | None = Settings.mm_per_px,
-    region: Mapping[str, object] | None = Settings.region,
+    region: Mapping[str, object] | None = None,
     accept_overlap: bool = Settings.accept_overlap,
     accept: Sequence[str] = Settings.accept,
     suv: bool = Settings.suv,

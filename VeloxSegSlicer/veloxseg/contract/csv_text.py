@@ -14,8 +14,9 @@ _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 
 def cell(value: object) -> object:
     """A value for a cell: texts that begin like a formula get a guard before them; numbers, also as text, stay."""
-    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
-    return GUARD + value if is_formula else value
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return GUARD + value
+    return value
 
 
 def plain(text: str) -> str:

@@ -34,6 +34,9 @@ def check(path: Path | str) -> None:
         raise VeloxSegError("PATH", path=shown(path), reason=reason)
 
 
+_UNUSABLE: dict[int | None, str] = {errno.ENAMETOOLONG: "it is too long", errno.ELOOP: "its links lead in a circle"}
+
+
 def problem(path: Path | str) -> str:
     """Why a path cannot be used, "" when it can; whether there is something at this place does not matter."""
     if "\0" in str(path):
@@ -43,7 +46,7 @@ def problem(path: Path | str) -> str:
     try:
         Path(path).lstat()
     except OSError as error:
-        return {errno.ENAMETOOLONG: "it is too long", errno.ELOOP: "its links lead in a circle"}.get(error.errno, "")
+        return _UNUSABLE.get(error.errno, "")
     return ""
 
 

@@ -291,7 +291,7 @@ def _world(to_world: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 def position_text(position_lps: Sequence[float]) -> str:
     """For people: whole millimeters with the letter of the side, such as "L 32, P 12, S 40"."""
-    sides = zip(("LR", "PA", "SI"), position_lps, strict=True)
+    sides = zip((("L", "R"), ("P", "A"), ("S", "I")), position_lps, strict=True)
     return ", ".join(f"{positive if value >= 0 else negative} {abs(value):.0f}" for (positive, negative), value in sides)
 
 

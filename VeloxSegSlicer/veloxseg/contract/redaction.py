@@ -105,7 +105,8 @@ def _own_source(path: str) -> str:
 
 def _patterns(names: Iterable[str]) -> list[re.Pattern]:
     """For each name the whole, however its words are joined, and then each word, longest first."""
-    wholes, words = set(), set()
+    wholes: set[str] = set()
+    words: set[str] = set()
     for name in names:
         parts = re.findall(r"[^\W_]+", name)
         if not parts:

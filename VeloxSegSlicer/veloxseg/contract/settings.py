@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from veloxseg.contract.errors import VeloxSegError
 
@@ -24,10 +25,10 @@ class Region:
 
     center: tuple[float, float, float]
     size: tuple[float, float, float]
-    axes: tuple[tuple[float, float, float], ...]
+    axes: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, entry: Mapping | None) -> Region | None:
+    def of(cls, entry: Mapping[str, Any] | None) -> Region | None:
         """The region of a request. Raises REQUEST for axes that are no right angles."""
         if entry is None:
             return None
@@ -61,11 +62,12 @@ class Settings:
     outputs: tuple[str, ...] = ("mask", "measures", "uncertainty")
 
     @classmethod
-    def of(cls, request: Mapping[str, object]) -> Settings:
+    def of(cls, request: Mapping[str, Any]) -> Settings:
         """The settings among the fields of a request that fits its schema. Raises REQUEST for a region that is no box."""
         chosen = {name: request[name] for name in FIELDS if name in request}
-        listed = {name: tuple(chosen[name]) for name in ("accept", "outputs") if name in chosen}
-        return cls(**{**chosen, **listed, "region": Region.of(chosen.get("region"))})
+        listed: dict[str, Any] = {name: tuple(chosen[name]) for name in ("accept", "outputs") if name in chosen}
+        chosen |= {**listed, "region": Region.of(chosen.get("region"))}
+        return cls(**chosen)
 
 
 FIELDS: dict[str, object] = {field.name: field.default for field in fields(Settings)}

@@ -15,7 +15,8 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 class Package(Protocol):
     """What the pipeline needs of a model package."""
 
-    card: dict
+    @property
+    def card(self) -> dict: ...
 
     def network(self, device: torch.device) -> Network:
         """The network, in eval mode, on a device."""

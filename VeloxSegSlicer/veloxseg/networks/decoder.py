@@ -65,7 +65,7 @@ class ReconstructionDecoder(DecoderTrunk):
 
     def forward(self, joined: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, in_ch[m], *input_size) and up1, from the four maps of `join_maps`."""
-        mixers = (self.enc2rc_1, self.enc2rc_2, self.enc2rc_3, self.enc2rc_4)
+        mixers = [self.get_submodule(f"enc2rc_{stage}") for stage in range(1, 5)]
         up1, _, _ = self.levels([mixer(r) for mixer, r in zip(mixers, joined)])
         return self.out_conv(up1), up1
 

@@ -38,7 +38,7 @@ class JLCBlock(nn.Module):
     def __init__(self, channels: int, groups: int, expansion: int, config: VeloxSegConfig) -> None:
         super().__init__()
         conv = CONV[config.spatial_dim]
-        convs = [conv(channels, channels, k, padding=k // 2, groups=groups) for k in config.kernel_sizes]
+        convs: list[nn.Module] = [conv(channels, channels, k, padding=k // 2, groups=groups) for k in config.kernel_sizes]
         if len(convs) > 1:
             convs = [nn.Sequential(conv, InstanceNorm(), config.activation()) for conv in convs]
         self.spatial_convs = nn.ModuleList(convs)

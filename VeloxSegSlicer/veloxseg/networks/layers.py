@@ -44,6 +44,8 @@ class PixelShuffle3d(nn.Module):
         return x.reshape(b, c // p**3, h * p, w * p, d * p)
 
 
+Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
+
 # By number of spatial axes.
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED_CONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -83,7 +85,7 @@ def split_axes(x: Tensor, block: tuple[int, ...]) -> Tensor:
 
 def init_weights(module: nn.Module) -> None:
     """Kaiming normal (fan in, leaky-relu slope 0.01) for convolutions, zero biases (specification section 4)."""
-    if isinstance(module, (*CONV.values(), *TRANSPOSED_CONV.values())):
+    if isinstance(module, Convolution):
         nn.init.kaiming_normal_(module.weight, a=0.01)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

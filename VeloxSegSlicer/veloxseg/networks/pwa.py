@@ -26,6 +26,7 @@ class RelativePositionBias(nn.Module):
         self.relative_position_bias_table = nn.Parameter(torch.empty(prod(2 * n - 1 for n in size), heads))
         # the published cut at +-2 is 100 standard deviations away: in effect a plain normal
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02, a=-2, b=2)
+        self.relative_position_index: Tensor
         self.register_buffer("relative_position_index", relative_position_index(size))
 
     def forward(self) -> Tensor:
@@ -68,7 +69,8 @@ class PairedWindowAttention(nn.Module):
     def forward(self, maps: Maps) -> Maps:
         normed = [norm(x) for norm, x in zip(self.input_norms, maps)]
         query, key, value = (
-            torch.cat([self.gather(proj[i](n)) for proj, n in zip(self.qkv_proj, normed)], dim=3) for i in range(3)
+            torch.cat([self.gather(conv(n)) for conv, n in zip(convs, normed)], dim=3)
+            for convs in zip(*(projections.children() for projections in self.qkv_proj))
         )
         windows = self._attend(query, key, value).chunk(len(maps), dim=3)
         # the block adds the input once more: the doubled residual of the published network

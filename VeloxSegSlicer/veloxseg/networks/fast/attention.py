@@ -10,12 +10,11 @@ from math import prod
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..layers import ChannelLayerNorm
-from ..pwa import PairedWindowAttention, PatchMerging, PWABlock
 from .order import children, positions, resize_matrix, window_order
-from .parts import Dropout, Part, add_piecewise, layer_norm, matrix, piecewise, rows, total
+from .parts import Dropout, Part, Plain, add_piecewise, layer_norm, matrix, piecewise, rows, total
 
 EPS = 1e-6  # of the layer norms
 LONG_WINDOW = 128  # tokens from which torch's fused attention is faster than its separate steps
@@ -24,7 +23,7 @@ LONG_WINDOW = 128  # tokens from which torch's fused attention is faster than it
 class FastAttention(Part):
     """`PairedWindowAttention`: (M, B, n, C) to the projection, before its dropout and the residual."""
 
-    def __init__(self, plain: PairedWindowAttention) -> None:
+    def __init__(self, plain: Plain) -> None:
         super().__init__(plain)
         self.heads, self.plan, self.tokens = plain.heads, plain.plan, prod(plain.tokens)
         self.drop = Dropout(plain.attn_drop)
@@ -44,10 +43,10 @@ class FastAttention(Part):
                 self.keep(f"pool_{scale}", positions(finer, inner.transpose(1, 0, 2).reshape(-1, 3)))
                 finer = cells
 
-    def compose(self, plain: PairedWindowAttention) -> dict[str, Tensor]:
-        weight, bias = zip(*(fold_norm(norm, *joined_qkv(convs, plain))
-                             for norm, convs in zip(plain.input_norms, plain.qkv_proj)))
-        weight, bias = torch.stack(weight), torch.stack(bias).unsqueeze(1)
+    def compose(self, plain: Plain) -> dict[str, Tensor]:
+        weights, biases = zip(*(fold_norm(norm, *joined_qkv(convs, plain))
+                                for norm, convs in zip(plain.input_norms, plain.qkv_proj)))
+        weight, bias = torch.stack(weights), torch.stack(biases).unsqueeze(1)
         cut = self.unpooled * sum(self.split)
         modalities = len(plain.qkv_proj)
         mix = torch.stack([matrix(conv.weight) for conv in plain.mix_channels]).chunk(len(self.plan), dim=1)
@@ -125,14 +124,14 @@ class FastAttention(Part):
 class FastBlock(Part):
     """`PWABlock` on (M, B, n, C)."""
 
-    def __init__(self, plain: PWABlock) -> None:
+    def __init__(self, plain: Plain) -> None:
         super().__init__(plain)
         self.attention = FastAttention(plain.attn)
         self.activation = plain.ffns[0].act
         self.drop = Dropout(plain.attn.proj_drop.p)
         self.drop_path = plain.drop_path.probability
 
-    def compose(self, plain: PWABlock) -> dict[str, Tensor]:
+    def compose(self, plain: Plain) -> dict[str, Tensor]:
         first, bias = zip(*(fold_norm(norm, matrix(ffn.linear1.weight), ffn.linear1.bias)
                             for norm, ffn in zip(plain.norms, plain.ffns)))
         return {
@@ -167,12 +166,12 @@ class FastBlock(Part):
 class FastMerging(Part):
     """`PatchMerging` of all modalities from one window order to that of the next stage."""
 
-    def __init__(self, plains: nn.ModuleList, finer: PairedWindowAttention, coarser: PairedWindowAttention) -> None:
+    def __init__(self, plains: Plain, finer: Plain, coarser: Plain) -> None:
         super().__init__(*plains)
         inner = children(window_order(coarser.grid, coarser.plan), (2, 2, 2))
         self.keep("gather", positions(window_order(finer.grid, finer.plan), inner.reshape(-1, 3)))
 
-    def compose(self, *plains: PatchMerging) -> dict[str, Tensor]:
+    def compose(self, *plains: Plain) -> dict[str, Tensor]:
         weight, bias = zip(*(fold_norm(plain.norm, matrix(plain.reduction.weight), 0.0) for plain in plains))
         return {"weight": torch.stack(weight), "bias": torch.stack(bias).unsqueeze(1)}
 
@@ -194,7 +193,7 @@ def fold_norm(norm: ChannelLayerNorm, weight: Tensor, bias: Tensor | float) -> t
     return norm.weight[:, None] * weight, bias + norm.bias @ weight
 
 
-def joined_qkv(convs: nn.ModuleList, plain: PairedWindowAttention) -> tuple[Tensor, Tensor]:
+def joined_qkv(convs: Plain, plain: Plain) -> tuple[Tensor, Tensor]:
     """(C, C') and (C',) of query, key and value together, channels in the order (scale, q k v, head, c)."""
     scales = len(plain.plan)
     per_head = convs[0].out_channels // scales // plain.heads

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..jlc import Down, JLCBlock, Up
-from .parts import Dropout, Part, add_piecewise, instance_norm, matrix, rows, without_bias
+from .parts import Dropout, Part, Plain, add_piecewise, instance_norm, matrix, rows, without_bias
 
 EPS = 1e-5  # of the instance norms
 JOINED = {8: torch.float64, 16: torch.complex128}
@@ -28,7 +27,7 @@ class Convolution(Part):
     axis is even. That is a fifth more arithmetic, but on groups of twice the width.
     """
 
-    def __init__(self, conv: nn.Conv3d, depth: int) -> None:
+    def __init__(self, conv: Plain, depth: int) -> None:
         super().__init__(conv)
         self.stride, self.padding, self.groups = conv.stride, conv.padding, conv.groups
         width, size = conv.weight.shape[1], conv.weight.shape[-1]
@@ -38,7 +37,7 @@ class Convolution(Part):
             self.keep("taps", fold_taps(size).to(conv.weight))
             self.padding = (*conv.padding[:2], self.taps.shape[1] // 2)
 
-    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+    def compose(self, conv: Plain) -> dict[str, Tensor]:
         weight = without_bias(conv)
         if self.folded:
             weight = fold_weight(weight, conv.groups, self.taps)
@@ -105,7 +104,7 @@ def onednn_convolution_works() -> bool:
 class FastJLC(Part):
     """`JLCBlock` on (B, H, W, D, C)."""
 
-    def __init__(self, plain: JLCBlock, depth: int) -> None:
+    def __init__(self, plain: Plain, depth: int) -> None:
         super().__init__(plain)
         self.bare = isinstance(plain.spatial_convs[0], nn.Conv3d)
         convs = [branch if self.bare else branch[0] for branch in plain.spatial_convs]
@@ -114,7 +113,7 @@ class FastJLC(Part):
         )
         self.activation, self.drop = plain.channel_conv[2], Dropout(plain.channel_conv[4].p)
 
-    def compose(self, plain: JLCBlock) -> dict[str, Tensor | None]:
+    def compose(self, plain: Plain) -> dict[str, Tensor | None]:
         _, expand, _, reduce, _ = plain.channel_conv
         return {
             "spatial_bias": plain.spatial_convs[0].bias if self.bare else None,
@@ -146,7 +145,7 @@ class FastJLC(Part):
 class Pointwise(Part):
     """A 1x1x1 convolution without its bias on (B, H, W, D, C), groups as blocks of one matrix."""
 
-    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+    def compose(self, conv: Plain) -> dict[str, Tensor]:
         return {"weight": torch.block_diag(*without_bias(conv).flatten(1).chunk(conv.groups)).T.contiguous()}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +155,7 @@ class Pointwise(Part):
 class FastDown(Part):
     """`Down` on (B, H, W, D, C)."""
 
-    def __init__(self, plain: Down) -> None:
+    def __init__(self, plain: Plain) -> None:
         super().__init__()
         self.conv = Convolution(plain.down, 1)
 
@@ -167,11 +166,11 @@ class FastDown(Part):
 class FastStem(Part):
     """The first `Down`: an image (B, C, H, W, D), which has few channels and stays as it is, to (B, h, w, d, C')."""
 
-    def __init__(self, plain: Down) -> None:
+    def __init__(self, plain: Plain) -> None:
         super().__init__(plain)
         self.stride, self.padding = plain.down.stride, plain.down.padding
 
-    def compose(self, plain: Down) -> dict[str, Tensor]:
+    def compose(self, plain: Plain) -> dict[str, Tensor]:
         return {"weight": without_bias(plain.down)}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,7 +180,7 @@ class FastStem(Part):
 class FastUp(Part):
     """`Up` on (B, H, W, D, C): one matrix product, because kernel and stride are equal."""
 
-    def compose(self, plain: Up) -> dict[str, Tensor]:
+    def compose(self, plain: Plain) -> dict[str, Tensor]:
         return {"weight": without_bias(plain.up).permute(0, 2, 3, 4, 1).flatten(1).contiguous()}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,12 +192,12 @@ class FastUp(Part):
 class FastMixer(Part):
     """Modal mixer: (M, B, n, C) in window order to (B, H, W, D, C')."""
 
-    def __init__(self, conv: nn.Conv3d, modalities: int, grid: tuple[int, ...], to_grid: Tensor) -> None:
+    def __init__(self, conv: Plain, modalities: int, grid: tuple[int, ...], to_grid: Tensor) -> None:
         super().__init__(conv)
         self.modalities, self.grid = modalities, grid
         self.keep("to_grid", to_grid)
 
-    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+    def compose(self, conv: Plain) -> dict[str, Tensor]:
         return {"weight": matrix(without_bias(conv)).unflatten(0, (self.modalities, -1))}
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -212,12 +211,12 @@ class FastHead(Part):
     With `relative`, the logits minus those of class 0, without class 0: (B, K - 1, H*p, W*p, D*p).
     """
 
-    def __init__(self, conv: nn.Conv3d, scale: int, relative: bool) -> None:
+    def __init__(self, conv: Plain, scale: int, relative: bool) -> None:
         super().__init__(conv)
         self.scale, self.relative = scale, relative
         self.padding = conv.padding
 
-    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+    def compose(self, conv: Plain) -> dict[str, Tensor]:
         weight, bias = (value.unflatten(0, (-1, self.scale**3)) for value in (conv.weight, conv.bias))
         if self.relative:
             weight, bias = (v[1:] - v[:1] for v in (weight, bias))

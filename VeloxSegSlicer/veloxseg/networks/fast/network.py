@@ -7,20 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import VeloxSegConfig
-from ..decoder import DecoderTrunk
-from ..encoder import Encoder, PatchEmbedding
 from ..layers import ChannelLayerNorm
 from ..network import VeloxSeg
 from .attention import EPS, FastBlock, FastMerging
 from .convolution import FastDown, FastHead, FastJLC, FastMixer, FastStem, FastUp
 from .order import positions, window_order
-from .parts import Dropout, Part, rows
+from .parts import Dropout, Part, Plain, rows
 
 
 class FastEncoder(Part):
     """`Encoder`: an image (B, sum(in_ch), *input_size) to features (B, H, W, D, C) and maps (M, B, n, C), finest first."""
 
-    def __init__(self, plain: Encoder, config: VeloxSegConfig) -> None:
+    def __init__(self, plain: Plain, config: VeloxSegConfig) -> None:
         super().__init__()
         branch = plain.encoder_attn
         firsts = [layer.blocks[0].attn for layer in branch.layers]
@@ -60,7 +58,7 @@ class FastEncoder(Part):
 class FastTrunk(Part):
     """`DecoderTrunk` on (B, H, W, D, C)."""
 
-    def __init__(self, plain: DecoderTrunk, config: VeloxSegConfig) -> None:
+    def __init__(self, plain: Plain, config: VeloxSegConfig) -> None:
         super().__init__()
         self.ups = nn.ModuleList(FastUp(up) for up in (plain.layer_up1, plain.layer_up2, plain.layer_up3))
         layers = (plain.layer1, plain.layer2, plain.layer3)
@@ -68,11 +66,13 @@ class FastTrunk(Part):
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """(up1, up2, up3) from four maps, finest first."""
-        levels, x = [], features[3]
+        levels: list[Tensor] = []
+        x = features[3]
         for feature, up, layer in reversed(list(zip(features, self.ups, self.layers))):
             x = layer(feature + up(x))
             levels.insert(0, x)
-        return tuple(levels)
+        up1, up2, up3 = levels
+        return up1, up2, up3
 
 
 class FastVeloxSeg(Part):
@@ -103,11 +103,11 @@ class FastVeloxSeg(Part):
 class FastEmbedding(Part):
     """`PatchEmbedding`: (B, c, H, W, D) to tokens (B, n, C) in C order."""
 
-    def __init__(self, plain: PatchEmbedding) -> None:
+    def __init__(self, plain: Plain) -> None:
         super().__init__(plain)
         self.stride, self.drop = plain.proj.stride, Dropout(plain.drop.p)
 
-    def compose(self, plain: PatchEmbedding) -> dict[str, Tensor | None]:
+    def compose(self, plain: Plain) -> dict[str, Tensor | None]:
         normed = isinstance(plain.norm, ChannelLayerNorm)
         return {
             "weight": plain.proj.weight,
@@ -123,7 +123,7 @@ class FastEmbedding(Part):
         return self.drop(tokens)
 
 
-def fast_layer(plain: nn.Sequential, depth: int) -> nn.Sequential:
+def fast_layer(plain: Plain, depth: int) -> nn.Sequential:
     """The JLC blocks of one layer; `depth` is the grid's size on the last axis."""
     return nn.Sequential(*(FastJLC(block, depth) for block in plain))
 

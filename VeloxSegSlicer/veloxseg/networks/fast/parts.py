@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 CACHE = 2**20
 """Numbers that may lie between two steps at once: more are fetched from main memory again."""
 FEW_CHANNELS = 32
+Plain = Any
+"""A module of the plain form; the docstring says which. torch gives its children no type that knows their weights."""
 
 
 class Part(nn.Module):
@@ -25,7 +28,12 @@ class Part(nn.Module):
         super().__init__()
         self._plain = plain  # in a tuple: not a child, whose weights would be listed twice
 
-    def compose(self, *plain: nn.Module) -> dict[str, Tensor | None]:
+    if TYPE_CHECKING:
+        # composed weights become attributes that no line of the class names
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def compose(self, *plain: Plain) -> Mapping[str, Tensor | None]:
         """The weights by name of attribute; differentiable."""
         return {}
 
@@ -50,7 +58,7 @@ def matrix(weight: Tensor) -> Tensor:
     return weight.flatten(1).T.contiguous()
 
 
-def without_bias(conv: nn.Module) -> Tensor:
+def without_bias(conv: Plain) -> Tensor:
     """The weight of a convolution whose bias has no effect, because a norm follows.
 
     The bias stays in the graph: several processes train together only when every parameter gets a gradient.
@@ -163,8 +171,8 @@ def normed_columns(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     if len(samples) == 1:
         y, _, scale = samples[0]
         return y[None], scale[None]
-    y, _, scale = zip(*samples)
-    return torch.stack(y), torch.stack(scale)
+    ys, _, scales = zip(*samples)
+    return torch.stack(ys), torch.stack(scales)
 
 
 class Norm(torch.autograd.Function):

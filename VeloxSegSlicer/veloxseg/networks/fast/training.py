@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ..config import VeloxSegConfig
-from ..decoder import ReconstructionDecoder
 from ..network import TrainingOutput, VeloxSeg
 from .convolution import EPS, FastHead
 from .network import FastEncoder, FastTrunk, check_size, parts_of
 from .order import resize_axis
-from .parts import Part, instance_norm, matrix, rows, without_bias
+from .parts import Part, Plain, instance_norm, matrix, rows, without_bias
 
 
 class FastTraining(Part):
@@ -53,12 +52,12 @@ class FastTraining(Part):
 class CoarseHead(Part):
     """A head of deep supervision: (B, h, w, d, C) to relative logits (B, K - 1, *input_size)."""
 
-    def __init__(self, conv: nn.Conv3d, grid: tuple[int, ...], config: VeloxSegConfig) -> None:
+    def __init__(self, conv: Plain, grid: tuple[int, ...], config: VeloxSegConfig) -> None:
         super().__init__(conv)
         for axis, (n, size) in enumerate(zip(grid, config.input_size)):
             self.keep(f"resize_{axis}", torch.from_numpy(resize_axis(n, size)).to(conv.weight))
 
-    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+    def compose(self, conv: Plain) -> dict[str, Tensor]:
         weight = matrix(conv.weight)
         return {"weight": weight[:, 1:] - weight[:, :1], "bias": conv.bias[1:] - conv.bias[:1]}
 
@@ -73,10 +72,11 @@ class CoarseHead(Part):
 class FastTeacher(Part):
     """`ReconstructionDecoder`: maps (1, B, n, C) of its modality and features (B, H, W, D, C) to its image and up1."""
 
-    def __init__(self, plain: ReconstructionDecoder, encoder: FastEncoder, config: VeloxSegConfig) -> None:
+    def __init__(self, plain: Plain, encoder: FastEncoder, config: VeloxSegConfig) -> None:
         super().__init__()
         mixers = (plain.enc2rc_1, plain.enc2rc_2, plain.enc2rc_3, plain.enc2rc_4)
-        self.mixers = nn.ModuleList(TeacherMixer(mixer[0], fast.to_grid) for mixer, fast in zip(mixers, encoder.mixers))
+        orders = [mixer.get_buffer("to_grid") for mixer in encoder.mixers]
+        self.mixers = nn.ModuleList(TeacherMixer(mixer[0], order) for mixer, order in zip(mixers, orders))
         self.trunk = FastTrunk(plain, config)
         self.head = FastHead(plain.out_conv[0], config.patch_size, relative=False)
 
@@ -89,11 +89,11 @@ class FastTeacher(Part):
 class TeacherMixer(Part):
     """1x1x1 convolution of a modality's map and a feature, joined on the channels, and instance norm."""
 
-    def __init__(self, conv: nn.Conv3d, to_grid: Tensor) -> None:
+    def __init__(self, conv: Plain, to_grid: Tensor) -> None:
         super().__init__(conv)
         self.keep("to_grid", to_grid)
 
-    def compose(self, conv: nn.Conv3d) -> dict[str, Tensor]:
+    def compose(self, conv: Plain) -> dict[str, Tensor]:
         return {"weight": matrix(without_bias(conv))}
 
     def forward(self, maps: Tensor, feature: Tensor) -> Tensor:

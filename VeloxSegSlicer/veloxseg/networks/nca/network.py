@@ -6,7 +6,7 @@ Written from a description of MedSegDiffNCA (arXiv 2501.02447) and, in 3D, of th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -59,13 +59,13 @@ class NCA(nn.Module):
         that needs the whole image at once.
         """
         self._check(image, noisy, t, tile)
-        if noisy is None:
+        if noisy is None or t is None:
             noisy, t = torch.zeros_like(image[:, :1]), image.new_zeros(len(image))
         time = self.config.time(t).to(image)
         pyramid = [self._grown(torch.cat([image, noisy], dim=1))]
         while len(pyramid) < self.config.levels:
             pyramid.insert(0, self._shrunk(pyramid[0]))
-        state = None
+        state: Any = None  # of the coarser level
         for rule, inputs in zip(self.rules, pyramid, strict=True):
             fires = self._fires(inputs, generator)
             if tile is not None and inputs is pyramid[-1]:
@@ -84,7 +84,7 @@ class NCA(nn.Module):
         if (noisy is None, t is None) != (config.prediction == "direct",) * 2:
             need = "no" if config.prediction == "direct" else "a"
             raise ValueError(f"the {config.prediction} prediction takes {need} noisy mask and {need} time")
-        if noisy is not None and (noisy.shape != image[:, :1].shape or t.shape != image.shape[:1]):
+        if noisy is not None and t is not None and (noisy.shape != image[:, :1].shape or t.shape != image.shape[:1]):
             raise ValueError(
                 f"the noisy mask {tuple(noisy.shape)} and the times {tuple(t.shape)} don't fit the image {tuple(image.shape)}"
             )
@@ -115,7 +115,7 @@ class NCA(nn.Module):
         shape = (len(inputs), 1, *inputs.shape[2:])
         return (draw_fire(shape, self.config.fire_rate, generator, inputs.device) for _ in range(self.config.steps))
 
-    def _level(self, rule: Rule, coarse: Tensor | None, inputs: Tensor, time: Tensor, fires: Iterable[Tensor]) -> Tensor:
+    def _level(self, rule: nn.Module, coarse: Tensor | None, inputs: Tensor, time: Tensor, fires: Iterable[Tensor]) -> Tensor:
         """State (B, channels, *spatial) of one level after its steps; `coarse` is the state of the level before."""
         state = self._seed(coarse, inputs, time)
         sparse = state.device.type == "cpu" if self.sparse is None else self.sparse
@@ -142,7 +142,7 @@ class NCA(nn.Module):
         return state.contiguous(memory_format=torch.channels_last if state.ndim == 4 else torch.channels_last_3d)
 
     def _tiled(
-        self, rule: Rule, coarse: Tensor | None, inputs: Tensor, time: Tensor, fires: list[Tensor], tile: int
+        self, rule: nn.Module, coarse: Tensor | None, inputs: Tensor, time: Tensor, fires: list[Tensor], tile: int
     ) -> Tensor:
         """The first 1 + in_ch channels of `_level`, tile by tile."""
         factor = self.config.factor if coarse is not None else 1
@@ -150,10 +150,12 @@ class NCA(nn.Module):
         output = inputs.new_empty(len(inputs), kept, *inputs.shape[2:])
         halo = self.config.steps * (self.config.kernels[-1] // 2)
         for place, needed, inside in boxes(inputs.shape[2:], tile, halo, factor):
-            cut = (slice(None), slice(None), *needed)
-            below = None if coarse is None else coarse[(..., *(slice(s.start // factor, s.stop // factor) for s in needed))]
+            cut: tuple[slice, ...] = (slice(None), slice(None), *needed)
+            outer: tuple[slice, ...] = (slice(None), slice(None), *place)
+            coarser = [slice(s.start // factor, s.stop // factor) for s in needed]
+            below = None if coarse is None else coarse[(slice(None), slice(None), *coarser)]
             state = self._level(rule, below, inputs[cut], time, [fire[cut] for fire in fires])
-            output[(..., *place)] = state[(slice(None), slice(kept), *inside)]
+            output[outer] = state[(slice(None), slice(kept), *inside)]
         return output
 
 
