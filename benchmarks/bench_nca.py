@@ -17,6 +17,7 @@ from benchmarks import bench_speed
 from benchmarks.bench_speed import Comparison, Report
 from veloxseg import diffusion
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.limits import PHOTO_SIDES
 from veloxseg.imaging import photos
 from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA, PRESETS
@@ -63,8 +64,8 @@ class _Output:
 def report(names: Sequence[str], sides: Sequence[int], members: int, threads: int, rounds: int) -> Report:
     """One photo of each of `sides` pixels through each network. Raises REQUEST for unknown names; U-Nets need MONAI."""
     unknown = set(names) - set(CHOICES)
-    if unknown or not names or min(sides, default=0) < photos.SHORTEST or members < 1:
-        raise VeloxSegError("REQUEST", reason=f"networks are {', '.join(CHOICES)}, sides {photos.SHORTEST} pixels or more, "
+    if unknown or not names or min(sides, default=0) < PHOTO_SIDES[0] or members < 1:
+        raise VeloxSegError("REQUEST", reason=f"networks are {', '.join(CHOICES)}, sides {PHOTO_SIDES[0]} pixels or more, "
                                               "members at least 1")  # fmt: skip
     measured = []
     with children.spawn_context().Pool(1, maxtasksperchild=1) as pool:

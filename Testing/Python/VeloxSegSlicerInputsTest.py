@@ -115,6 +115,11 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         self.assertEqual(verdicts["PET"].error.code, "ROLE_DOUBLED")
         self.assertIn("Already used for CT", verdicts["PET"].text)
 
+    def test_halfIsEnoughOverlapAsForTheEngine(self):
+        for shift, kind in ((24, Verdicts.RESAMPLED), (26, Verdicts.OVERLAP)):  # of 48 mm
+            images = {"CT": fixtures.sphereVolume("CT", center=(shift, 0, 0)), "PET": fixtures.sphereVolume("PET")}
+            self.assertEqual(Verdicts.judge(self.petct, images)["CT"].kind, kind)
+
     def test_littleOverlapBlocks(self):
         pet = fixtures.sphereVolume("PET")
         verdicts = Verdicts.judge(

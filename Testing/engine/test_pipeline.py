@@ -1,5 +1,6 @@
 """The way from images to a mask. Geometry is proven with a stand-in network that only thresholds."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -196,6 +197,16 @@ class TestRefusals:
         path = write_image(blob_image(), tmp_path / "a.nrrd")
         error = self.refusal(self.two_roles(), {"CT": path, "PET": path})
         assert (error.code, error.exit_code) == ("INPUT_ROLE", 4)
+
+    def test_half_is_enough_overlap_as_for_the_panel(self):
+        image, package = blob_image(), self.two_roles()
+        width = image.GetSize()[0] * image.GetSpacing()[0]
+        for share, is_enough in ((0.5, True), (0.45, False)):
+            moved = sitk.Image(image)
+            moved.SetOrigin([image.GetOrigin()[0] + (1 - share) * width, *image.GetOrigin()[1:]])
+            volumes = {role["name"]: volume for role, volume in zip(package.card["roles"], (image, moved))}
+            with contextlib.nullcontext() if is_enough else pytest.raises(VeloxSegError, match="covers only"):
+                pipeline.check_overlap(package.card, volumes)
 
     def test_too_little_overlap(self, tmp_path):
         far = blob_image()

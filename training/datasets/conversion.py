@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from training.datasets.base import LABEL, Case, Loaded, LoadedPhoto
 from training.lock import PARTIAL
 from veloxseg import files
-from veloxseg.contract import errors, plausibility
+from veloxseg.contract import errors, limits, plausibility
 from veloxseg.contract.card import reference_role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.foreground import foreground_threshold
@@ -214,7 +214,7 @@ def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: di
     paths = {name: case.sources.get(name) for name in volumes} | {LABEL: case.label}
     for name, image in (*volumes.items(), (LABEL, label)):
         shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
-        if shared < pipeline.LEAST_OVERLAP:
+        if not limits.covers(shared):
             raise VeloxSegError("INPUT_OVERLAP", role=f"{name} ({paths[name]})", reference=reference, percent=100 * shared)
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-PEAK_SPHERE_ML = 1.0
-DIAMETER_DIRECTIONS = 500
+from veloxseg.contract import limits
+
 AXES_26 = np.ones((3, 3, 3), bool)
 SMALLEST_SIDE = 0.1
 """Share of a structure from which on a piece of it has a position of its own."""
@@ -171,7 +171,7 @@ def _edgeDistance(padded: np.ndarray) -> float:
     down = np.argwhere(np.diff(padded, axis=0)) + (0.5, 0.0)
     across = np.argwhere(np.diff(padded, axis=1)) + (0.0, 0.5)
     points = np.concatenate([down, across])
-    angles = np.arange(DIAMETER_DIRECTIONS) * math.pi / DIAMETER_DIRECTIONS
+    angles = np.arange(limits.DIAMETER_DIRECTIONS) * math.pi / limits.DIAMETER_DIRECTIONS
     directions = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     ends = {end(points @ direction) for direction in directions for end in (np.argmin, np.argmax)}
     corners = points[sorted(ends)]
@@ -192,8 +192,8 @@ def _rowEnds(mask: np.ndarray) -> np.ndarray:
 
 def _directions() -> np.ndarray:
     """Unit vectors spread over half a sphere on a golden spiral."""
-    steps = np.arange(DIAMETER_DIRECTIONS)
-    height = (steps + 0.5) / DIAMETER_DIRECTIONS
+    steps = np.arange(limits.DIAMETER_DIRECTIONS)
+    height = (steps + 0.5) / limits.DIAMETER_DIRECTIONS
     angle = steps * math.pi * (3 - math.sqrt(5))
     radius = np.sqrt(1 - height**2)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
@@ -275,7 +275,7 @@ def _peak(values: np.ndarray, indices: np.ndarray, ijkToRas: np.ndarray) -> floa
 
 def _sphere(ijkToRas: np.ndarray) -> np.ndarray:
     """(n, 3) steps (k, j, i) to the voxels whose centers lie in a 1 ml sphere around a voxel."""
-    radius = (PEAK_SPHERE_ML * 1000.0 * 3 / (4 * math.pi)) ** (1 / 3)
+    radius = (limits.PEAK_SPHERE_ML * 1000.0 * 3 / (4 * math.pi)) ** (1 / 3)
     reach = (radius / np.linalg.norm(ijkToRas[:3, :3], axis=0)).astype(int)[::-1]
     steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
     return steps[np.linalg.norm(steps[:, ::-1] @ ijkToRas[:3, :3].T, axis=1) <= radius]

@@ -6,18 +6,13 @@ import numpy as np
 import slicer
 import vtk
 
+from veloxseg.contract import limits
+
 from . import Names
 
-SPACING_TOLERANCE_MM = 1e-3
-DIRECTION_TOLERANCE = 1e-3
-ORIGIN_TOLERANCE_MM = 0.1
-ORIGIN_TOLERANCE_VOXELS = 0.05
-OVERLAP_SAMPLES = 24
 AXIS_LETTERS = ("LR", "PA", "IS")
 """World axis -> letter of its negative and its positive end."""
 SMALLEST_ANGLE = 0.5
-# Cosines between voxel axes, as in `veloxseg.imaging.images`: below the first a matrix is rounded, above the second skewed.
-SMALLEST_SHEAR, LARGEST_SHEAR = 2e-5, 0.0101
 LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -131,7 +126,7 @@ def isRectangular(grid: Grid) -> bool:
     if not isFinite(grid) or np.linalg.matrix_rank(grid.ijkToRas[:3, :3]) < 3:
         return False
     axes = grid.ijkToRas[:3, :3] / grid.spacing
-    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=LARGEST_SHEAR))
+    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=limits.LARGEST_SHEAR))
 
 
 def _straightened(grid: Grid) -> Grid:
@@ -139,7 +134,7 @@ def _straightened(grid: Grid) -> Grid:
     if not np.isfinite(grid.ijkToRas).all() or not isRectangular(grid):
         return grid
     axes = grid.ijkToRas[:3, :3] / grid.spacing
-    if np.abs(axes.T @ axes - np.eye(3)).max() <= SMALLEST_SHEAR:
+    if np.abs(axes.T @ axes - np.eye(3)).max() <= limits.SMALLEST_SHEAR:
         return grid
     left, _values, right = np.linalg.svd(axes)
     middle = (np.array(grid.size) - 1) / 2
@@ -152,20 +147,20 @@ def _straightened(grid: Grid) -> Grid:
 def isSameGrid(first: Grid, second: Grid) -> bool:
     """Equal size, spacing, origin and direction within the tolerances above."""
     if first.size != second.size or not np.allclose(
-        first.spacing, second.spacing, rtol=0, atol=SPACING_TOLERANCE_MM
+        first.spacing, second.spacing, rtol=0, atol=limits.SPACING_TOLERANCE_MM
     ):
         return False
-    limit = min(ORIGIN_TOLERANCE_MM, ORIGIN_TOLERANCE_VOXELS * float(first.spacing.min()))
+    limit = min(limits.ORIGIN_TOLERANCE_MM, limits.ORIGIN_TOLERANCE_VOXELS * float(first.spacing.min()))
     directions = [grid.ijkToRas[:3, :3] / grid.spacing for grid in (first, second)]
     return np.allclose(first.ijkToRas[:3, 3], second.ijkToRas[:3, 3], rtol=0, atol=limit) and np.allclose(
-        *directions, rtol=0, atol=DIRECTION_TOLERANCE
+        *directions, rtol=0, atol=limits.DIRECTION_TOLERANCE
     )
 
 
 def overlap(first: Grid, second: Grid) -> float:
     """Fraction (0-1) of the smaller box that lies inside the other one, sampled on 24^3 points."""
     smaller, larger = sorted((first, second), key=lambda grid: np.prod(grid.size) * grid.voxelMl)
-    steps = (np.arange(OVERLAP_SAMPLES) + 0.5) / OVERLAP_SAMPLES
+    steps = (np.arange(limits.OVERLAP_SAMPLES) + 0.5) / limits.OVERLAP_SAMPLES
     unit = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     indices = unit * np.array(smaller.size) - 0.5
     world = indices @ smaller.ijkToRas[:3, :3].T + smaller.ijkToRas[:3, 3]

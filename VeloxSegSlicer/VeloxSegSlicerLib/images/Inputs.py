@@ -5,7 +5,7 @@ import re
 
 import slicer
 
-from veloxseg.contract import plausibility
+from veloxseg.contract import limits, plausibility
 
 from ..common import Geometry, Names
 from ..common.Errors import VeloxSegError
@@ -13,7 +13,6 @@ from ..common.Models import Role
 from . import Content, InputOptions, Suv
 
 IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
-PHOTO_SIDES = (64, 6000)
 PHOTO_TYPES = ("unsigned char", "unsigned short")
 PHOTO_COMPONENTS = (3, 4)
 EMISSION_MODALITY = "PT"
@@ -75,7 +74,7 @@ def _checkPhoto(image, facts: dict) -> None:
         raise VeloxSegError("ROLE_GRAY" if slices > 1 else "ROLE_GRAY_PHOTO", slices=slices, **facts)
     if slices > 1:
         raise VeloxSegError("PHOTO_STACK", slices=slices, **facts)
-    shortest, longest = PHOTO_SIDES
+    shortest, longest = limits.PHOTO_SIDES
     if min(width, height) < shortest or max(width, height) > longest:
         raise VeloxSegError("PHOTO_SIZE", width=width, height=height, shortest=shortest, longest=longest, **facts)
     if image.GetScalarTypeAsString() not in PHOTO_TYPES:
@@ -136,7 +135,7 @@ def remark(role: Role, volumeNode) -> VeloxSegError | None:
     if share > 0:
         return VeloxSegError("IMAGE_NUMBERS", percent=f"{max(100 * share, 0.1):.2g}", **facts)
     shear = Geometry.shear(volumeNode)
-    if shear > Geometry.SMALLEST_SHEAR:
+    if shear > limits.SMALLEST_SHEAR:
         return VeloxSegError("ROLE_STRAIGHTENED", degrees=_degrees(shear), **facts)
     if role.kind == "photo" and volumeNode.GetImageData().GetNumberOfScalarComponents() == 4:
         return VeloxSegError("PHOTO_ALPHA", **facts)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from veloxseg.contract import plausibility
+from veloxseg.contract import limits, plausibility
 
 from ..common import Computer, Geometry
 from ..common.Errors import VeloxSegError
@@ -13,7 +13,6 @@ from . import Content, Effort, InputOptions, Inputs, Plausibility, RegionBox
 from .InputOptions import InputOptions as Options
 
 # At half the smaller box or less, images are most likely not of one position.
-LITTLE_OVERLAP = 0.5
 # Of the reference and of the smaller box, for images that cover the same region.
 SAME_REGION = 0.95
 GIGABYTE = 1e9
@@ -181,7 +180,7 @@ def _compare(
     referenceGrid = Geometry.worldGrid(reference)
     share = Geometry.overlap(grid, referenceGrid)
     facts = {"name": role.name, "role": role.title, "reference": card.reference.title, "percent": round(100 * share)}
-    if share <= LITTLE_OVERLAP and not options.isAccepted(InputOptions.OVERLAP, role.name):
+    if not limits.covers(share) and not options.isAccepted(InputOptions.OVERLAP, role.name):
         raise VeloxSegError(InputOptions.OVERLAP, **facts)
     facts["grid"] = grid.description()
     if Geometry.isMoved(node):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg.contract import errors
+from veloxseg.contract import errors, limits
 from veloxseg.contract.errors import Hear, VeloxSegError, unheard
 from veloxseg.files import replacing
 from veloxseg.imaging import axes, reading
@@ -28,11 +28,7 @@ from veloxseg.imaging.stored import contradiction
 # point spread function matching, MICCAI 2015.
 FWHM_TO_VARIANCE = 1.0 / (8.0 * math.log(2.0))
 SMALLEST_BLUR_VOXELS = 0.1
-# Cosines between axes: below the first a header is rounded, above the second an image is skewed.
-SMALLEST_SHEAR, LARGEST_SHEAR = 2e-5, 0.0101
 LARGEST_STRETCH = 2e-3
-OVERLAP_SAMPLES = 24
-SAME_DIRECTION = 1e-3
 # How far a voxel's border may stand out of the working grid. More than what two grids that are the same differ by, and no
 # fraction of a voxel that sizes and spacings in use give.
 LARGEST_OVERHANG_VOXELS = 0.12
@@ -91,11 +87,11 @@ def around_center(grid: Grid, direction: np.ndarray) -> Grid:
 
 def same_grid(first: Grid, second: Grid) -> bool:
     """Equal size, spacing within 1e-3 mm, direction within 1e-3, origin within 0.1 mm and 5 % of a voxel."""
-    origin_limit = min(0.1, 0.05 * min(first.spacing))
+    origin_limit = min(limits.ORIGIN_TOLERANCE_MM, limits.ORIGIN_TOLERANCE_VOXELS * min(first.spacing))
     return (
         first.size == second.size
-        and np.allclose(first.spacing, second.spacing, rtol=0, atol=1e-3)
-        and np.allclose(first.direction, second.direction, rtol=0, atol=SAME_DIRECTION)
+        and np.allclose(first.spacing, second.spacing, rtol=0, atol=limits.SPACING_TOLERANCE_MM)
+        and np.allclose(first.direction, second.direction, rtol=0, atol=limits.DIRECTION_TOLERANCE)
         and np.allclose(first.origin, second.origin, rtol=0, atol=origin_limit)
     )
 
@@ -105,7 +101,7 @@ def straight(grid: Grid) -> Grid:
     center."""
     directions = np.reshape(grid.direction, (3, 3))
     along = np.round(directions)
-    if np.array_equal(along, directions) or not np.allclose(along, directions, rtol=0, atol=SAME_DIRECTION):
+    if np.array_equal(along, directions) or not np.allclose(along, directions, rtol=0, atol=limits.DIRECTION_TOLERANCE):
         return grid
     return around_center(grid, along)
 
@@ -140,7 +136,7 @@ def overlap(first: Grid, second: Grid) -> float:
     points."""
     volumes = [math.prod(grid.size) * grid.voxel_ml for grid in (first, second)]
     smaller, larger = (first, second) if volumes[0] <= volumes[1] else (second, first)
-    steps = (np.arange(OVERLAP_SAMPLES) + 0.5) / OVERLAP_SAMPLES
+    steps = (np.arange(limits.OVERLAP_SAMPLES) + 0.5) / limits.OVERLAP_SAMPLES
     unit = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     index = larger.index(smaller.world(unit * np.asarray(smaller.size) - 0.5))
     inside = np.all((index > -0.5) & (index < np.asarray(larger.size) - 0.5), axis=1)
@@ -208,10 +204,10 @@ def _right_angled(image: sitk.Image, role: str, hear: Hear) -> sitk.Image:
     if not np.allclose(np.linalg.norm(axes, axis=0), 1, rtol=0, atol=LARGEST_STRETCH):
         raise contradiction(role, "its voxel spacing and its direction matrix contradict each other")
     shear = float(np.abs(axes.T @ axes - np.eye(3))[np.triu_indices(3, 1)].max())
-    if shear <= SMALLEST_SHEAR:
+    if shear <= limits.SMALLEST_SHEAR:
         return image
     degrees = math.degrees(math.asin(min(shear, 1.0)))
-    if shear > LARGEST_SHEAR:
+    if shear > limits.LARGEST_SHEAR:
         reason = f"its axes are not at right angles but {degrees:.2g} degrees away, as after a gantry tilt"
         raise contradiction(role, reason, remedy="resample it to a rectangular grid first, for example in 3D Slicer")
     left, _, right = np.linalg.svd(axes)

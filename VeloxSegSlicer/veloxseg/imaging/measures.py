@@ -11,10 +11,9 @@ from functools import cache
 import numpy as np
 import SimpleITK as sitk
 
+from veloxseg.contract import limits
 from veloxseg.imaging.images import Grid, array_of, grid_of, image_of, resample, same_grid
 
-PEAK_SPHERE_ML = 1.0
-DIAMETER_DIRECTIONS = 500
 LARGEST_PROJECTION = 1 << 20  # values at once
 
 
@@ -99,7 +98,7 @@ def longest_diameter(voxels: np.ndarray, grid: Grid) -> float:
     points = grid.world(voxels)
     found = set()
     together = max(LARGEST_PROJECTION // len(points), 1)
-    for first in range(0, DIAMETER_DIRECTIONS, together):
+    for first in range(0, limits.DIAMETER_DIRECTIONS, together):
         along = points @ _directions()[first : first + together].T
         found.update(along.argmin(axis=0), along.argmax(axis=0))
     extremes = sorted(found)
@@ -110,8 +109,8 @@ def longest_diameter(voxels: np.ndarray, grid: Grid) -> float:
 @cache
 def _directions() -> np.ndarray:
     """Unit vectors spread over half a sphere on a golden spiral."""
-    steps = np.arange(DIAMETER_DIRECTIONS)
-    height = (steps + 0.5) / DIAMETER_DIRECTIONS
+    steps = np.arange(limits.DIAMETER_DIRECTIONS)
+    height = (steps + 0.5) / limits.DIAMETER_DIRECTIONS
     angle = steps * math.pi * (3 - math.sqrt(5))
     radius = np.sqrt(1 - height**2)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
@@ -167,7 +166,7 @@ def _suv_peak(values: np.ndarray, voxels: np.ndarray, grid: Grid) -> float:
 
 def _sphere_offsets(grid: Grid) -> np.ndarray:
     """Voxel steps (n, 3) whose centers lie in a 1 ml sphere around a voxel center."""
-    radius = (PEAK_SPHERE_ML * 1000.0 * 3 / (4 * math.pi)) ** (1 / 3)
+    radius = (limits.PEAK_SPHERE_ML * 1000.0 * 3 / (4 * math.pi)) ** (1 / 3)
     reach = [int(radius / spacing) for spacing in grid.spacing]
     steps = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1).reshape(
         -1, 3

@@ -17,9 +17,9 @@ import SimpleITK as sitk
 from PIL import Image
 
 from veloxseg.contract.errors import Hear, VeloxSegError, note, unheard
+from veloxseg.contract.limits import PHOTO_SIDES
 
 FORMATS = ("PNG", "JPEG", "TIFF")
-SHORTEST, LONGEST = 64, 6000
 COLOR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "YCbCr")
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 DEPTHS = (8, 10, 12, 14, 16)
@@ -177,9 +177,9 @@ def _is_deep(file: Image.Image) -> bool:
 
 def _check_size(size: tuple[int, int], photo: object) -> None:
     found = f"{size[0]} x {size[1]} pixels"
-    if max(size) > LONGEST:
+    if max(size) > PHOTO_SIDES[1]:
         raise _size_error(photo, found, "scale it down")
-    if min(size) < SHORTEST:
+    if min(size) < PHOTO_SIDES[0]:
         raise _size_error(photo, found, "choose a larger photo")
 
 
@@ -197,4 +197,4 @@ def _kind_error(photo: object, found: str, remedy: str) -> VeloxSegError:
 
 
 def _size_error(photo: object, found: str, remedy: str) -> VeloxSegError:
-    return VeloxSegError("PHOTO_SIZE", photo=photo, found=found, shortest=SHORTEST, longest=LONGEST, remedy=remedy)
+    return VeloxSegError("PHOTO_SIZE", photo=photo, found=found, shortest=PHOTO_SIDES[0], longest=PHOTO_SIDES[1], remedy=remedy)

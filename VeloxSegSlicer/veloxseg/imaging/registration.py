@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from veloxseg.contract import limits
 from veloxseg.imaging import images, intensities
 
 SEED = 1234
@@ -24,7 +25,6 @@ SMOOTHING_MM = (8.0, 4.0, 2.0)
 ITERATIONS = 200
 FIRST_STEP_MM = 2.0
 LAST_STEP_MM = 0.005
-LEAST_OVERLAP = 0.5
 # A person who stays on the table moves less; a larger answer is a registration that lost its way.
 LARGEST_TRANSLATION_MM = 50.0
 LARGEST_ROTATION_DEGREES = 20.0
@@ -69,7 +69,7 @@ def register(fixed: sitk.Image, moving: sitk.Image) -> Rigid:
     fixed, moving = _coarse(fixed), _coarse(moving)
     start = sitk.Euler3DTransform()
     start.SetCenter(_middle(fixed).tolist())
-    if images.overlap(images.grid_of(fixed), images.grid_of(moving)) < LEAST_OVERLAP:
+    if not limits.covers(images.overlap(images.grid_of(fixed), images.grid_of(moving))):
         start.SetTranslation((_middle(moving) - _middle(fixed)).tolist())
     found = sitk.Euler3DTransform(start)
     try:

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 import torch
 
 from veloxseg import parallel
-from veloxseg.contract import errors, plausibility
+from veloxseg.contract import errors, limits, plausibility
 from veloxseg.contract.card import reference_role, window_size
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
@@ -27,8 +27,6 @@ from veloxseg.imaging.reading import Source
 from veloxseg.inference import devices, empty_space, ladder, mirrors, single, windows
 from veloxseg.inference.case import Network, Package, Prepared
 from veloxseg.inference.progress import Run
-
-LEAST_OVERLAP = 0.5
 
 
 @dataclass
@@ -100,7 +98,7 @@ def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
     reference = reference_role(card)
     for name, image in volumes.items():
         shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
-        if shared < LEAST_OVERLAP:
+        if not limits.covers(shared):
             raise VeloxSegError("INPUT_OVERLAP", role=name, reference=reference, percent=100 * shared)
 
 
