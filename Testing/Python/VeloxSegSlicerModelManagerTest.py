@@ -10,6 +10,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
+from veloxseg.contract import limits
 from VeloxSegSlicerLib.common import Licenses
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.common.Models import Catalogue
@@ -198,7 +199,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.assertIn(RESTRICTIVE, caught.exception.text)
 
     def test_permissiveLicensesNeedNothing(self):
-        for name in Licenses.PERMISSIVE:
+        for name in limits.PERMISSIVE:
             card = fixtures.loadCard(self.folder / name, fixtures.brainCard() | {"license": name})
             self.assertTrue(Licenses.isAccepted(card), name)
         for name in ("CC-BY-NC-4.0", "Decided by who trains it", "GPL-3.0"):

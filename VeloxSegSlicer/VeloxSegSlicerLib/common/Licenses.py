@@ -4,17 +4,17 @@ import hashlib
 
 import qt
 
+from veloxseg.contract import limits
+
 from .Errors import VeloxSegError
 from .Models import ModelCard
 
-# SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors.
-PERMISSIVE = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense", "CC0-1.0", "CC-BY-4.0", "PDDL-1.0")
 SETTING = "VeloxSegSlicer/AcceptedLicenses/"
 
 
 def isRestrictive(card: ModelCard) -> bool:
     """Whether a person must have accepted the license before the first run. An unknown license counts as restrictive."""
-    return card.content["license"] not in PERMISSIVE
+    return card.content["license"] not in limits.PERMISSIVE
 
 
 def text(card: ModelCard) -> str:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import qt
 
+from veloxseg.contract import limits
+
 from . import CardCheck, Facts, Shapes
 from .Errors import VeloxSegError
 
 CARD_FILE = Path("configs") / "velox.json"
 WEIGHTS_FILE = Path("models") / "model.safetensors"
-CARD_SCHEMA_VERSION = 1
 NEOPLASM_CONTEXT = "Segmentation category and type - DICOM master list"
 ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 REGION_CONTEXT = "Anatomic codes - DICOM master list"
@@ -186,8 +187,9 @@ def _packageFolders(root: Path | None) -> list[Path]:
 
 
 def _cardFrom(folder: Path, content: dict) -> ModelCard:
-    if content["schema_version"] != CARD_SCHEMA_VERSION:
-        raise ValueError(f"its card has format {content['schema_version']!s:.20}, this VeloxSeg reads {CARD_SCHEMA_VERSION}")
+    if content["schema_version"] != limits.CARD_SCHEMA_VERSION:
+        found, known = f"{content['schema_version']!s:.20}", limits.CARD_SCHEMA_VERSION
+        raise ValueError(f"its card has format {found}, this VeloxSeg reads {known}")
     problem = CardCheck.problemOf(content)
     if problem:
         raise ValueError(f"in its card, {problem}")

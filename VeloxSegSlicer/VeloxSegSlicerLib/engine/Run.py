@@ -6,6 +6,8 @@ from pathlib import Path
 
 import qt
 
+from veloxseg.contract.errors import EXIT_CANCELLED
+
 from ..common.Errors import VeloxSegError
 from . import Process
 from .Protocol import eventOf, problemOf
@@ -13,7 +15,6 @@ from .Protocol import eventOf, problemOf
 START_TIMEOUT_MS = 60000
 TERMINATE_AFTER_MS = 4000
 KILL_AFTER_MS = 3000
-EXIT_CANCELLED = 6
 # Events without which a result is as good.
 UNIMPORTANT = ("hello", "stage", "progress", "note", "case")
 # Characters of a line that are worth a place in the log.

@@ -20,8 +20,6 @@ MODALITY_SCORE = 4
 UNIT_SCORE = 3
 NAME_SCORE = 2
 LONG_PATTERN = 4
-LARGEST_SHARE = 0.5
-"""Of voxels without a number, as `LARGEST_PERCENT_NAN` of `veloxseg.imaging.images`."""
 
 
 def imagesInScene() -> list:
@@ -87,7 +85,7 @@ def checkContent(role: Role, volumeNode) -> None:
     :raises VeloxSegError: IMAGE_NO_NUMBERS, IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
     """
     content = Content.of(volumeNode)
-    if content.share > LARGEST_SHARE:
+    if 100 * content.share > limits.LARGEST_PERCENT_NAN:
         raise VeloxSegError("IMAGE_NO_NUMBERS", percent=f"{100 * content.share:.0f}", **_facts(role, volumeNode))
     if content.isConstant:
         raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, volumeNode))

@@ -12,7 +12,6 @@ from ..common.Models import ModelCard, Role
 from . import Content, Effort, InputOptions, Inputs, Plausibility, RegionBox
 from .InputOptions import InputOptions as Options
 
-# At half the smaller box or less, images are most likely not of one position.
 # Of the reference and of the smaller box, for images that cover the same region.
 SAME_REGION = 0.95
 GIGABYTE = 1e9

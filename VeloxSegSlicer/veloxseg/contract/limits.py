@@ -21,6 +21,14 @@ PEAK_SPHERE_ML = 1.0
 DIAMETER_DIRECTIONS = 500
 """In which the outermost voxels are compared."""
 
+CARD_SCHEMA_VERSION = 1
+"""Of `configs/velox.json`."""
+# SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors.
+PERMISSIVE = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense", "CC0-1.0", "CC-BY-4.0", "PDDL-1.0")
+
+LARGEST_PERCENT_NAN = 50.0
+"""Of an image's voxels."""
+
 
 def covers(share: float) -> bool:
     """Whether an image that covers this share of the reference can be used without asking."""

@@ -34,7 +34,6 @@ LARGEST_STRETCH = 2e-3
 LARGEST_OVERHANG_VOXELS = 0.12
 LARGEST_DRIFT_VOXELS = 1e-3
 INCOMPLETE = "the system did not take the whole file, as beyond a quota"
-LARGEST_PERCENT_NAN = 50.0
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ def finite(image: sitk.Image, role: str, empty: Callable[[np.ndarray], float], h
     if wrong == 0:
         return image
     percent = 100 * wrong / voxels.size
-    if percent > LARGEST_PERCENT_NAN:
+    if percent > limits.LARGEST_PERCENT_NAN:
         raise VeloxSegError("INPUT_NAN", role=role, percent=percent)
     value = empty(voxels[is_number])
     hear(errors.note("INPUT_NAN", role=role, count=wrong, percent=percent, value=value))

@@ -10,18 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from veloxseg import __version__, files
-from veloxseg.contract import names, strict_json
+from veloxseg.contract import limits, names, strict_json
 from veloxseg.contract.errors import Note, VeloxSegError, note
 from veloxseg.validation import first_problem
 
 CARD = "configs/velox.json"
-SCHEMA_VERSION = 1
 MOST_SUGGESTIONS = 3
 POOR_DICE = 0.3
 MOST_VOXELS = 1 << 24
 """Of one window: 256 x 256 x 256."""
-# SPDX names of licenses that restrict nobody's use and ask for no more than naming the authors; the panel's list is the same.
-PERMISSIVE = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "Unlicense", "CC0-1.0", "CC-BY-4.0", "PDDL-1.0")
 _ENGINE = Path(__file__).resolve().parents[1]
 _IN_WHEEL, _IN_MODULE = _ENGINE / "Models", _ENGINE.parent / "Resources" / "Models"
 SHIPPED = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_MODULE
@@ -75,7 +72,7 @@ def _missing(name: str, known: set[str]) -> VeloxSegError:
 
 def check_license(card: dict, folder: Path, is_accepted: bool) -> None:
     """Raises MODEL_LICENSE for weights whose license may restrict their use, as an unknown one may, until a person accepts it."""
-    if card["license"] not in PERMISSIVE and not is_accepted:
+    if card["license"] not in limits.PERMISSIVE and not is_accepted:
         file = folder / "LICENSE"
         where = f" (in full: {names.shown(file)})" if file.is_file() else ""
         raise VeloxSegError("MODEL_LICENSE", model=card["title"], license=card["license"], where=where)
@@ -143,7 +140,7 @@ def check_card(card: object, name: str) -> None:
 
 def _check_versions(card: dict, name: str) -> None:
     schema_version = card.get("schema_version")
-    if isinstance(schema_version, int) and schema_version > SCHEMA_VERSION:
+    if isinstance(schema_version, int) and schema_version > limits.CARD_SCHEMA_VERSION:
         raise VeloxSegError(
             "MODEL_NEWER", model=name, needed=f"package format {schema_version}", engine=__version__
         )
