@@ -2,11 +2,16 @@
 
 import unittest
 
-from VeloxSegSlicerLib.engine.Protocol import LineBuffer, Progress, eventOf
+from veloxseg.contract import protocol
+from VeloxSegSlicerLib.engine.Protocol import EVENTS, STAGE_START, LineBuffer, Progress, eventOf
 from VeloxSegSlicerLib.run import Times
 
 
 class VeloxSegSlicerProtocolTest(unittest.TestCase):
+    def test_everyEventAndStageOfTheRunnerIsKnown(self):
+        self.assertEqual(EVENTS.keys(), protocol.EVENTS)
+        self.assertEqual(STAGE_START.keys(), protocol.STAGES.keys())
+
     def test_linesInPieces(self):
         buffer = LineBuffer()
         self.assertEqual(buffer.feed(b'{"a'), [])

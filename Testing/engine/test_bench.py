@@ -9,8 +9,8 @@ from benchmarks import bench_click, bench_speed, bench_volume
 from engine_cases import tiny_arguments, tiny_package
 from veloxseg.commands import cli
 from veloxseg.contract.card import window_size
+from veloxseg.contract.protocol import STAGES
 from veloxseg.inference import pipeline, windows
-from veloxseg.inference.progress import STAGE_TEXTS
 from veloxseg.networks import VeloxSeg
 
 KEYS = {"name", "ratio", "median_s", "spread"}
@@ -77,7 +77,7 @@ def test_click(tmp_path):
         bench_click.COLD_PLAIN, bench_click.COLD, bench_click.WARM_PLAIN, bench_click.WARM, bench_click.WINDOW
     ]  # fmt: skip
     assert (tmp_path / "click.png").stat().st_size < 200_000
-    assert all(stage in report.notes[0] for stage in STAGE_TEXTS)
+    assert all(stage in report.notes[0] for stage in STAGES)
 
 
 def test_the_click_is_one_window(tmp_path):

@@ -26,6 +26,7 @@ from engine_cases import FakeCard, ShortOfMemory, blob_image, card, inputs_hash,
 from photo_cases import disk, photo_package, save, skin, slicer_volume, tilted_grid
 from veloxseg import files
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.protocol import SERVE
 from veloxseg.imaging import images
 from veloxseg.inference import devices
 from veloxseg.packages import packages
@@ -511,7 +512,7 @@ class Server(Job):
 
     def __init__(self, folder, package):
         super().__init__(folder, package)
-        self.start(runner.SERVE)
+        self.start(SERVE)
 
     def ask(self, name, image=None, **changes):
         """Send one more job, in a folder of its own, without waiting for it."""

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from veloxseg.contract.errors import EXIT_CANCELLED
+from veloxseg.contract.protocol import SERVE
 from veloxseg.inference import results
 from veloxseg.service import runner
 
@@ -35,7 +36,7 @@ with threshold_network():
 class Engine:
     """A runner with the stand-in network, in a process of its own: for one request, or serving."""
 
-    def __init__(self, argument: str = runner.SERVE, file_bytes: int | None = None) -> None:
+    def __init__(self, argument: str = SERVE, file_bytes: int | None = None) -> None:
         self.events: list[dict] = []
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", STAND_IN.format(folders=sys.path), argument],

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import qt
 
+from veloxseg.contract.protocol import SERVE
+
 from ..common.Errors import VeloxSegError
 from .Process import Process
 from .Run import FAILED, Outcome, Run, Timeouts
 
 IDLE_MS = 5 * 60 * 1000
-SERVE = "--serve"
 
 
 class WarmEngine:

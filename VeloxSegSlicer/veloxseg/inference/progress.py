@@ -7,22 +7,14 @@ from pathlib import Path
 
 from veloxseg.contract import errors
 from veloxseg.contract.errors import VeloxSegError
-
-STAGE_TEXTS = {
-    "reading": "Reading the images",
-    "model": "Loading the model",
-    "preparing": "Preparing the images",
-    "computing": "Computing",
-    "measuring": "Measuring",
-    "writing": "Writing the results",
-}
+from veloxseg.contract.protocol import STAGES
 
 
 class Listener:
     """Hears how a run goes; the default hears nothing. Subclasses override what they need."""
 
     def stage(self, name: str, text: str) -> None:
-        """A stage of `STAGE_TEXTS` begins."""
+        """A stage of `STAGES` begins."""
 
     def progress(self, done: int, total: int) -> None:
         """So many of the windows are computed."""
@@ -44,7 +36,7 @@ class Run:
     def __init__(self, listener: Listener | None = None) -> None:
         self.listener = listener or Listener()
         self.notes: list[dict] = []
-        self.seconds = dict.fromkeys(STAGE_TEXTS, 0.0)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
         self._begun = time.perf_counter()
 
     @contextlib.contextmanager
@@ -52,7 +44,7 @@ class Run:
         """Times the block and adds it to the seconds of stage `name`. Raises CANCELLED before it if asked to
         stop."""
         self.check()
-        self.listener.stage(name, text or STAGE_TEXTS[name])
+        self.listener.stage(name, text or STAGES[name])
         begun = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - begun

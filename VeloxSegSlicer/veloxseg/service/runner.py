@@ -28,6 +28,7 @@ from typing import TextIO
 from veloxseg import __version__
 from veloxseg.contract import names, redaction, requirements, strict_json
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError, expected
+from veloxseg.contract.protocol import SERVE
 from veloxseg.contract.settings import FIELDS
 from veloxseg.packages.warm import Keeper
 from veloxseg.service.streams import prepare, private_stdout
@@ -36,7 +37,6 @@ PROTOCOL = 1
 PROGRESS_INTERVAL = 0.25
 GRACE_SECONDS = 10.0
 CANCEL_FILE = "cancel"
-SERVE = "--serve"
 REQUEST_DEFAULTS = {"output": "result", **FIELDS}
 
 
