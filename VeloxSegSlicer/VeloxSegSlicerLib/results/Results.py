@@ -115,7 +115,7 @@ def checkedReport(text: bytes, card: ModelCard) -> dict:
 def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
     """Read mask and maps of a result folder and check them; the scene stays as it is.
 
-    :raises VeloxSegError: RESULT_MISSING, RESULT_GRID, RESULT_LABELS or RESULT_DAMAGED.
+    :raises VeloxSegError: RESULT_MISSING, RESULT_GRID or RESULT_LABELS.
     """
     mask = _readVolume(folder / "mask.nrrd", slicer.vtkMRMLLabelMapVolumeNode())
     if not Geometry.isSameGrid(Geometry.worldGrid(mask), facts.grid):
@@ -123,7 +123,6 @@ def load(folder: Path, report: dict, facts: RunFacts) -> Loaded:
     counts = _countsOf(slicer.util.arrayFromVolume(mask))
     if not counts.keys() <= {label.value for label in facts.card.labels}:
         raise VeloxSegError("RESULT_LABELS")
-    ReportCheck.checkSizes(report, counts)
     return Loaded(
         report, facts, mask, counts, _readMap(folder / "probability.nrrd", mask), _readMap(folder / "uncertainty.nrrd", mask)
     )

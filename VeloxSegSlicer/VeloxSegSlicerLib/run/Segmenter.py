@@ -19,7 +19,7 @@ from ..engine.Run import DONE, FAILED, Outcome, Run, Timeouts
 from ..engine.WarmEngine import WarmEngine
 from ..images import Verdicts
 from ..images.InputOptions import InputOptions
-from ..results import Results
+from ..results import ReportCheck, Results
 from ..results.Result import Result
 from .Job import Job, checkDisk
 
@@ -212,6 +212,8 @@ class Segmenter:
         folder, card = self._job.resultFolder, self._facts.card
         report = Results.readReport(folder, outcome.result.get("files"), card)
         loaded = Results.load(folder, report, self._facts)
+        # Only here: a person may have edited the mask in a folder of a batch.
+        ReportCheck.checkSizes(report, loaded.counts)
         if not loaded.isEmpty:
             result.segmentation = Results.place(loaded)
         result.report, result.loaded = report, loaded
