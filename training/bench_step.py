@@ -9,7 +9,7 @@ averaged weights. The ways take turns; one thread, seconds of the processor.
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import json

@@ -8,7 +8,7 @@ in both; p is that of the two-sided Wilcoxon signed rank test, not corrected for
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import sys

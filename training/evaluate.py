@@ -10,7 +10,7 @@ scores.json (entries of the model card), summary.txt and masks/<case>.nii.gz. `c
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import sys
@@ -132,6 +132,7 @@ def main(
     output: Path | None = None,
     device: str = "auto",
     by: By | None = None,
+    card: Path | None = None,
 ) -> None:
     """Scores a run, or a finished package on a prepared dataset.
 
@@ -143,9 +144,10 @@ def main(
         output: folder of the results; RUN/evaluation (RUN/evaluation-validation) or DATA/evaluation/PACKAGE by default.
         device: auto, cpu, cuda or cuda:N.
         by: of photos: a list with a column id, and the name of a column by whose values they are scored as well.
+        card: of a run: static part of the model card, to be used instead of the dataset's own.
     """
     if run and not package and not data:
-        model, chosen = load_run(run), cases_of_run(run, cases)
+        model, chosen = load_run(run, card), cases_of_run(run, cases)
         folder = run / ("evaluation" if cases == "test" else "evaluation-validation")
     elif package and data and not run:
         model, chosen = packages.read(package), cases_of_dataset(data, cases)

@@ -8,7 +8,7 @@ simply copying the left labels; and the MNI152 template against the same atlas. 
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import tempfile

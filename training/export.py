@@ -8,7 +8,7 @@ scores of `evaluate.py`. The package holds the averaged weights in half precisio
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import datetime

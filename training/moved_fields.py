@@ -10,7 +10,7 @@ width follows. The labels stay as they are.
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import json

@@ -12,7 +12,7 @@ last.
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import itertools

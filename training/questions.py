@@ -8,7 +8,7 @@ docs/nca-questions.md has the tables that two CPU cores gave. `--scale full` is 
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import sys

@@ -7,7 +7,7 @@ Photos of the skin need no list of their own: `prepare.py isic --cases` takes th
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import csv

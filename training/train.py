@@ -14,7 +14,7 @@ Several GPUs or machines: torchrun --nproc-per-node 4 -- training/train.py ...; 
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 import contextlib

@@ -10,7 +10,7 @@ Writes table.csv (one row per photo and kind), summary.txt and risk-coverage.png
 
 from __future__ import annotations
 
-if not __package__:
+if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
 from pathlib import Path

@@ -342,7 +342,12 @@ class TestLeftovers:
         image = write_image(blob_image((180, 180, 120)), tmp_path / "t1.nrrd")
         out = tmp_path / "out"
         command = ["-m", "veloxseg", "segment", "--model", str(package), "--input", f"T1={image}", "--output", str(out)]
-        child = subprocess.Popen(children.command(*command, "--overlap", "0.75"), env=children.environment(OMP_NUM_THREADS="1"))
+        child = subprocess.Popen(
+            children.command(*command, "--overlap", "0.75"),
+            env=children.environment(OMP_NUM_THREADS="1"),
+            # a suite that was started with nohup would hand its deafness on
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None,
+        )
         deadline = time.monotonic() + 120
         while not list(tmp_path.glob(".partial-*")):
             assert time.monotonic() < deadline and child.poll() is None

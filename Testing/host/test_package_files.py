@@ -15,7 +15,7 @@ UI_FILES = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
 UIS = [ElementTree.parse(path).getroot() for path in UI_FILES]
 # Not shipped: the list itself and what Python leaves behind when it runs.
 NOT_SHIPPED = re.compile(r"^CMakeLists\.txt$|(^|/)__pycache__/")
-ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "VeloxSegSlicerLib"}
+ALLOWED_AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "scipy", "VeloxSegSlicerLib"}
 CONTRACT = MODULE / "veloxseg" / "contract"
 """The one room of the engine that the panel reads, too: it needs numpy alone, which every Slicer has."""
 INTERACTIVE = {
