@@ -167,7 +167,7 @@ class VeloxSegSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApplyButton(self) -> None:
         """Start or cancel a run, as the one large button does."""
-        self.panel.startOrCancel()
+        self.panel.run.startOrCancel()
 
     def _checkCanApply(self, caller=None, event=None) -> None:
         self.panel.update()

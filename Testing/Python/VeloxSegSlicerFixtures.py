@@ -299,7 +299,7 @@ def useModels(widget, modelFolder) -> None:
     """Let a panel show the models of another folder, with torch taken for installed."""
     catalogue = Catalogue(Path(modelFolder))
     widget.logic.catalogue = catalogue
-    widget.panel.catalogue = widget.panel.manager.catalogue = catalogue
+    widget.panel.catalogue = widget.panel.manager.catalogue = widget.panel.choices.catalogue = catalogue
     widget.panel._shownCardKey = None
     widget.panel.engine = Setup.EngineState(Setup.READY, torchVersion="0.0")
     widget.initializeParameterNode()

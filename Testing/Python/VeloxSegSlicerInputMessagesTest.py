@@ -76,7 +76,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         self.assertEqual(self.ui.segmentButton.enabled, not blocks)
 
     def word(self, role):
-        return self.panel._rows._rows[role]._word.text
+        return self.panel.rows._rows[role]._word.text
 
     def requestOf(self):
         """The request that a click on Segment would write."""

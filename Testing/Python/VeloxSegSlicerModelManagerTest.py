@@ -219,7 +219,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         return widget
 
     def choose(self, widget, cardId):
-        widget.panel._useModel(widget.panel.catalogue.card(cardId))
+        widget.panel.chooseModel(widget.panel.catalogue.card(cardId))
 
     def test_panelOffersTheLicense(self):
         fixtures.readyEngine(self)

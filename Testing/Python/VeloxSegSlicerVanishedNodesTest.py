@@ -77,7 +77,8 @@ class VeloxSegSlicerVanishedNodesTest(unittest.TestCase):
                     if widget.isVisibleTo(root) and widget.enabled and widget.objectName not in ELSEWHERE:
                         self.use(widget, kind)
         for action in (self.panel.results.previousLesion, self.panel.results.nextLesion, self.panel.results.toggleOverlay,
-                       self.panel.copyReport, self.panel._onStartKey, self.panel._onCancelKey, self.panel.update):  # fmt: skip
+                       self.panel.copyReport, self.panel.run.startByKey, self.panel.run.cancelByKey,
+                       self.panel.update):  # fmt: skip
             action()
         for index in range(self.ui.taskComboBox.count):
             self.ui.taskComboBox.activated.emit(index)

@@ -59,7 +59,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
 
     def test_removedRowLetsGoOfTheScene(self):
         self.chooseTask("brain-regions")
-        selector = self.panel.selector("T1")
+        selector = self.panel.rows.selector("T1")
         self.assertIsNotNone(selector.mrmlScene())
         self.chooseTask("petct-lesions")
         self.assertIsNone(selector.mrmlScene())
@@ -104,11 +104,11 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
 
     def test_rolesAreAssignedAndChoicesKept(self):
         ct, pet = self.addPetct()
-        self.assertIs(self.panel.selector("CT").currentNode(), ct)
-        self.assertIs(self.panel.selector("PET").currentNode(), pet)
+        self.assertIs(self.panel.rows.selector("CT").currentNode(), ct)
+        self.assertIs(self.panel.rows.selector("PET").currentNode(), pet)
         self.assertTrue(self.ui.segmentButton.enabled)
         other = fixtures.sphereVolume("other")
-        self.panel.selector("CT").setCurrentNode(other)
+        self.panel.rows.selector("CT").setCurrentNode(other)
         self.ui.assignButton.click()
         self.assertIs(self.panel.images["CT"], other)
 
@@ -119,13 +119,13 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
 
     def test_doubledImageIsRefused(self):
         ct, _pet = self.addPetct()
-        self.panel.selector("PET").setCurrentNode(ct)
+        self.panel.rows.selector("PET").setCurrentNode(ct)
         self.assertFalse(self.ui.segmentButton.enabled)
         self.assertIn("Already used for CT", self.ui.stageLabel.text)
 
     def test_colorPictureIsRefused(self):
         picture = fixtures.colorPicture("IMG")
-        self.panel.selector("T1").setCurrentNode(picture)
+        self.panel.rows.selector("T1").setCurrentNode(picture)
         self.assertFalse(self.ui.segmentButton.enabled)
         self.assertIn("color photo", self.ui.noticeLabel.text)
 
@@ -179,7 +179,7 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         self.ui.segmentButton.click()
         self.assertEqual(self.ui.segmentButton.text, "Cancel")
         self.assertFalse(self.ui.taskComboBox.enabled)
-        self.assertFalse(self.panel.selector("CT").enabled)
+        self.assertFalse(self.panel.rows.selector("CT").enabled)
         self.assertTrue(fixtures.waitFor(lambda: "Window" in self.ui.stageLabel.text))
         self.ui.segmentButton.click()
         self.assertEqual(self.ui.stageLabel.text, "Cancelling...")

@@ -99,15 +99,15 @@ def test_emptyTorchPackage(widget, tmp_path, measured):
 @pytest.mark.acceptance(4)
 def test_gridMismatchIsTold(widget, measured):
     chooseTask(widget, "petct-lesions")
-    widget.panel.selector("PET").setCurrentNode(fixtures.sphereVolume("pet", size=(100, 100, 100), spacing=(4, 4, 4)))
+    widget.panel.rows.selector("PET").setCurrentNode(fixtures.sphereVolume("pet", size=(100, 100, 100), spacing=(4, 4, 4)))
     image = fixtures.sphereVolume("ct", size=(128, 128, 100), spacing=(1.5, 1.5, 2))
 
     def choose():
-        widget.panel.selector("CT").setCurrentNode(None)
-        widget.panel.selector("CT").setCurrentNode(image)
+        widget.panel.rows.selector("CT").setCurrentNode(None)
+        widget.panel.rows.selector("CT").setCurrentNode(image)
 
     seconds = fastest(choose)
-    row = widget.panel._rows._rows["CT"]
+    row = widget.panel.rows._rows["CT"]
     measured(f'"{row._word.text}" with numbers after {amount(seconds, "s")}')
     assert row._word.text == "Will be resampled"
     assert "1.50 x 1.50 x 2.00 mm" in row._word.toolTip and "100 % overlap" in row._word.toolTip
@@ -122,7 +122,7 @@ def test_overlayOnAnyGrid(widget, tmp_path, measured):
     scores = {}
     for name, options in cases.GRIDS.items():
         image, truth = cases.ball("T1", **options)
-        widget.panel.selector("T1").setCurrentNode(image)
+        widget.panel.rows.selector("T1").setCurrentNode(image)
         segmentation = cases.runThreshold(widget)
         scores[name] = cases.dice(cases.found(segmentation, image), truth)
     worst = min(scores, key=scores.get)
@@ -137,8 +137,8 @@ def test_activityIsConverted(widget, measured):
     activity = np.random.default_rng(1).uniform(0, 40000, (12, 12, 12))
     matrix = np.diag([-4.0, -4.0, 4.0, 1.0])
     pet = cases.volume("PET", activity, matrix, ("Bq/ml", "UCUM", "Becquerels/milliliter"))
-    widget.panel.selector("PET").setCurrentNode(pet)
-    widget.panel.selector("CT").setCurrentNode(cases.volume("CT", activity, matrix))
+    widget.panel.rows.selector("PET").setCurrentNode(pet)
+    widget.panel.rows.selector("CT").setCurrentNode(cases.volume("CT", activity, matrix))
     ui = widget.ui
     assert "activity (Bq/ml), not SUV" in ui.noticeLabel.text and not ui.segmentButton.enabled
     buttons = {button.text: button for button in (ui.noticeFirstButton, ui.noticeSecondButton, ui.noticeThirdButton)}
@@ -159,7 +159,7 @@ def test_activityIsConverted(widget, measured):
 
 @pytest.mark.acceptance(7)
 def test_colorPictureForAVolumeModel(widget, measured):
-    widget.panel.selector("T1").setCurrentNode(fixtures.colorPicture("IMG_2041"))
+    widget.panel.rows.selector("T1").setCurrentNode(fixtures.colorPicture("IMG_2041"))
     measured(f'color: "{widget.ui.noticeLabel.text}"')
     assert "'IMG_2041' is a color" in widget.ui.noticeLabel.text
     assert not widget.ui.segmentButton.enabled
@@ -169,7 +169,7 @@ def test_colorPictureForAVolumeModel(widget, measured):
 def test_grayVolumeForAPhotoModel(widget, tmp_path, measured):
     fixtures.writeCards(tmp_path / "photo", fixtures.photoCard())
     fixtures.useModels(widget, tmp_path / "photo")
-    widget.panel.selector("Photo").setCurrentNode(fixtures.sphereVolume("CT Thorax", size=(20, 20, 30)))
+    widget.panel.rows.selector("Photo").setCurrentNode(fixtures.sphereVolume("CT Thorax", size=(20, 20, 30)))
     measured(f'gray: "{widget.ui.noticeLabel.text}"')
     assert "reads color photos; 'CT Thorax' is a gray volume with 30 slices" in widget.ui.noticeLabel.text
     assert not widget.ui.segmentButton.enabled

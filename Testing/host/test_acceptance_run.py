@@ -106,15 +106,15 @@ def test_timeLeft(threshold, measured, monkeypatch):
     array = slicer.util.arrayFromVolume(large)
     array[:] = np.clip(array + np.random.default_rng(1).uniform(0, 1, array.shape), 0, cases.LARGEST)
     slicer.util.arrayFromVolumeModified(large)
-    threshold.panel.selector("PET").setCurrentNode(large)
+    threshold.panel.rows.selector("PET").setCurrentNode(large)
     panel, told, bar = threshold.panel, [], []
-    show = panel.onProgress
+    show = panel.run.onProgress
 
     def onProgress(progress):
         show(progress)
         told.append((time.perf_counter(), progress.done / progress.total, progress.secondsLeft))
 
-    monkeypatch.setattr(panel, "onProgress", onProgress)
+    monkeypatch.setattr(panel.run, "onProgress", onProgress)
     threshold.ui.progressBar.connect("valueChanged(int)", bar.append)
     cases.runThreshold(threshold, pause=0.2)
     end = told[-1][0]

@@ -290,8 +290,8 @@ def test_tabKeyGoesDown(focused):
     expected = [
         ui.taskComboBox,
         ui.cardButton,
-        focused.panel.selector("CT").findChild(qt.QComboBox),
-        focused.panel.selector("PET").findChild(qt.QComboBox),
+        focused.panel.rows.selector("CT").findChild(qt.QComboBox),
+        focused.panel.rows.selector("PET").findChild(qt.QComboBox),
         ui.assignButton,
         ui.segmentButton,
         ui.resultTabs.findChild(qt.QTabBar),

@@ -198,17 +198,17 @@ def test_saveCsvWhereNothingCanBeWritten(petct, tmp_path, monkeypatch):
 
 def test_modelCardOpens(petct):
     petct.ui.cardButton.click()
-    dialog = petct.panel._cardDialog
+    dialog = petct.panel.cardDialog
     assert "Test PET/CT lesions" in dialog.windowTitle
     dialog.close()
 
 
 def test_rowsHaveLabelsIconsAndNames(petct):
     for role in ("CT", "PET"):
-        selector = petct.panel.selector(role)
+        selector = petct.panel.rows.selector(role)
         assert selector.accessibleName == role
         assert selector.toolTip
-    row = petct.panel._rows._rows["CT"]
+    row = petct.panel.rows._rows["CT"]
     assert row._word.text == "Will be resampled"
     assert "A copy is resampled" in row._word.toolTip
     assert "overlap" in row._word.toolTip

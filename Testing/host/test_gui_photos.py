@@ -26,7 +26,7 @@ def widget(module):
     widget = fixtures.openPanel(MODELS)
     widget.logic.segmenter.command = None
     chooseTask(widget, "skin-lesion-photo")
-    widget.panel._useModel(widget.panel.catalogue.card(MODEL))
+    widget.panel.chooseModel(widget.panel.catalogue.card(MODEL))
     yield widget
     widget.panel.cleanup()
     slicer.modules.veloxsegslicer.widgetRepresentation().exit()

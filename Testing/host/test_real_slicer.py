@@ -244,13 +244,13 @@ def test_deletedOutputAndResultBecomeNone(chosen):
 def test_deletedRegionBecomesNone(chosen):
     slicer.mrmlScene.RemoveNode(chosen.panel.parameters.region)
     assert chosen.panel.parameters.region is None and chosen.ui.regionSelector.currentNode() is None
-    assert chosen.panel.inputOptions.region is None
+    assert chosen.panel.choices.inputOptions.region is None
 
 
 @pytest.mark.parametrize("role", ["CT", "PET"])
 def test_deletedImageBecomesNone(chosen, role):
     slicer.mrmlScene.RemoveNode(chosen.panel.images[role])
-    assert chosen.panel.images[role] is None and chosen.panel.selector(role).currentNode() is None
+    assert chosen.panel.images[role] is None and chosen.panel.rows.selector(role).currentNode() is None
 
 
 @pytest.mark.parametrize("name", ["outputSelector", "resultSelector", "referenceSelector", "regionSelector"])
@@ -268,7 +268,7 @@ def test_hiddenNodeBecomesNone(chosen, name):
 def test_hiddenImageBecomesNone(chosen, role):
     node = chosen.panel.images[role]
     node.SetHideFromEditors(True)
-    assert chosen.panel.images[role] is None and chosen.panel.selector(role).currentNode() is None
+    assert chosen.panel.images[role] is None and chosen.panel.rows.selector(role).currentNode() is None
 
 
 def test_resultThatIsNoneAnyMore(chosen):
@@ -287,11 +287,11 @@ def test_hiddenOutputAfterAReload(chosen, keptPackages):
 def test_imageAboveIsDeleted(chosen):
     """The row of the chosen image moves up; nobody has chosen it by hand."""
     volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
-    chosen.panel._choices.choose("PET", volumes[-1], byHand=False)
+    chosen.panel.choices.chooseImage("PET", volumes[-1], byHand=False)
     chosen.panel.update()
     slicer.mrmlScene.RemoveNode(slicer.util.getNode("1: PET"))
     assert chosen.panel.images["PET"] is volumes[-1]
-    assert not chosen.panel._choices.isByHand("PET")
+    assert not chosen.panel.choices.isByHand("PET")
 
 
 def test_deletedWhileAnotherModuleIsOpen(chosen):

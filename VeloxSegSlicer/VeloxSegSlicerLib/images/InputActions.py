@@ -1,6 +1,7 @@
 """What the buttons beside a message about images do."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import qt
 import slicer
@@ -8,17 +9,58 @@ from slicer.i18n import tr as _
 
 from ..common import CoreModules, Errors, Names, Temporary
 from ..common.Errors import VeloxSegError
-from ..common.Parameters import Quality
+from ..common.Models import ModelCard
+from ..common.Parameters import Quality, VeloxSegParameters
 from ..widgets import Dialogs, Notice
 from . import InputOptions, RegionBox, Registration
 from .SuvDialog import SuvDialog
 
 
+class ImagesPanel(Protocol):
+    """What these actions need of whoever shows the images."""
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The card of the chosen model."""
+
+    @property
+    def images(self) -> dict:
+        """Role name -> chosen volume node or None."""
+
+    @property
+    def parameters(self) -> VeloxSegParameters | None:
+        """The choices that are saved with the scene."""
+
+    def chooseImage(self, roleName: str, node) -> None:
+        """Choose an image for a role, as a person does."""
+
+    def choosePhotoTask(self) -> None:
+        """Choose a task that reads photos."""
+
+    def accept(self, code: str, roleName: str) -> None:
+        """Go on in spite of a message."""
+
+    def focusRole(self, roleName: str) -> None:
+        """Lead the person to the row of a role."""
+
+    def showGeometry(self) -> None:
+        """Open the table of grids."""
+
+    def loadSample(self) -> None:
+        """Load the example of the chosen model."""
+
+    def tell(self, message: Notice.Message | None) -> None:
+        """Show a message until something else happens."""
+
+    def update(self) -> None:
+        """Show the choices as they are now."""
+
+
 class InputActions:
     """Carries out a decision about the images in the panel that it belongs to."""
 
-    def __init__(self, panel) -> None:
-        """:param panel: the `Widget.Panel` whose images the messages are about."""
+    def __init__(self, panel: ImagesPanel) -> None:
+        """:param panel: whose images the messages are about."""
         self._panel = panel
         self.suvDialog: SuvDialog | None = None
         self.textWindow = None

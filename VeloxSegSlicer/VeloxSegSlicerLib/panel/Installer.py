@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Protocol
 
 import qt
 import slicer
@@ -15,12 +16,39 @@ from ..engine import ComputerCheck, PendingStep, Setup
 from ..widgets import Dialogs, Notice
 
 
+class EnginePanel(Protocol):
+    """What the installer needs of whoever shows how it goes."""
+
+    engine: Setup.EngineState
+
+    def probeEngine(self) -> None:
+        """Look again at what is installed."""
+
+    def closeEngine(self) -> None:
+        """End the engine's process."""
+
+    def useDevice(self, name: str) -> None:
+        """Show the device that the engine found."""
+
+    def messageOf(self, error: VeloxSegError) -> Notice.Message:
+        """The message of an error with its buttons."""
+
+    def tell(self, message: Notice.Message | None, isFirst: bool = False) -> None:
+        """Show a message until something else happens."""
+
+    def onLog(self, line: str) -> None:
+        """A line for the log."""
+
+    def update(self) -> None:
+        """Show the state as it is now."""
+
+
 class Installer:
     """Belongs to a panel. Each way begins with one question; after the answer nothing else is asked."""
 
-    def __init__(self, panel, modulePath: Path) -> None:
+    def __init__(self, panel: EnginePanel, modulePath: Path) -> None:
         """
-        :param panel: the `Widget.Panel` that shows how it goes.
+        :param panel: shows how it goes.
         :param modulePath: folder that holds the engine package.
         """
         self._panel = panel
@@ -80,8 +108,7 @@ class Installer:
     def _begin(self, backend: str) -> None:
         """From the answer on: remove what is damaged, get the helper, install, each as far as it goes without a restart."""
         panel = self._panel
-        # Libraries in use cannot be replaced.
-        panel.segmenter.close()
+        panel.closeEngine()
         self.check.abandon()
         try:
             if not Setup.isHelperInstalled():
@@ -97,7 +124,7 @@ class Installer:
         except VeloxSegError as error:
             PendingStep.forget()
             self._tell(panel.messageOf(error))
-        self._look()
+        self._panel.probeEngine()
 
     def _install(self, backend: str) -> None:
         former = self._panel.engine
@@ -107,16 +134,12 @@ class Installer:
         except VeloxSegError as error:
             self._panel.onLog(error.detail)
             self._tell(self._panel.messageOf(error))
-        self._look()
+        self._panel.probeEngine()
         if self._panel.engine.status == Setup.READY and set(former.old) & set(Setup.BUNDLED_PACKAGES):
             self._offerRestart(_("Packages that Slicer itself uses were updated. Restart Slicer now."))
             return
         if self._panel.engine.status == Setup.READY:
             self.startCheck()
-
-    def _look(self) -> None:
-        self._panel.engine = Setup.probe()
-        self._panel.update()
 
     def _offerRestart(self, text: str) -> None:
         saving = _("Save the scene first: unsaved changes are lost.")
