@@ -3,6 +3,7 @@
 Read from the sources, imports inside functions included; nothing is imported.
 """
 
+import ast
 import os
 import subprocess
 import sys
@@ -128,3 +129,16 @@ def test_every_command_of_training_runs_from_any_folder(tmp_path):
     light = [sys.executable, str(ROOT / "training" / "real_data.py"), "--help"]
     shown = subprocess.run(light, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert shown.returncode == 0 and "--source" in shown.stdout, shown.stderr
+
+
+def test_no_function_is_called_of():
+    """`Names.of(x)` reads well at the call and says nothing in the file; a function is called what it returns."""
+    folders = (MODULE, ROOT / "training", ROOT / "benchmarks", ROOT / "Testing")
+    wrong = [
+        f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
+        for folder in folders
+        for path in sorted(folder.rglob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "of"
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -15,7 +15,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib.common import Computer, CoreModules, Temporary
 from VeloxSegSlicerLib.common.Parameters import Quality
-from VeloxSegSlicerLib.images import Content, RegionBox, Suv
+from VeloxSegSlicerLib.images import ImageStatistics, RegionBox, Suv
 from VeloxSegSlicerLib.results import StatisticsPlugin
 from VeloxSegSlicerLib.run import Job
 
@@ -482,10 +482,10 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
 
     def test_changedVoxelsAreLookedAtAgain(self):
         volume = fixtures.sphereVolume("T1")
-        highest = Content.of(volume).highest
+        highest = ImageStatistics.statisticsOf(volume).highest
         slicer.util.arrayFromVolume(volume)[:] *= 2
         slicer.util.arrayFromVolumeModified(volume)
-        self.assertAlmostEqual(Content.of(volume).highest, 2 * highest, places=3)
+        self.assertAlmostEqual(ImageStatistics.statisticsOf(volume).highest, 2 * highest, places=3)
 
     # Size, disk, domain
 

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib.common import Facts, SegmentVoxels
+from VeloxSegSlicerLib.common import ResultAttributes, SegmentVoxels
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.results import (
     Comparison,
@@ -62,11 +62,11 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         self.result = self.segment(self.petct, images)
         node = self.result.segmentation
         # The fake runner made its list up.
-        Facts.setFact(node, Lesions.FINGERPRINT, "")
-        return node, Lesions.of(node, Sensitivity.of(self.result.loaded))
+        ResultAttributes.setFact(node, Lesions.FINGERPRINT, "")
+        return node, Lesions.lesionsOf(node, Sensitivity.sensitivityOf(self.result.loaded))
 
     def volumes(self, node):
-        return [round(lesion.volumeMl, 2) for lesion in Lesions.of(node)]
+        return [round(lesion.volumeMl, 2) for lesion in Lesions.lesionsOf(node)]
 
     def test_ballsKnownByHand(self):
         node, lesions = self.lesions(size=(120, 100, 80), spacing=SMALL_MM)
@@ -84,12 +84,12 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         # A 1 ml sphere fits into the first two only.
         self.assertAlmostEqual(lesions[0].values["suv_peak"], 10.0, places=5)
         self.assertLess(lesions[2].values["suv_peak"], 3.0)
-        self.assertEqual(Facts.fact(node, "HasEmission"), "yes")
+        self.assertEqual(ResultAttributes.fact(node, "HasEmission"), "yes")
 
     def test_tableAndTotals(self):
         node, lesions = self.lesions()
         Lesions.mark(node, 1, isIncluded=False, name="Bladder")
-        table = ResultTable.of(node, Lesions.of(node), smallestMl=0.1)
+        table = ResultTable.tableOf(node, Lesions.lesionsOf(node), smallestMl=0.1)
         self.assertEqual([row.name for row in table.rows], ["Lesion 1", "Bladder", "Smaller pieces (1)"])
         keys = [column.key for column in table.columns]
         self.assertEqual(keys, ["volume_ml", "suv_max", "suv_mean", "suv_peak", "tlg", "diameter_mm", "position", "score"])
@@ -100,7 +100,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         self.assertAlmostEqual(table.total.values["suv_max"], 10.0, places=5)
         self.assertEqual(table.farthestMm, 0.0)
         Lesions.mark(node, 1, isIncluded=True)
-        everything = ResultTable.of(node, Lesions.of(node), smallestMl=0.0)
+        everything = ResultTable.tableOf(node, Lesions.lesionsOf(node), smallestMl=0.0)
         self.assertEqual(len(everything.rows), 3)
         distances = [np.linalg.norm(np.subtract(a[0], b[0])) for a in BALLS for b in BALLS]
         self.assertAlmostEqual(everything.farthestMm, max(distances), delta=1.5)
@@ -115,7 +115,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         slicer.mrmlScene.Clear(False)
         slicer.util.loadScene(path)
         node = slicer.util.getFirstNodeByClassByName("vtkMRMLSegmentationNode", name)
-        loaded = Lesions.of(node)
+        loaded = Lesions.lesionsOf(node)
         self.assertEqual([(lesion.name, lesion.isIncluded, lesion.isReviewed) for lesion in loaded][:2],
                          [("Primary", True, True), ("", False, False)])  # fmt: skip
         self.assertAlmostEqual(loaded[0].values["score"], lesions[0].values["score"])
@@ -128,15 +128,15 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         voxels = SegmentVoxels.voxelsOf(node, piece.segmentId)
         kept = Separate.without(voxels, [piece.voxels])
         SegmentVoxels.setVoxels(node, piece.segmentId, kept, voxels.ijkToRas)
-        changed = Lesions.of(node)
+        changed = Lesions.lesionsOf(node)
         self.assertEqual([lesion.name for lesion in changed], ["Primary", ""])
         self.assertEqual(self.volumes(node), [round(lesions[0].volumeMl, 2), round(lesions[2].volumeMl, 2)])
 
     def test_withoutPetThereAreNoSuvColumns(self):
         node, _lesions = self.lesions()
         slicer.mrmlScene.RemoveNode(self.result.images["PET"])
-        Facts.setFact(node, Lesions.FINGERPRINT, "")
-        table = ResultTable.of(node, Lesions.of(node), smallestMl=0.1)
+        ResultAttributes.setFact(node, Lesions.FINGERPRINT, "")
+        table = ResultTable.tableOf(node, Lesions.lesionsOf(node), smallestMl=0.1)
         self.assertFalse([column for column in table.columns if column.key in Lesions.SUV_KEYS])
         self.assertIn("no longer in the scene", table.note)
         header = set().union(*CsvFile.rows(node, table))
@@ -147,12 +147,12 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         history = History.History()
         Lesions.mark(node, 0, isIncluded=False)
         history.remember(node, withVoxels=True)
-        Removal.removeExcluded(node, Lesions.of(node))
+        Removal.removeExcluded(node, Lesions.lesionsOf(node))
         self.assertEqual(self.volumes(node), [round(lesion.volumeMl, 2) for lesion in lesions[1:]])
         history.undo(node)
         self.assertEqual(self.volumes(node), [round(lesion.volumeMl, 2) for lesion in lesions])
         self.assertFalse(history.canUndo(node))
-        self.assertFalse(Lesions.of(node)[0].isIncluded)
+        self.assertFalse(Lesions.lesionsOf(node)[0].isIncluded)
 
     def test_separateSegmentsAndBack(self):
         node, lesions = self.lesions()
@@ -165,8 +165,8 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         self.assertEqual(counts, [lesion.values["voxels"] for lesion in lesions])
         for number in range(3):
             self.assertEqual(segmentation.GetNthSegment(number).GetTerminology(), self.petct.labels[0].terminology)
-        self.assertEqual(len(Lesions.of(node)), 3)
-        Separate.join(node, Lesions.of(node))
+        self.assertEqual(len(Lesions.lesionsOf(node)), 3)
+        Separate.join(node, Lesions.lesionsOf(node))
         (segmentId,) = SegmentVoxels.segmentIds(node)
         after = SegmentVoxels.voxelsOf(node, segmentId)
         np.testing.assert_array_equal(after.mask, before.mask)
@@ -188,7 +188,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         Separate.split(node, lesions)
         self.assertEqual(len(self.surfaces(node)), 3)
         self.assertGreater(min(self.surfaces(node)), 0)
-        Separate.join(node, Lesions.of(node))
+        Separate.join(node, Lesions.lesionsOf(node))
         (again,) = self.surfaces(node)
         self.assertEqual(again, whole)
 
@@ -199,7 +199,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         (whole,) = self.surfaces(node)
         node.GetSegmentation().AddEmptySegment("mine", "Mine")
         node.GetSegmentation().RemoveSegment(SegmentVoxels.segmentIds(node)[0])
-        Sensitivity.of(self.result.loaded).apply(node, self.petct.threshold)
+        Sensitivity.sensitivityOf(self.result.loaded).apply(node, self.petct.threshold)
         self.assertEqual(self.surfaces(node), [0, whole])
 
     def test_removedAndUndoneLesionsHaveSurfaces(self):
@@ -209,7 +209,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         Lesions.mark(node, 0, isIncluded=False)
         history = History.History()
         history.remember(node, withVoxels=True)
-        Removal.removeExcluded(node, Lesions.of(node))
+        Removal.removeExcluded(node, Lesions.lesionsOf(node))
         self.assertLess(self.surfaces(node)[0], whole)
         history.undo(node)
         self.assertEqual(self.surfaces(node), [whole])
@@ -226,13 +226,13 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
 
     def test_sensitivity(self):
         node, lesions = self.lesions()
-        sensitivity = Sensitivity.of(self.result.loaded)
+        sensitivity = Sensitivity.sensitivityOf(self.result.loaded)
         # Values of 1 to 10: at 0.95 only the first ball is left, at 0.05 all three.
         sensitivity.apply(node, 0.95)
         self.assertEqual(self.volumes(node), [round(lesions[0].volumeMl, 2)])
-        self.assertEqual(Facts.number(node, "CurrentThreshold"), 0.95)
+        self.assertEqual(ResultAttributes.number(node, "CurrentThreshold"), 0.95)
         sensitivity.apply(node, 0.05)
-        self.assertEqual(len(Lesions.of(node)), 3)
+        self.assertEqual(len(Lesions.lesionsOf(node)), 3)
         sensitivity.apply(node, self.petct.threshold)
         self.assertEqual(self.volumes(node), [round(lesion.volumeMl, 2) for lesion in lesions])
         self.assertAlmostEqual(lesions[0].values["score"], 1.0, places=2)
@@ -255,20 +255,20 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         name = node.GetName()
         result = self.segment(self.petct, images | {"PET": other}, outputId=node.GetID())
         self.assertIs(result.segmentation, node)
-        self.assertEqual((node.GetName(), Facts.fact(node, "Reference")), (name, "PET SUVbw later"))
-        hidden = Previous.of(node)
+        self.assertEqual((node.GetName(), ResultAttributes.fact(node, "Reference")), (name, "PET SUVbw later"))
+        hidden = Previous.previousVersion(node)
         self.assertTrue(hidden.GetHideFromEditors())
         self.assertEqual(hidden.GetName(), f"{name} (previous)")
         Previous.swap(node)
-        self.assertEqual(Facts.fact(node, "Reference"), "PET SUVbw")
+        self.assertEqual(ResultAttributes.fact(node, "Reference"), "PET SUVbw")
         self.assertEqual(self.volumes(node), [round(lesion.volumeMl, 2) for lesion in lesions])
         Previous.swap(node)
-        self.assertEqual(Facts.fact(node, "Reference"), "PET SUVbw later")
+        self.assertEqual(ResultAttributes.fact(node, "Reference"), "PET SUVbw later")
 
     def test_partsOfATumor(self):
         card = fixtures.loadCard(self.folder, fixtures.tumorCard())
         node = self.segment(card, {"T1": fixtures.ballsVolume("T1", PARTS)}).segmentation
-        table = ResultTable.of(node, [], smallestMl=0.1)
+        table = ResultTable.tableOf(node, [], smallestMl=0.1)
         volumes = {row.name: row.values["volume_ml"] for row in table.rows}
         necrosis, edema, enhancing = (volumes[label.name] for label in card.labels)
         self.assertAlmostEqual(volumes["Whole tumor"], necrosis + edema + enhancing)
@@ -280,7 +280,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         card = fixtures.loadCard(self.folder, fixtures.photoCard())
         photo = fixtures.softDisk("IMG_2041", radius=20)
         node = self.segment(card, {"Photo": photo}).segmentation
-        table = ResultTable.of(node, [], smallestMl=0.1)
+        table = ResultTable.tableOf(node, [], smallestMl=0.1)
         (row,) = table.rows
         self.assertEqual(row.name, "Skin lesion")
         self.assertAlmostEqual(row.values["area_px"], np.pi * 20**2, delta=0.02 * np.pi * 20**2)
@@ -288,8 +288,8 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         self.assertAlmostEqual(row.values["diameter_px"], 40, delta=1.5)
         self.assertAlmostEqual(row.values["share"], 100 * row.values["area_px"] / (90 * 70))
         self.assertAlmostEqual(row.values["agreement"], 94)
-        Facts.setFact(node, "MmPerPx", 0.1)
-        (row,) = ResultTable.of(node, [], smallestMl=0.1).rows
+        ResultAttributes.setFact(node, "MmPerPx", 0.1)
+        (row,) = ResultTable.tableOf(node, [], smallestMl=0.1).rows
         self.assertAlmostEqual(row.values["area_mm2"], row.values["area_px"] / 100)
 
     def test_uncertaintyVolume(self):
@@ -321,7 +321,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         text = Details.text(node)
         for part in ("[demo] Test PET/CT lesions 1.2.0", "PET = PET SUVbw", "0123456789ab", "Fake device", "1234", "0.0.fake"):
             self.assertIn(part, text)
-        Facts.setFact(node, "CurrentThreshold", 0.3)
+        ResultAttributes.setFact(node, "CurrentThreshold", 0.3)
         self.assertIn("0.3, changed by hand; the model's is 0.5", Details.text(node))
         self.assertNotIn("<script>", Details.html(node))
 

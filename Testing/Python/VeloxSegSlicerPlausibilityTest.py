@@ -12,7 +12,7 @@ import VeloxSegSlicerFixtures as fixtures
 from veloxseg.contract import errors as engine
 from veloxseg.contract import plausibility
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
-from VeloxSegSlicerLib.images import Content, InputOptions, Plausibility, Verdicts
+from VeloxSegSlicerLib.images import ImageStatistics, InputOptions, Plausibility, Verdicts
 from VeloxSegSlicerLib.images.InputOptions import InputOptions as Options
 
 SIZE = (48, 40, 44)
@@ -127,7 +127,7 @@ class VeloxSegSlicerPlausibilityTest(unittest.TestCase):
         """A finding of the panel has the facts that the engine's note has."""
         images = {"CT": self.ct(1024.0), "PET": self.pet()}
         roles = [plausibility.Role.of(entry) for entry in self.petct.content["roles"]]
-        looked = {name: Content.lookAt(node) for name, node in images.items()}
+        looked = {name: ImageStatistics.lookAt(node) for name, node in images.items()}
         (finding,) = plausibility.findings(roles, looked, self.petct.content["spacing_mm"])
         note = engine.note(finding.code, **finding.facts)
         _problem, advice = self.judged(self.petct, **images)

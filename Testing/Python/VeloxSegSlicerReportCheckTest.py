@@ -11,7 +11,7 @@ from unittest import mock
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib.common import Facts, Shapes
+from VeloxSegSlicerLib.common import ResultAttributes, Shapes
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.results import Lesions, Previous, ReportCheck, Results, Uncertainty
@@ -132,16 +132,16 @@ class VeloxSegSlicerReportCheckTest(unittest.TestCase):
         self.segment(self.petct, self.images, outputId=chosen.GetID())
         chosen.SetName("My own work")
         chosen.GetSegmentation().GetNthSegment(0).SetName("Liver")
-        before = {name: chosen.GetAttribute(name) for name in Facts.names(chosen)}
-        nodes, previous = self.sceneNodes(), Previous.of(chosen).GetID()
+        before = {name: chosen.GetAttribute(name) for name in ResultAttributes.names(chosen)}
+        nodes, previous = self.sceneNodes(), Previous.previousVersion(chosen).GetID()
         with mock.patch.object(Lesions, "store", side_effect=RuntimeError("made up")):
             result = self.segment(self.petct, self.images, outputId=chosen.GetID())
         self.assertEqual(result.error.code, "UNEXPECTED")
         self.assertEqual(self.sceneNodes(), nodes)
-        self.assertEqual(Previous.of(chosen).GetID(), previous)
+        self.assertEqual(Previous.previousVersion(chosen).GetID(), previous)
         self.assertEqual(chosen.GetName(), "My own work")
         self.assertEqual(chosen.GetSegmentation().GetNthSegment(0).GetName(), "Liver")
-        self.assertEqual({name: chosen.GetAttribute(name) for name in Facts.names(chosen)}, before)
+        self.assertEqual({name: chosen.GetAttribute(name) for name in ResultAttributes.names(chosen)}, before)
 
     def test_jsonThatIsNone(self):
         for text in ("", "{", "[" * 100_000, b"\xff\xfe", "9" * 5000):

@@ -12,7 +12,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
-from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.common import ResultAttributes
 from VeloxSegSlicerLib.results import Details, Highlight, Lesions, Previous
 
 BALLS = (((-30, 0, 0), 15.0, 10.0), ((30, 10, 0), 10.0, 8.0), ((0, -30, 20), 6.0, 9.0))
@@ -81,15 +81,15 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         node = self.segmentBalls()
         for name in ("Lesions", "LabelNames", "InputNames", "Notes", "Accepted", "Sampling", "StageSeconds", "Versions",
                      "Composites", "Agreement", "CurrentThreshold", "MmPerPx", "PhotoPixels", "Kind"):  # fmt: skip
-            former = Facts.fact(node, name)
+            former = ResultAttributes.fact(node, name)
             for damage in ("{", "[]", "3", "[[1]]", '[{"text": 1}]', "NaN", "{role.__class__}", '[["{role.__class__}", "x"]]'):
                 with self.subTest(f"{name}={damage}"):
-                    Facts.setFact(node, name, damage)
+                    ResultAttributes.setFact(node, name, damage)
                     self.panel.update()
                     self.results.lesions.refresh()
                     self.results.details.show(node)
                     self.assertNotIn("<class", self.ui.detailsBrowser.toPlainText())
-            Facts.setFact(node, name, former)
+            ResultAttributes.setFact(node, name, former)
         self.results.lesions.refresh()
         self.assertIn("Lesions: 3", self.ui.totalsLabel.text)
 
@@ -97,7 +97,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         """A PET/CT result with three lesions, measured by the panel: the fake runner's own list is made up."""
         self.addBalls()
         node = self.run_()
-        Facts.setFact(node, Lesions.FINGERPRINT, "")
+        ResultAttributes.setFact(node, Lesions.FINGERPRINT, "")
         self.results.lesions.refresh()
         return node
 
@@ -130,10 +130,10 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.assertAlmostEqual(float(self.column(VOLUME)[-1]), total - float(self.column(VOLUME)[0]), delta=0.02)
         self.assertTrue(self.ui.removeExcludedButton.enabled)
         self.ui.removeExcludedButton.click()
-        self.assertEqual(len(Lesions.of(node)), 2)
+        self.assertEqual(len(Lesions.lesionsOf(node)), 2)
         self.assertFalse(self.ui.removeExcludedButton.enabled)
         self.ui.undoButton.click()
-        self.assertEqual(len(Lesions.of(node)), 3)
+        self.assertEqual(len(Lesions.lesionsOf(node)), 3)
         self.ui.undoButton.click()
         self.ui.undoButton.click()
         self.assertEqual(self.ui.reviewedLabel.text, "0 of 3 reviewed")
@@ -143,7 +143,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
     def test_namesFollowThePerson(self):
         node = self.segmentBalls()
         self.ui.segmentsTable.item(1, 0).setText("Bladder")
-        self.assertEqual(Lesions.of(node)[1].name, "Bladder")
+        self.assertEqual(Lesions.lesionsOf(node)[1].name, "Bladder")
         self.ui.separateSegmentsCheckBox.checked = True
         self.assertEqual(
             [node.GetSegmentation().GetNthSegment(n).GetName() for n in range(3)], ["Lesion 1", "Bladder", "Lesion 3"]
@@ -157,7 +157,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
     def test_previousAndNext(self):
         fixtures.ownSliceView(self)
         self.segmentBalls()
-        centers = [lesion.positionRas[2] for lesion in Lesions.of(self.ui.resultSelector.currentNode())]
+        centers = [lesion.positionRas[2] for lesion in Lesions.lesionsOf(self.ui.resultSelector.currentNode())]
         self.ui.segmentsTable.selectRow(0)
         for move, row in ((self.results.nextLesion, 1), (self.results.nextLesion, 2), (self.results.nextLesion, 0),
                           (self.results.previousLesion, 2)):  # fmt: skip
@@ -205,7 +205,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.ui.outputSelector.setCurrentNode(node)
         before = self.column(VOLUME)
         self.assertIs(self.run_(), node)
-        self.assertIsNotNone(Previous.of(node))
+        self.assertIsNotNone(Previous.previousVersion(node))
         self.assertFalse(self.ui.restorePreviousButton.isHidden())
         self.ui.restorePreviousButton.click()
         self.assertEqual(self.column(VOLUME), before)
@@ -243,7 +243,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.run_("empty")
         self.ui.keepEmptyButton.click()
         node = self.ui.resultSelector.currentNode()
-        self.assertEqual(Lesions.of(node), [])
+        self.assertEqual(Lesions.lesionsOf(node), [])
         self.assertFalse(self.ui.segmentsTable.isVisible())
 
     def test_copyTableNodeAndCsv(self):
@@ -276,7 +276,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.assertEqual(red.GetBackgroundVolumeID(), photo.GetID())
         self.assertIn("Places to review: 1", self.ui.agreementLabel.text)
         self.assertIn("Agreement between runs: 94 %", Details.text(node))
-        volume = node.GetNodeReference(Facts.UNCERTAINTY)
+        volume = node.GetNodeReference(ResultAttributes.UNCERTAINTY)
         self.ui.overlayCheckBox.checked = True
         self.assertEqual((red.GetForegroundVolumeID(), red.GetForegroundOpacity()), (volume.GetID(), 0.5))
         self.ui.overlayOpacitySlider.value = 0.8

@@ -12,7 +12,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 import vtk
 
-from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.common import ResultAttributes
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.results import CsvFile, Lesions, ResultTable, Statistics, Views
 from VeloxSegSlicerLib.run.Segmenter import Settings
@@ -152,9 +152,9 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         slicer.mrmlScene.Clear(False)
         slicer.util.loadScene(path)
         node = slicer.util.getFirstNodeByClassByName("vtkMRMLSegmentationNode", name)
-        self.assertTrue(Facts.isResult(node))
+        self.assertTrue(ResultAttributes.isResult(node))
         facts = {
-            key: Facts.fact(node, key)
+            key: ResultAttributes.fact(node, key)
             for key in (
                 "ModelId",
                 "ModelVersion",
@@ -185,7 +185,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
                 "Quality": "BALANCED",
             },
         )
-        self.assertEqual(json.loads(Facts.fact(node, "InputNames")), {"T1": "T1 head"})
+        self.assertEqual(json.loads(ResultAttributes.fact(node, "InputNames")), {"T1": "T1 head"})
         segment = node.GetSegmentation().GetNthSegment(0)
         np.testing.assert_allclose(segment.GetColor(), color, atol=1e-5)
         self.assertEqual(
@@ -214,7 +214,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertEqual(Statistics.measure(node)[0].voxels, 4)
 
     def writeCsv(self, node, path):
-        table = ResultTable.of(node, Lesions.of(node), smallestMl=0.1)
+        table = ResultTable.tableOf(node, Lesions.lesionsOf(node), smallestMl=0.1)
         CsvFile.write(CsvFile.rows(node, table), path)
 
     def test_csv(self):

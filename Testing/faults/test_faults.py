@@ -15,7 +15,7 @@ SEED, COUNT = 20, 100
 QUICK = {kind: inject for kind, inject in campaign.kinds().items() if kind not in campaign.PROCESSES}
 
 
-def of(kind, count=4):
+def found_of(kind, count=4):
     return campaign.run(SEED, count, chosen={kind: campaign.kinds()[kind]})
 
 
@@ -29,7 +29,7 @@ def test_a_hundred_faults():
 
 
 def test_a_fault_is_a_function_of_its_seed():
-    assert of("text: tables").counts == of("text: tables").counts
+    assert found_of("text: tables").counts == found_of("text: tables").counts
 
 
 def test_a_mask_that_differs_without_a_word_is_wrong(monkeypatch):
@@ -40,19 +40,19 @@ def test_a_mask_that_differs_without_a_word_is_wrong(monkeypatch):
         return images.image_of(images.array_of(image)[::-1], images.grid_of(image)) if path.name != "t1.nrrd" else image
 
     monkeypatch.setattr(images, "read_volume", mirrored)
-    found = of("volume: bytes, plain", 12)
+    found = found_of("volume: bytes, plain", 12)
     assert any(text.startswith(WRONG) and "voxels of the mask differ" in text for text in found.bad)
 
 
 def test_a_traceback_is_wrong(monkeypatch):
     monkeypatch.setattr(images, "read_volume", lambda *arguments: [][0])
-    assert all("UNEXPECTED" in text or "IndexError" in text for text in of("volume: another kind of file").bad)
-    assert of("volume: another kind of file").counts["volume: another kind of file"][WRONG] == 4
+    assert all("UNEXPECTED" in text or "IndexError" in text for text in found_of("volume: another kind of file").bad)
+    assert found_of("volume: another kind of file").counts["volume: another kind of file"][WRONG] == 4
 
 
 def test_an_earlier_package_that_is_gone_is_lost(monkeypatch):
     monkeypatch.setattr(package_import.files, "remove_leftovers", lambda folder: shutil.rmtree(folder, ignore_errors=True))
-    found = of("package: zip, bytes")
+    found = found_of("package: zip, bytes")
     assert found.counts["package: zip, bytes"][LOST] == 4 and found.bad[0].startswith(LOST)
 
 

@@ -163,13 +163,13 @@ def overview(folder: Path, pictures: list[str]) -> None:
 
 
 def report(task: Task, panel, node) -> None:
-    from VeloxSegSlicerLib.common import Facts
+    from VeloxSegSlicerLib.common import ResultAttributes
     from VeloxSegSlicerLib.results import Statistics
 
-    print(f"  device: {Facts.fact(node, 'Device')}")
-    stages = json.loads(Facts.fact(node, "StageSeconds"))
+    print(f"  device: {ResultAttributes.fact(node, 'Device')}")
+    stages = json.loads(ResultAttributes.fact(node, "StageSeconds"))
     print("  stages: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
-    isPhoto = Facts.fact(node, "Kind") == Facts.PHOTO
+    isPhoto = ResultAttributes.fact(node, "Kind") == ResultAttributes.PHOTO
     for entry in Statistics.measure(node):
         print(f"    {entry.name:<22} " + (f"{entry.voxels:9} px" if isPhoto else f"{entry.volumeMl:9.1f} ml"))
     if isPhoto:

@@ -7,7 +7,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 import acceptance_cases as cases
-from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.common import ResultAttributes
 from VeloxSegSlicerLib.results import Lesions, Uncertainty
 
 EDGE_MM = 6.0
@@ -42,9 +42,9 @@ def test_lesionTable(widget, tmp_path, measured):
     petOfBalls("PET SUVbw")
     assert fixtures.waitFor(lambda: widget.ui.segmentButton.enabled), widget.ui.stageLabel.text
     node = cases.runThreshold(widget)
-    byEngine = Lesions.of(node)
-    Facts.setFact(node, Lesions.FINGERPRINT, "")
-    byPanel = Lesions.of(node)
+    byEngine = Lesions.lesionsOf(node)
+    ResultAttributes.setFact(node, Lesions.FINGERPRINT, "")
+    byPanel = Lesions.lesionsOf(node)
     errors = {}
     for source, lesions in (("engine", byEngine), ("panel", byPanel)):
         assert len(lesions) == len(RADII)

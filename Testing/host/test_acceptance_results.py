@@ -9,7 +9,7 @@ import VeloxSegSlicerFixtures as fixtures
 import vtk
 
 import acceptance_cases as cases
-from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.common import ResultAttributes
 from VeloxSegSlicerLib.common.Models import Catalogue
 
 
@@ -108,7 +108,7 @@ def test_provenanceIsSaved(petct, tmp_path, measured):
 
 
 def attributes(node) -> dict[str, str]:
-    return {name: node.GetAttribute(name) for name in Facts.names(node)}
+    return {name: node.GetAttribute(name) for name in ResultAttributes.names(node)}
 
 
 @pytest.mark.acceptance(22)

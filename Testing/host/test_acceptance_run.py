@@ -13,7 +13,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 import acceptance_cases as cases
 from acceptance import CANCEL_LIMIT_S, amount, ownTime
-from VeloxSegSlicerLib.common import Facts
+from VeloxSegSlicerLib.common import ResultAttributes
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.images import Suv
 
@@ -133,7 +133,7 @@ def test_memoryRunsOut(threshold, measured):
     image = threshold.panel.images["PET"]
     usual = cases.found(cases.runThreshold(threshold), image)
     node = cases.runThreshold(threshold, shortages=3)
-    notes = json.loads(Facts.fact(node, "Notes"))
+    notes = json.loads(ResultAttributes.fact(node, "Notes"))
     measured(f"result equal to that of the CPU; {len(notes)} notes, the last: \"{notes[-1]['text']}\"")
     assert (cases.found(node, image) == usual).all()
     assert notes and [note["code"] for note in notes] == ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"][: len(notes)]

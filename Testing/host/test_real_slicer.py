@@ -12,7 +12,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 import slicerhost
-from VeloxSegSlicerLib.common import CoreModules, Facts, SegmentVoxels
+from VeloxSegSlicerLib.common import CoreModules, ResultAttributes, SegmentVoxels
 from VeloxSegSlicerLib.results import Highlight
 
 PYTHON_TESTS = Path(__file__).resolve().parents[1] / "Python"
@@ -273,7 +273,7 @@ def test_hiddenImageBecomesNone(chosen, role):
 
 def test_resultThatIsNoneAnyMore(chosen):
     node = chosen.panel.parameters.result
-    node.RemoveAttribute(Facts.LISTED)
+    node.RemoveAttribute(ResultAttributes.LISTED)
     assert chosen.panel.parameters.result is None and chosen.panel.parameters.output is node
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from veloxseg.contract import plausibility
 
-from . import Facts, Shapes
+from . import ResultAttributes, Shapes
 
 _TEXTS = Shapes.listOf(Shapes.text)
 _SCORE_NUMBER = Shapes.number(-1e9, 1e9)
@@ -87,7 +87,7 @@ _CARD = Shapes.record(
     {
         "single": Shapes.flag,
         "turns": Shapes.flag,
-        "level": Shapes.oneOf(*Facts.LEVELS),
+        "level": Shapes.oneOf(*ResultAttributes.LEVELS),
         "demo": Shapes.flag,
         "spacing_mm": Shapes.orNone(Shapes.listOf(_ABOVE_ZERO, 3)),
         "window": Shapes.orNone(Shapes.record({"overlap": Shapes.number(0, 0.9)})),

@@ -110,7 +110,7 @@ def copyInWorld(volumeNode):
     voxels = vtk.vtkImageData()
     voxels.ShallowCopy(volumeNode.GetImageData())
     copy = type(volumeNode)()
-    copy.SetName(Names.of(volumeNode))
+    copy.SetName(Names.nameOf(volumeNode))
     copy.SetAndObserveImageData(voxels)
     copy.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(worldGrid(volumeNode).ijkToRas))
     return copy

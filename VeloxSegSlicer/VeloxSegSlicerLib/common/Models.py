@@ -8,7 +8,7 @@ import qt
 
 from veloxseg.contract import limits
 
-from . import CardCheck, Facts, Shapes
+from . import CardCheck, ResultAttributes, Shapes
 from .Errors import VeloxSegError
 
 CARD_FILE = Path("configs") / "velox.json"
@@ -55,7 +55,7 @@ class ModelCard:
     taskTitle: str
     summary: str
     level: str
-    """One of `Facts.LEVELS`."""
+    """One of `ResultAttributes.LEVELS`."""
     listsLesions: bool
     threshold: float
     roles: tuple[Role, ...]
@@ -72,7 +72,7 @@ class ModelCard:
     @property
     def markedTitle(self) -> str:
         """The title with the mark of its level in front."""
-        return Facts.mark(self.level) + self.title
+        return ResultAttributes.mark(self.level) + self.title
 
     @property
     def key(self) -> str:

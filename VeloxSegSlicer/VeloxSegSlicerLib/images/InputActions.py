@@ -96,7 +96,7 @@ class InputActions:
                 "General Registration is not in this Slicer. Align '{image}' with '{reference}' in the Transforms"
                 " module; the row then changes to Moved."
             )
-            facts = {"image": Names.of(images[role]), "reference": Names.of(images[card.reference.name])}
+            facts = {"image": Names.nameOf(images[role]), "reference": Names.nameOf(images[card.reference.name])}
             self._panel.tell(Notice.Message(Notice.INFO, text.format(**facts)))
 
     def _explainSuv(self) -> None:

@@ -10,7 +10,7 @@ from veloxseg.contract import limits, plausibility
 from ..common import Geometry, Names
 from ..common.Errors import VeloxSegError
 from ..common.Models import Role
-from . import Content, InputOptions, Suv
+from . import ImageStatistics, InputOptions, Suv
 
 IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
 PHOTO_TYPES = ("unsigned char", "unsigned short")
@@ -84,7 +84,7 @@ def checkContent(role: Role, volumeNode) -> None:
 
     :raises VeloxSegError: IMAGE_NO_NUMBERS, IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
     """
-    content = Content.of(volumeNode)
+    content = ImageStatistics.statisticsOf(volumeNode)
     if 100 * content.share > limits.LARGEST_PERCENT_NAN:
         raise VeloxSegError("IMAGE_NO_NUMBERS", percent=f"{100 * content.share:.0f}", **_facts(role, volumeNode))
     if content.isConstant:
@@ -113,7 +113,7 @@ def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> Non
     if "SUV" not in (role.unit or "").upper():
         return
     kind, isTooHigh = Suv.kindOf(volumeNode), Suv.isTooHigh(volumeNode)
-    largest = plausibility.number(Content.of(volumeNode).highest)
+    largest = plausibility.number(ImageStatistics.statisticsOf(volumeNode).highest)
     facts = _facts(role, volumeNode) | {"unit": Suv.unitName(unit), "needed": role.unit, "largest": largest}
     if kind in (Suv.ACTIVITY, Suv.OTHER):
         if not options.isAccepted(InputOptions.ACTIVITY, role.name):
@@ -129,7 +129,7 @@ def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> Non
 def remark(role: Role, volumeNode) -> VeloxSegError | None:
     """What should be told about a usable image: numbers that are none, slight shear, a transparency channel."""
     facts = _facts(role, volumeNode)
-    share = Content.of(volumeNode).share
+    share = ImageStatistics.statisticsOf(volumeNode).share
     if share > 0:
         return VeloxSegError("IMAGE_NUMBERS", percent=f"{max(100 * share, 0.1):.2g}", **facts)
     shear = Geometry.shear(volumeNode)
@@ -145,7 +145,7 @@ def _degrees(shear: float) -> str:
 
 
 def _facts(role: Role, volumeNode) -> dict:
-    return {"name": role.name, "role": role.title, "image": Names.of(volumeNode)}
+    return {"name": role.name, "role": role.title, "image": Names.nameOf(volumeNode)}
 
 
 def isSuitable(role: Role, volumeNode) -> bool:
@@ -195,7 +195,7 @@ def evidence(role: Role, volumeNode) -> int:
     score = MODALITY_SCORE if modality else 0
     if role.modality == EMISSION_MODALITY and Suv.isOfPet(Suv.unitOf(volumeNode)):
         score += UNIT_SCORE
-    if any(_nameHas(Names.of(volumeNode), pattern) for pattern in role.patterns):
+    if any(_nameHas(Names.nameOf(volumeNode), pattern) for pattern in role.patterns):
         score += NAME_SCORE
     return score
 

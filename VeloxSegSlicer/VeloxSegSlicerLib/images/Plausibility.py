@@ -5,7 +5,7 @@ from veloxseg.contract import plausibility
 from ..common import Errors, Names
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
-from . import Content, InputOptions, Inputs
+from . import ImageStatistics, InputOptions, Inputs
 from .InputOptions import InputOptions as Options
 
 
@@ -18,12 +18,12 @@ def findings(card: ModelCard, images: dict, options: Options) -> dict[str, list[
     """
     if card.reference.kind == "photo":
         return {}
-    looked = {name: Content.lookAt(node) for name, node in images.items() if _isReadable(card, name, node)}
+    looked = {name: ImageStatistics.lookAt(node) for name, node in images.items() if _isReadable(card, name, node)}
     roles = [plausibility.Role.of(entry) for entry in card.content["roles"]]
     found: dict[str, list[VeloxSegError]] = {}
     for finding in plausibility.findings(roles, looked, card.content["spacing_mm"]):
         if not _isSettled(finding, options) and plausibility.action(card.content, finding.code) != plausibility.IGNORE:
-            error = VeloxSegError(finding.code, name=finding.role, image=Names.of(images[finding.role]), **finding.facts)
+            error = VeloxSegError(finding.code, name=finding.role, image=Names.nameOf(images[finding.role]), **finding.facts)
             if isRefused(card, finding.code):
                 error.actions = (Errors.ACCEPT, *error.actions)
             found.setdefault(finding.role, []).append(error)
@@ -43,7 +43,7 @@ def acceptedCodes(options: Options) -> list[str]:
 
 def _isReadable(card: ModelCard, name: str, node) -> bool:
     role = next(role for role in card.roles if role.name == name)
-    return node is not None and Inputs.isSuitable(role, node) and not Content.of(node).isConstant
+    return node is not None and Inputs.isSuitable(role, node) and not ImageStatistics.statisticsOf(node).isConstant
 
 
 def _isSettled(finding: plausibility.Finding, options: Options) -> bool:

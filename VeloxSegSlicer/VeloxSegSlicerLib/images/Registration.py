@@ -26,7 +26,7 @@ def open(moving, fixed) -> bool:
 
 def _fields(moving, fixed) -> dict:
     transform = slicer.mrmlScene.AddNewNodeByClass(
-        "vtkMRMLLinearTransformNode", f"{Names.of(moving)} to {Names.of(fixed)}"
+        "vtkMRMLLinearTransformNode", f"{Names.nameOf(moving)} to {Names.nameOf(fixed)}"
     )
     return {
         "fixedVolume": fixed.GetID(),

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from veloxseg.contract import plausibility
 
 from ..common import Names
-from . import Content
+from . import ImageStatistics
 
 UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
 _VOLUMES = ("/ml", "ml", "/cc", "/cm3")
@@ -78,7 +78,7 @@ def kindOf(volumeNode) -> str:
     """BODY_WEIGHT, ACTIVITY, OTHER or UNKNOWN: what the unit says, and the name where no unit is stored."""
     unit = unitOf(volumeNode)
     if unit is None:
-        words = set(re.split(r"[^a-z0-9]+", Names.of(volumeNode).lower()))
+        words = set(re.split(r"[^a-z0-9]+", Names.nameOf(volumeNode).lower()))
         return BODY_WEIGHT if words & BODY_WEIGHT_WORDS and not words & OTHER_WORDS else UNKNOWN
     if isActivity(unit):
         return ACTIVITY
@@ -87,7 +87,8 @@ def kindOf(volumeNode) -> str:
 
 def isTooHigh(volumeNode) -> bool:
     """Whether the values are too high for SUV, whatever unit and name say."""
-    return Content.of(volumeNode).sample is not None and plausibility.is_too_high(Content.lookAt(volumeNode))
+    isSampled = ImageStatistics.statisticsOf(volumeNode).sample is not None
+    return isSampled and plausibility.is_too_high(ImageStatistics.lookAt(volumeNode))
 
 
 def isSuv(volumeNode) -> bool:
@@ -110,7 +111,7 @@ def factorOf(volumeNode, injection: Injection) -> float:
 def convertedCopy(volumeNode, injection: Injection):
     """A new volume in the scene, "... SUVbw", in the same place and study; the image itself stays as it is."""
     array = slicer.util.arrayFromVolume(volumeNode).astype(np.float32) * np.float32(factorOf(volumeNode, injection))
-    name = slicer.mrmlScene.GenerateUniqueName(_("{name} SUVbw").format(name=Names.of(volumeNode)))
+    name = slicer.mrmlScene.GenerateUniqueName(_("{name} SUVbw").format(name=Names.nameOf(volumeNode)))
     copy = slicer.util.addVolumeFromArray(array, name=name)
     matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
     volumeNode.GetIJKToRASMatrix(matrix)

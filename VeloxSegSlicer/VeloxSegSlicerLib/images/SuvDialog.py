@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from ..common import Names
 from ..widgets import Dialogs
-from . import Content, Suv
+from . import ImageStatistics, Suv
 
 
 class SuvDialog:
@@ -21,7 +21,7 @@ class SuvDialog:
         self._volumeNode, self._onConverted = volumeNode, onConverted
         self.window = Dialogs.load("SuvDialog.ui")
         self.ui = slicer.util.childWidgetVariables(self.window)
-        self.ui.imageLabel.text = _("Image: {name}").format(name=Names.of(volumeNode))
+        self.ui.imageLabel.text = _("Image: {name}").format(name=Names.nameOf(volumeNode))
         for isotope in Suv.HALF_LIVES:
             self.ui.isotopeComboBox.addItem(isotope)
         for spinBox in (self.ui.doseSpinBox, self.ui.minutesSpinBox, self.ui.weightSpinBox):
@@ -60,7 +60,7 @@ class SuvDialog:
         if not self._isComplete():
             self.ui.previewLabel.text = _("Enter dose and weight.")
             return
-        largest = Content.of(self._volumeNode).highest * Suv.factorOf(self._volumeNode, self.injection)
+        largest = ImageStatistics.statisticsOf(self._volumeNode).highest * Suv.factorOf(self._volumeNode, self.injection)
         text = _("SUV 1 is {activity:.0f} Bq/ml. The largest SUV will be {largest:.1f}.")
         self.ui.previewLabel.text = text.format(activity=1 / self.injection.factor, largest=largest)
 

@@ -9,7 +9,7 @@ from veloxseg.contract import limits, plausibility
 from ..common import Computer, Geometry
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard, Role
-from . import Content, Effort, InputOptions, Inputs, Plausibility, RegionBox
+from . import ImageStatistics, InputOptions, Inputs, Plausibility, RegionBox, RunEstimate
 from .InputOptions import InputOptions as Options
 
 # Of the reference and of the smaller box, for images that cover the same region.
@@ -148,8 +148,8 @@ def _effort(card: ModelCard, images: dict, options: Options) -> VeloxSegError | 
     isWhole = all(images.get(role.name) is not None and Inputs.isSuitable(role, images[role.name]) for role in card.roles)
     if card.reference.kind == "photo" or not isWhole or options.accepts(InputOptions.LARGE):
         return None
-    effort, free = Effort.estimate(card, images, options), Computer.freeMemory()
-    if not Effort.isGreat(effort, free):
+    effort, free = RunEstimate.estimate(card, images, options), Computer.freeMemory()
+    if not RunEstimate.isGreat(effort, free):
         return None
     size = images[card.reference.name].GetImageData().GetDimensions()
     facts = {
@@ -188,7 +188,7 @@ def _compare(
     if Geometry.isSameGrid(grid, referenceGrid):
         return Verdict(OK, _("{grid}, the same grid as {reference}.").format(**facts), advice=advice)
     text = _("{grid}, {percent} % overlap with {reference}. A copy is resampled; your image stays as it is.")
-    covered = plausibility.box_share(Content.lookAt(reference), Content.lookAt(node))
+    covered = plausibility.box_share(ImageStatistics.lookAt(reference), ImageStatistics.lookAt(node))
     code = "GRID_DIFFERS" if min(covered, share) >= SAME_REGION else "GRID_PART"
     parts = {"spacing": grid.spacingText(), "referenceSpacing": referenceGrid.spacingText(), "percent": round(100 * covered)}
     return Verdict(RESAMPLED, text.format(**facts), advice=advice or VeloxSegError(code, **facts | parts))

@@ -34,14 +34,14 @@ def text(
         if node and node.GetImageData() is not None
     ]
     lines += [f"Stage: {stage or '-'}", "Log:", *log.splitlines()[-LOG_LINES:]]
-    return redaction.redacted("\n".join(lines), {*_namesInScene(), *(Names.of(node) for node in images.values() if node)})
+    return redaction.redacted("\n".join(lines), {*_namesInScene(), *(Names.nameOf(node) for node in images.values() if node)})
 
 
 def _namesInScene() -> Iterator[str]:
     """Of everything that a person sees: images, results, patients and studies."""
     for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode"):
         if not node.GetHideFromEditors():
-            yield Names.of(node)
+            yield Names.nameOf(node)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is not None:
         items = vtk.vtkIdList()

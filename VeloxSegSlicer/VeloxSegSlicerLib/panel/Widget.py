@@ -6,12 +6,12 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Errors, Facts
+from ..common import Errors, ResultAttributes
 from ..common.Errors import VeloxSegError
 from ..common.Models import Catalogue, ModelCard
 from ..common.Parameters import VeloxSegParameters
 from ..engine import DiskUse, Setup
-from ..images import Content, Verdicts
+from ..images import ImageStatistics, Verdicts
 from ..images.GeometryView import GeometryView
 from ..images.InputActions import InputActions
 from ..images.RoleRows import RoleRows
@@ -59,7 +59,7 @@ class Panel:
         self.results = ResultView(ui, self.layers, modulePath, self.onLog, self._useResult)
         self._kept = (
             *(KeptChoice(selector) for selector in (ui.regionSelector, ui.outputSelector, ui.referenceSelector)),
-            KeptChoice(ui.resultSelector, Facts.LISTED),
+            KeptChoice(ui.resultSelector, ResultAttributes.LISTED),
         )
         self._geometry = GeometryView(ui)
         self.deviceChoice = DeviceChoice(ui, self.update)
@@ -120,7 +120,7 @@ class Panel:
         self.run.abandon()
         self.layers.forget()
         self.results.forget()
-        Content.forget()
+        ImageStatistics.forget()
         self.batch.sceneWillClose()
 
     def cleanup(self) -> None:

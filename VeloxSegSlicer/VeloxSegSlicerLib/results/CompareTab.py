@@ -11,7 +11,7 @@ from veloxseg.contract import csv_text
 
 from ..common import Names
 from ..common.Errors import VeloxSegError
-from ..widgets import Parts, PlainText
+from ..widgets import PlainText, UiParts
 from . import CsvFile
 from .Comparison import Comparison, Pair, pairByName
 from .LesionsTab import saveAs
@@ -41,7 +41,7 @@ class CompareTab:
         :param modulePath: folder that holds the engine package.
         :param onLog: called with each line for the log.
         """
-        self._part = Parts.load(ui, ui.compareTab, "CompareTab")
+        self._part = UiParts.load(ui, ui.compareTab, "CompareTab")
         self._part.setMRMLScene(slicer.mrmlScene)
         self._ui = ui
         self._node = None
@@ -120,7 +120,7 @@ class CompareTab:
         if self._node is not None and reference is not None and reference is not self._node:
             for row, pair in enumerate(pairByName(self._node, reference)):
                 table.insertRow(row)
-                name = Names.of(self._node.GetSegmentation().GetSegment(pair.segmentId))
+                name = Names.nameOf(self._node.GetSegmentation().GetSegment(pair.segmentId))
                 table.setItem(row, SEGMENT, qt.QTableWidgetItem(name))
                 combo = self._partnerCombo(reference, pair.referenceId, name)
                 self._partners.append(combo)
@@ -136,7 +136,7 @@ class CompareTab:
         combo.addItem(_("none"), "")
         segmentation = reference.GetSegmentation()
         for segmentId in segmentation.GetSegmentIDs():
-            combo.addItem(Names.of(segmentation.GetSegment(segmentId)), segmentId)
+            combo.addItem(Names.nameOf(segmentation.GetSegment(segmentId)), segmentId)
         combo.setCurrentIndex(max(combo.findData(chosenId), 0))
         combo.connect("currentIndexChanged(int)", self._onPartner)
         return combo
@@ -191,14 +191,14 @@ class CompareTab:
         qt.QApplication.clipboard().setText(csv_text.clipboard([self._rows[0], *(row.values() for row in self._rows)]))
 
     def _onSave(self) -> None:
-        saveAs(f"{Names.of(self._node)} comparison.csv", self.saveCsv)
+        saveAs(f"{Names.nameOf(self._node)} comparison.csv", self.saveCsv)
 
     def saveCsv(self, path: str) -> None:
         """Write the numbers with units and provenance.
 
         :raises OSError: when the file cannot be written.
         """
-        reference = {"compared_with": Names.of(self._ui.referenceSelector.currentNode())}
+        reference = {"compared_with": Names.nameOf(self._ui.referenceSelector.currentNode())}
         CsvFile.write([row | reference | CsvFile.provenance(self._node) for row in self._rows], Path(path))
 
 

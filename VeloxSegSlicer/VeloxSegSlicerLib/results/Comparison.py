@@ -34,11 +34,11 @@ class Pair:
 def pairByName(segmentationNode, referenceNode) -> list[Pair]:
     """Segments of equal names; one segment on each side is a pair whatever the names are. Others have "" as reference."""
     own, others = segmentationNode.GetSegmentation(), referenceNode.GetSegmentation()
-    byName = {Names.of(others.GetSegment(segmentId)).strip().lower(): segmentId for segmentId in others.GetSegmentIDs()}
+    byName = {Names.nameOf(others.GetSegment(segmentId)).strip().lower(): segmentId for segmentId in others.GetSegmentIDs()}
     ids = own.GetSegmentIDs()
     if len(ids) == len(byName) == 1:
         return [Pair(ids[0], next(iter(byName.values())))]
-    return [Pair(segmentId, byName.get(Names.of(own.GetSegment(segmentId)).strip().lower(), "")) for segmentId in ids]
+    return [Pair(segmentId, byName.get(Names.nameOf(own.GetSegment(segmentId)).strip().lower(), "")) for segmentId in ids]
 
 
 class Comparison:

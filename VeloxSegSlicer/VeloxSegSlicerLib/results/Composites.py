@@ -15,7 +15,7 @@ ENHANCING = "enhancing"
 NAMES = (WHOLE_TUMOR, TUMOR_CORE, ENHANCING)
 
 
-def of(card: ModelCard) -> dict[str, list[int]]:
+def compositesOf(card: ModelCard) -> dict[str, list[int]]:
     """Name of a sum -> the label values in it; empty where the labels are not necrosis, edema and enhancing tumor."""
     types = {label["value"]: label["terminology"]["type"][1] for label in card.content["labels"]}
     enhancing = [value for value, code in types.items() if code in NEOPLASM]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from veloxseg.contract import csv_text
 
-from ..common import Facts
+from ..common import ResultAttributes
 from . import ResultTable
 
 PROVENANCE = {
@@ -26,8 +26,8 @@ PROVENANCE = {
 
 def provenance(segmentationNode) -> dict[str, str]:
     """Column -> fact, the same for every row."""
-    found = {column: Facts.fact(segmentationNode, name) for name, column in PROVENANCE.items()}
-    return found | {"level": Facts.level(segmentationNode)}
+    found = {column: ResultAttributes.fact(segmentationNode, name) for name, column in PROVENANCE.items()}
+    return found | {"level": ResultAttributes.level(segmentationNode)}
 
 
 def rows(segmentationNode, table: ResultTable.ResultTable) -> list[dict]:
@@ -60,6 +60,6 @@ def _row(table: ResultTable.ResultTable, row: ResultTable.Row) -> dict:
     prefixes = ("position",) if len(row.positionsRas) == 1 else ("position_left", "position_right")
     for prefix, position in zip(prefixes, row.positionsRas, strict=False):
         entry |= {f"{prefix}_{axis}_mm": f"{value:.4f}" for axis, value in zip("ras", position, strict=True)}
-    if row.kind == ResultTable.TOTAL and table.kind == Facts.LESIONS:
+    if row.kind == ResultTable.TOTAL and table.kind == ResultAttributes.LESIONS:
         entry |= {"lesions": table.lesionCount, "largest_distance_mm": f"{table.farthestMm:.4f}"}
     return entry

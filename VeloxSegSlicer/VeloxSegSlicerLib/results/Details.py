@@ -4,7 +4,7 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from ..common import Facts, Names, Shapes
+from ..common import Names, ResultAttributes, Shapes
 from ..images import InputOptions
 
 SAMPLING = Shapes.record(
@@ -16,25 +16,26 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
     """Pairs (what, value) of everything that is known about the making of a result."""
 
     def fact(name: str) -> str:
-        return Facts.fact(segmentationNode, name)
+        return ResultAttributes.fact(segmentationNode, name)
 
     def content(name: str, check: Shapes.Check, default: object) -> object:
-        return Facts.content(segmentationNode, name, check, default)
+        return ResultAttributes.content(segmentationNode, name, check, default)
 
     images = content("InputNames", Shapes.mapOf(Shapes.text), {})
     notes = content("Notes", Shapes.listOf(Shapes.record({"text": Shapes.text})), [])
     accepted = content("Accepted", Shapes.listOf(Shapes.listOf(Shapes.text, 2)), [])
+    mark = ResultAttributes.mark(ResultAttributes.level(segmentationNode))
     found = [
         (_("Date"), fact("Created").replace("T", " ").replace("Z", " UTC")),
         (_("Images"), ", ".join(f"{role} = {name}" for role, name in images.items())),
         (_("Reference image"), fact("Reference")),
-        (_("Model"), f"{Facts.mark(Facts.level(segmentationNode))}{fact('ModelTitle')} {fact('ModelVersion')}"),
+        (_("Model"), f"{mark}{fact('ModelTitle')} {fact('ModelVersion')}"),
         (_("Weights (SHA-256)"), fact("WeightsSha256")),
         (_("Quality"), fact("Quality").capitalize()),
         (_("Windows"), fact("Windows")),
         (_("Overlap of windows"), fact("Overlap")),
         (_("Runs"), _runsText(content("Sampling", SAMPLING, None))),
-        (_("Agreement between runs"), _percentText(Facts.number(segmentationNode, "Agreement"))),
+        (_("Agreement between runs"), _percentText(ResultAttributes.number(segmentationNode, "Agreement"))),
         (_("Threshold"), _thresholdText(fact("Threshold"), fact("CurrentThreshold"))),
         (_("Scale (mm per pixel)"), fact("MmPerPx")),
         (_("Device"), fact("Device")),
@@ -49,7 +50,7 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
 
 def text(segmentationNode) -> str:
     """The sheet as plain text, for the clipboard."""
-    lines = [Names.of(segmentationNode), *(f"{title}: {value}" for title, value in entries(segmentationNode))]
+    lines = [Names.nameOf(segmentationNode), *(f"{title}: {value}" for title, value in entries(segmentationNode))]
     return "\n".join(lines)
 
 

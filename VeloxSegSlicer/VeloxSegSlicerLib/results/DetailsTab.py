@@ -2,7 +2,7 @@
 
 import qt
 
-from ..widgets import Parts
+from ..widgets import UiParts
 from . import Details
 
 
@@ -11,7 +11,7 @@ class DetailsTab:
 
     def __init__(self, ui) -> None:
         """:param ui: the child widgets of the panel."""
-        Parts.load(ui, ui.detailsTab, "DetailsTab")
+        UiParts.load(ui, ui.detailsTab, "DetailsTab")
         self._ui = ui
         self._node = None
         ui.copyDetailsButton.connect("clicked()", self._onCopy)

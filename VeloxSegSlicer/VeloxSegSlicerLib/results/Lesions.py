@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from ..common import Components, Facts, Geometry, SegmentVoxels, Shapes
+from ..common import Components, Geometry, ResultAttributes, SegmentVoxels, Shapes
 from ..common.Components import Voxels
 
 LIST = "Lesions"
@@ -89,8 +89,8 @@ def withAgreement(segmentationNode, lesions: list[Lesion]) -> list[Lesion]:
 def store(segmentationNode, lesions: list[Lesion]) -> None:
     """Remember a list as that of the voxels as they are now."""
     content = json.dumps([dataclasses.asdict(lesion) for lesion in lesions])
-    Facts.setFact(segmentationNode, LIST, content)
-    Facts.setFact(segmentationNode, FINGERPRINT, SegmentVoxels.fingerprint(segmentationNode))
+    ResultAttributes.setFact(segmentationNode, LIST, content)
+    ResultAttributes.setFact(segmentationNode, FINGERPRINT, SegmentVoxels.fingerprint(segmentationNode))
 
 
 def mark(segmentationNode, number: int, **changes: object) -> None:
@@ -100,14 +100,14 @@ def mark(segmentationNode, number: int, **changes: object) -> None:
     store(segmentationNode, lesions)
 
 
-def of(segmentationNode, sensitivity=None) -> list[Lesion]:
+def lesionsOf(segmentationNode, sensitivity=None) -> list[Lesion]:
     """The lesions of a result, largest first; measured anew when its voxels have changed.
 
     :param sensitivity: the kept probability of the result, for scores of changed lesions; None when there is none.
     """
     former = _stored(segmentationNode)
-    isKept = not _LIST(Facts.content(segmentationNode, LIST, _LIST, None))
-    if isKept and SegmentVoxels.fingerprint(segmentationNode) == Facts.fact(segmentationNode, FINGERPRINT):
+    isKept = not _LIST(ResultAttributes.content(segmentationNode, LIST, _LIST, None))
+    if isKept and SegmentVoxels.fingerprint(segmentationNode) == ResultAttributes.fact(segmentationNode, FINGERPRINT):
         return former
     lesions = [_measure(segmentationNode, piece, sensitivity) for piece in pieces(segmentationNode)]
     lesions = _withMarks(sorted(lesions, key=lambda lesion: -lesion.volumeMl), former)
@@ -136,19 +136,19 @@ def title(segmentationNode, lesions: list[Lesion], number: int) -> str:
     if lesion.name:
         return lesion.name
     among = sum(other.label == lesion.label for other in lesions[: number + 1])
-    names = Facts.labelNames(segmentationNode)
+    names = ResultAttributes.labelNames(segmentationNode)
     return f"{names.get(str(lesion.label), 'Lesion')} {among}"
 
 
 def emissionOf(segmentationNode) -> tuple[np.ndarray, np.ndarray] | None:
     """The PET image of a result in SUV: voxels (k, j, i) and matrix to RAS; None without one in the scene."""
-    node = segmentationNode.GetNodeReference(Facts.EMISSION)
+    node = segmentationNode.GetNodeReference(ResultAttributes.EMISSION)
     return _arrayOf(node) if node is not None and node.GetImageData() is not None else None
 
 
 def uncertaintyOf(segmentationNode) -> tuple[np.ndarray, np.ndarray] | None:
     """The uncertainty of a result (0-1): voxels (k, j, i) and matrix to RAS; None without one in the scene."""
-    node = segmentationNode.GetNodeReference(Facts.UNCERTAINTY)
+    node = segmentationNode.GetNodeReference(ResultAttributes.UNCERTAINTY)
     return _arrayOf(node) if node is not None and node.GetImageData() is not None else None
 
 
@@ -157,7 +157,7 @@ def _arrayOf(volumeNode) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stored(segmentationNode) -> list[Lesion]:
-    entries = Facts.content(segmentationNode, LIST, _LIST, [])
+    entries = ResultAttributes.content(segmentationNode, LIST, _LIST, [])
     return [
         Lesion(
             entry["label"],

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import csv_text
 
-from ..common import Components, CoreModules, Facts, Names, SegmentVoxels
-from ..widgets import Parts, PlainText
+from ..common import Components, CoreModules, Names, ResultAttributes, SegmentVoxels
+from ..widgets import PlainText, UiParts
 from . import CsvFile, Highlight, Lesions, Previous, Removal, ResultTable, Sensitivity, Separate, Views, Wording
 from .History import History
 from .TableWidget import Handlers, TableWidget
@@ -28,7 +28,7 @@ class LesionsTab:
         :param ui: the child widgets of the panel.
         :param layers: the slice layers to restore.
         """
-        Parts.load(ui, ui.lesionsTab, "LesionsTab")
+        UiParts.load(ui, ui.lesionsTab, "LesionsTab")
         self._ui = ui
         self._layers = layers
         self._node = None
@@ -84,9 +84,9 @@ class LesionsTab:
             self._lesions, self._content, self._shown = [], None, ()
         else:
             self._applySeparation()
-            isLesions = Facts.fact(node, "Kind") == Facts.LESIONS
-            self._lesions = Lesions.of(node, self._kept.get(node.GetID())) if isLesions else []
-            self._content = ResultTable.of(node, self._lesions, ui.smallestLesionSpinBox.value)
+            isLesions = ResultAttributes.fact(node, "Kind") == ResultAttributes.LESIONS
+            self._lesions = Lesions.lesionsOf(node, self._kept.get(node.GetID())) if isLesions else []
+            self._content = ResultTable.tableOf(node, self._lesions, ui.smallestLesionSpinBox.value)
             self._table.fill(self._content)
             self._shown = (SegmentVoxels.state(node), self._options())
         self._showTexts()
@@ -99,8 +99,8 @@ class LesionsTab:
         self._isShowing = False
 
     def nameAfter(self, kind: str) -> None:
-        """Call the tab and its buttons what the entries are; see `Wording.of`."""
-        ui, words = self._ui, Wording.of(kind)
+        """Call the tab and its buttons what the entries are; see `Wording.wordsFor`."""
+        ui, words = self._ui, Wording.wordsFor(kind)
         ui.resultTabs.setTabText(ui.resultTabs.indexOf(ui.lesionsTab), words.title)
         ui.segmentsTable.accessibleName = words.table
         for button, name, tip in (
@@ -125,7 +125,7 @@ class LesionsTab:
 
     def goToLargest(self) -> None:
         """Choose the first lesion, so that the views show it. Segments of an organ stay where the person looks."""
-        if self._content is not None and self._content.kind == Facts.LESIONS and self._content.rows:
+        if self._content is not None and self._content.kind == ResultAttributes.LESIONS and self._content.rows:
             self._table.choose(0)
 
     def setSensitivity(self, threshold: float) -> None:
@@ -193,18 +193,18 @@ class LesionsTab:
     def _applySeparation(self) -> None:
         """One segment per lesion or per label, as the check box says."""
         node = self._node
-        if Facts.fact(node, "Kind") != Facts.LESIONS:
+        if ResultAttributes.fact(node, "Kind") != ResultAttributes.LESIONS:
             return
         isWanted = self._ui.separateSegmentsCheckBox.checked
         if isWanted != Separate.isSeparate(node):
-            lesions = Lesions.of(node, self._kept.get(node.GetID()))
+            lesions = Lesions.lesionsOf(node, self._kept.get(node.GetID()))
             (Separate.split if isWanted else Separate.join)(node, lesions)
 
     def _showTexts(self) -> None:
         ui, content = self._ui, self._content
-        isLesions = content is not None and content.kind == Facts.LESIONS
+        isLesions = content is not None and content.kind == ResultAttributes.LESIONS
         isListed = content is not None and bool(content.rows)
-        hasUptake = isLesions and isListed and Facts.fact(self._node, "HasEmission") == "yes"
+        hasUptake = isLesions and isListed and ResultAttributes.fact(self._node, "HasEmission") == "yes"
         ui.uptakeLabel.setVisible(hasUptake)
         ui.segmentsTable.setVisible(isListed)
         for widget in (ui.previousLesionButton, ui.nextLesionButton):
@@ -224,7 +224,7 @@ class LesionsTab:
             widget.setVisible(kept is not None)
         ui.sensitivityFactsLabel.setVisible(node is not None)
         if kept is not None:
-            current = Facts.number(node, "CurrentThreshold")
+            current = ResultAttributes.number(node, "CurrentThreshold")
             current = kept.card.threshold if current is None else current
             ui.sensitivitySlider.value = current
             ui.resetSensitivityButton.enabled = current != kept.card.threshold
@@ -232,16 +232,16 @@ class LesionsTab:
                 threshold=kept.card.threshold
             )
         elif node is not None:
-            ui.sensitivityFactsLabel.text = Sensitivity.whyNotText(Facts.fact(node, "NoThreshold"))
+            ui.sensitivityFactsLabel.text = Sensitivity.whyNotText(ResultAttributes.fact(node, "NoThreshold"))
 
     def _showButtons(self) -> None:
         ui, node = self._ui, self._node
         isThere = node is not None
-        isLesions = isThere and Facts.fact(node, "Kind") == Facts.LESIONS
+        isLesions = isThere and ResultAttributes.fact(node, "Kind") == ResultAttributes.LESIONS
         ui.removeExcludedButton.setVisible(isLesions)
         ui.removeExcludedButton.enabled = any(not lesion.isIncluded for lesion in self._lesions)
         ui.undoButton.enabled = isThere and self._history.canUndo(node)
-        ui.restorePreviousButton.setVisible(isThere and Previous.of(node) is not None)
+        ui.restorePreviousButton.setVisible(isThere and Previous.previousVersion(node) is not None)
         for button in (
             ui.undoButton, ui.copyTableButton, ui.tableNodeButton, ui.saveCsvButton, ui.show3DButton, ui.editButton,
             ui.exportDicomButton, ui.restoreViewsButton,
@@ -271,7 +271,7 @@ class LesionsTab:
         self.refresh()
 
     def _nameSegment(self, row: ResultTable.Row) -> None:
-        lesions = Lesions.of(self._node)
+        lesions = Lesions.lesionsOf(self._node)
         piece = self._pieceAt(row)
         title = Lesions.title(self._node, lesions, row.numbers[0])
         self._node.GetSegmentation().GetSegment(piece.segmentId).SetName(title)
@@ -323,7 +323,7 @@ class LesionsTab:
         ResultTable.tableNode(self._node, self._content)
 
     def _onSaveCsv(self) -> None:
-        saveAs(f"{Names.of(self._node)}.csv", self.saveCsv)
+        saveAs(f"{Names.nameOf(self._node)}.csv", self.saveCsv)
 
     def _onRestoreViews(self) -> None:
         self._layers.restore()

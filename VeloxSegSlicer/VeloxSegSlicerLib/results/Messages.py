@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import errors as engine
 
-from ..common import Facts, Geometry
+from ..common import Geometry, ResultAttributes
 from . import ResultTable, Wording
 from .Result import Result
 
@@ -14,8 +14,8 @@ from .Result import Result
 def doneText(result: Result, table: ResultTable.ResultTable) -> str:
     """Such as: Done in 24 s. Lesions: 7, total 83.0 ml."""
     text = _("Done in {seconds} s.").format(seconds=math.ceil(result.seconds)) + " " + _found(table)
-    if table.kind == Facts.PHOTO and Facts.fact(result.segmentation, "Agreement"):
-        text += " " + agreementText(Facts.number(result.segmentation, "Agreement"))
+    if table.kind == ResultAttributes.PHOTO and ResultAttributes.fact(result.segmentation, "Agreement"):
+        text += " " + agreementText(ResultAttributes.number(result.segmentation, "Agreement"))
     if result.isReferenceGone:
         text += " " + _("The reference image was deleted meanwhile; the result keeps its grid.")
     return text
@@ -38,11 +38,11 @@ def emptyText(result: Result) -> str:
 
 def _found(table: ResultTable.ResultTable) -> str:
     values = table.total.values
-    if table.kind == Facts.LESIONS:
+    if table.kind == ResultAttributes.LESIONS:
         pieces = sum(len(row.numbers) for row in table.rows if row.kind == ResultTable.REST)
         text = Wording.counted(table.kind, table.lesionCount, values.get("volume_ml", 0.0))
         return text + " " + _("Smaller pieces: {count}.").format(count=pieces) if pieces else text
-    if table.kind == Facts.PHOTO:
+    if table.kind == ResultAttributes.PHOTO:
         area = _("{px:.0f} px, {share:.1f} % of the photo.").format(px=values["area_px"], share=values["share"])
         if "area_mm2" in values:
             area = _("{mm2:.1f} mm2, {share:.1f} % of the photo.").format(mm2=values["area_mm2"], share=values["share"])

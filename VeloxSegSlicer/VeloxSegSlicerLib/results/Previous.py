@@ -2,16 +2,16 @@
 
 import slicer
 
-from ..common import Facts, Names
+from ..common import Names, ResultAttributes
 from .Snapshots import Snapshot
 
 
 def keep(segmentationNode) -> None:
     """Keep what is in a segmentation before something else takes its place. An older copy stays until it is given up."""
-    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", Names.of(segmentationNode) + " (previous)")
+    copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", Names.nameOf(segmentationNode) + " (previous)")
     copy.SetHideFromEditors(True)
     Snapshot(segmentationNode).putInto(copy)
-    segmentationNode.SetNodeReferenceID(Facts.PREVIOUS, copy.GetID())
+    segmentationNode.SetNodeReferenceID(ResultAttributes.PREVIOUS, copy.GetID())
 
 
 def giveUp(copy) -> None:
@@ -20,14 +20,14 @@ def giveUp(copy) -> None:
         slicer.mrmlScene.RemoveNode(copy)
 
 
-def of(segmentationNode):
+def previousVersion(segmentationNode):
     """The hidden copy of what was in a segmentation before, or None."""
-    return segmentationNode.GetNodeReference(Facts.PREVIOUS)
+    return segmentationNode.GetNodeReference(ResultAttributes.PREVIOUS)
 
 
 def swap(segmentationNode) -> None:
     """Exchange a segmentation with its hidden copy; doing it again takes it back."""
-    copy = of(segmentationNode)
+    copy = previousVersion(segmentationNode)
     shown, hidden = Snapshot(segmentationNode), Snapshot(copy)
     hidden.putInto(segmentationNode)
     shown.putInto(copy)

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from veloxseg.contract import csv_text
 
-from ..common import Components, Facts, Geometry, Names, SegmentVoxels, Shapes
+from ..common import Components, Geometry, Names, ResultAttributes, SegmentVoxels, Shapes
 from . import Composites, Lesions, Statistics
 
 LESION = "lesion"
@@ -75,16 +75,16 @@ class ResultTable:
         return sum(row.kind == LESION and bool(row.isIncluded) for row in self.rows)
 
 
-def of(segmentationNode, lesions: list[Lesions.Lesion], smallestMl: float) -> ResultTable:
+def tableOf(segmentationNode, lesions: list[Lesions.Lesion], smallestMl: float) -> ResultTable:
     """The table of a result as it is now.
 
-    :param lesions: its lesions, from `Lesions.of`.
+    :param lesions: its lesions, from `Lesions.lesionsOf`.
     :param smallestMl: smaller lesions share one row.
     """
-    kind = Facts.fact(segmentationNode, "Kind")
-    if kind == Facts.LESIONS:
+    kind = ResultAttributes.fact(segmentationNode, "Kind")
+    if kind == ResultAttributes.LESIONS:
         rows = _lesionRows(segmentationNode, lesions, smallestMl)
-    elif kind == Facts.PHOTO:
+    elif kind == ResultAttributes.PHOTO:
         rows = _photoRows(segmentationNode)
     else:
         rows = _segmentRows(segmentationNode)
@@ -101,7 +101,7 @@ def of(segmentationNode, lesions: list[Lesions.Lesion], smallestMl: float) -> Re
 
 def columns(segmentationNode) -> list[Column]:
     """All columns a kind of result may have, with units in the headings."""
-    isEmission = Facts.fact(segmentationNode, "HasEmission") == "yes"
+    isEmission = ResultAttributes.fact(segmentationNode, "HasEmission") == "yes"
     volume = _("MTV (ml)") if isEmission else _("Volume (ml)")
     volumeTip = (
         _("Metabolic tumor volume: voxels times the volume of a voxel of the reference image.")
@@ -199,7 +199,7 @@ def _segmentRows(segmentationNode) -> list[Row]:
     for entry in measures:
         label = SegmentVoxels.labelOf(segmentationNode, entry.segmentId)
         volumes[label] = volumes.get(label, 0.0) + entry.volumeMl
-    composites = Facts.content(segmentationNode, "Composites", _COMPOSITES, {})
+    composites = ResultAttributes.content(segmentationNode, "Composites", _COMPOSITES, {})
     return rows + [
         Row(SUM, Composites.title(name), {"volume_ml": sum(volumes.get(label, 0.0) for label in labels)})
         for name, labels in composites.items()
@@ -229,11 +229,11 @@ def _photoRows(segmentationNode) -> list[Row]:
 
 def _photoValues(segmentationNode, entry: Statistics.Measure) -> dict:
     voxels = SegmentVoxels.voxelsOf(segmentationNode, entry.segmentId)
-    values = Components.photo(voxels.mask.reshape(voxels.mask.shape[-2:]), Facts.number(segmentationNode, "MmPerPx"))
-    size = Facts.number(segmentationNode, "PhotoPixels")
+    values = Components.photo(voxels.mask.reshape(voxels.mask.shape[-2:]), ResultAttributes.number(segmentationNode, "MmPerPx"))
+    size = ResultAttributes.number(segmentationNode, "PhotoPixels")
     if size:
         values["share"] = 100 * values["area_px"] / size
-    agreement = Facts.number(segmentationNode, "Agreement")
+    agreement = ResultAttributes.number(segmentationNode, "Agreement")
     if agreement is not None:
         values["agreement"] = 100 * agreement
     return values
@@ -255,7 +255,7 @@ def _total(rows: list[Row]) -> Row:
 
 def _noteOf(segmentationNode, rows: list[Row]) -> str:
     """What a person would miss in the table, and why it is not there."""
-    isEmission = Facts.fact(segmentationNode, "HasEmission") == "yes"
+    isEmission = ResultAttributes.fact(segmentationNode, "HasEmission") == "yes"
     if not isEmission or not rows or any("suv_max" in row.values for row in rows):
         return ""
     if Lesions.emissionOf(segmentationNode) is None:
@@ -266,18 +266,18 @@ def _noteOf(segmentationNode, rows: list[Row]) -> str:
 def rowsAsText(table: ResultTable) -> list[list[str]]:
     """Heading, rows and totals as text, for Copy and the table node."""
     heading = [_("Name"), *(column.title for column in table.columns)]
-    if table.kind == Facts.LESIONS:
+    if table.kind == ResultAttributes.LESIONS:
         heading[1:1] = [_("Include"), _("Reviewed")]
     lines = [heading]
     for row in (*table.rows, table.total):
-        marks = [_markText(row.isIncluded), _markText(row.isReviewed)] if table.kind == Facts.LESIONS else []
+        marks = [_markText(row.isIncluded), _markText(row.isReviewed)] if table.kind == ResultAttributes.LESIONS else []
         lines.append([row.name, *marks, *(column.text(row) for column in table.columns)])
     return lines
 
 
 def tableNode(segmentationNode, table: ResultTable):
     """A vtkMRMLTableNode with the table of a result, new or the one of before."""
-    name = _("{result} table").format(result=Names.of(segmentationNode))
+    name = _("{result} table").format(result=Names.nameOf(segmentationNode))
     node = slicer.mrmlScene.GetFirstNodeByName(name) or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
     node.RemoveAllColumns()
     heading, *lines = rowsAsText(table)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from ..common import Facts, Geometry, SegmentVoxels
+from ..common import Geometry, ResultAttributes, SegmentVoxels
 from ..widgets import Notice
 from . import Messages, Results, Sensitivity, Views
 from .CompareTab import CompareTab
@@ -37,7 +37,7 @@ class ResultView:
         self.compare = CompareTab(ui, modulePath, onLog)
         self.details = DetailsTab(ui)
         self._shown: tuple | None = None
-        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", Facts.LISTED)
+        ui.resultSelector.addAttribute("vtkMRMLSegmentationNode", ResultAttributes.LISTED)
         ui.keepEmptyButton.connect("clicked()", self.keepEmpty)
         ui.lowerSensitivityButton.connect("clicked()", self.lowerSensitivity)
 
@@ -53,7 +53,7 @@ class ResultView:
             self.uncertainty.show(node)
             self.compare.show(node)
             self.details.show(node)
-            ui.resultFactsLabel.text = _factsText(node) if node is not None and Facts.isResult(node) else ""
+            ui.resultFactsLabel.text = _factsText(node) if node is not None and ResultAttributes.isResult(node) else ""
         ui.resultFactsLabel.setVisible(node is not None)
         isEmpty = self._empty is not None and node is None
         ui.resultTabs.setVisible(node is not None or isEmpty)
@@ -61,7 +61,7 @@ class ResultView:
 
     def _kind(self) -> str:
         if self._node is not None:
-            return Facts.fact(self._node, "Kind")
+            return ResultAttributes.fact(self._node, "Kind")
         return Results.kindOf(self._empty.card) if self._empty is not None else ""
 
     def take(self, result: Result) -> Notice.Message:
@@ -123,7 +123,7 @@ class ResultView:
 
     def _present(self, result: Result) -> None:
         self._layers.show(result.card, result.images)
-        self.lesions.keep(result.segmentation, Sensitivity.of(result.loaded))
+        self.lesions.keep(result.segmentation, Sensitivity.sensitivityOf(result.loaded))
         self._onChosen(result.segmentation)
         self.show(result.segmentation)
         self.lesions.goToLargest()
@@ -132,7 +132,7 @@ class ResultView:
         """Nothing found is a result too: say how close it was and offer to look there."""
         text = Messages.emptyText(result)
         highest = result.report.get("highest_probability", {})
-        self._lowered = Sensitivity.lowered(highest.get("value", 0.0)) if Sensitivity.of(result.loaded) else 0.0
+        self._lowered = Sensitivity.lowered(highest.get("value", 0.0)) if Sensitivity.sensitivityOf(result.loaded) else 0.0
         self._ui.emptyLabel.text = text
         self._ui.lowerSensitivityButton.setVisible(self._lowered > 0)
         self._ui.lowerSensitivityButton.text = _("Lower sensitivity threshold to {threshold:.2f}").format(
@@ -148,9 +148,9 @@ def _factsText(node) -> str:
     """How the result was made, in one line; the rest is under Details."""
     text = _("{mark}{title} {version} on {device}, {date}.")
     return text.format(
-        title=Facts.fact(node, "ModelTitle"),
-        version=Facts.fact(node, "ModelVersion"),
-        mark=Facts.mark(Facts.level(node)),
-        device=Facts.fact(node, "Device"),
-        date=Facts.fact(node, "Created").replace("T", " ").replace("Z", " UTC"),
+        title=ResultAttributes.fact(node, "ModelTitle"),
+        version=ResultAttributes.fact(node, "ModelVersion"),
+        mark=ResultAttributes.mark(ResultAttributes.level(node)),
+        device=ResultAttributes.fact(node, "Device"),
+        date=ResultAttributes.fact(node, "Created").replace("T", " ").replace("Z", " UTC"),
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from ..common import Facts, Geometry, Names, Shapes
+from ..common import Geometry, Names, ResultAttributes, Shapes
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..images import Suv
-from . import Composites, Dressing, Lesions, Previous, ReportCheck, Rollback, Sensitivity, Uncertainty
+from . import Composites, Lesions, Previous, ReportCheck, Rollback, SegmentStyle, Sensitivity, Uncertainty
 
 HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
@@ -137,7 +137,7 @@ def place(loaded: Loaded):
     """
     facts = loaded.facts
     chosen = slicer.mrmlScene.GetNodeByID(facts.outputId) if facts.outputId else None
-    older = Previous.of(chosen) if chosen is not None else None
+    older = Previous.previousVersion(chosen) if chosen is not None else None
     with Rollback.onFailure(chosen):
         segmentation = _place(loaded, chosen)
     Previous.giveUp(older)
@@ -151,11 +151,11 @@ def _place(loaded: Loaded, segmentation):
         segmentation.CreateDefaultDisplayNodes()
         segmentation.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
         # The first look at a skin lesion is its border, and the skin inside of it.
-        segmentation.GetDisplayNode().SetVisibility2DFill(kindOf(facts.card) != Facts.PHOTO)
+        segmentation.GetDisplayNode().SetVisibility2DFill(kindOf(facts.card) != ResultAttributes.PHOTO)
     else:
         Previous.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()
-        segmentation.SetName(_marked(Names.of(segmentation), facts.card))
+        segmentation.SetName(_marked(Names.nameOf(segmentation), facts.card))
     _fill(segmentation, loaded.mask, facts.card)
     _setReference(segmentation, loaded.mask, facts)
     _sign(segmentation, loaded.report, facts)
@@ -188,15 +188,15 @@ def _readMap(path: Path, mask) -> np.ndarray | None:
 
 def _marked(name: str, card: ModelCard) -> str:
     """A name with the mark of the card's level, in place of another one."""
-    for level in Facts.LEVELS:
-        name = name.removeprefix(Facts.mark(level))
-    return Facts.mark(card.level) + name
+    for level in ResultAttributes.LEVELS:
+        name = name.removeprefix(ResultAttributes.mark(level))
+    return ResultAttributes.mark(card.level) + name
 
 
 def _newName(facts: RunFacts) -> str:
     """The name "[<level>] <reference> - <model title>", and a number on repeats."""
     base = _marked(f"{facts.referenceInput.name} - {facts.card.title}", facts.card)
-    taken = {Names.of(node) for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
+    taken = {Names.nameOf(node) for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")}
     name, number = base, 1
     while name in taken:
         number += 1
@@ -216,7 +216,7 @@ def _fill(segmentationNode, mask, card: ModelCard) -> None:
     segmentation = segmentationNode.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(index)
-        Dressing.dress(segment, labels[segment.GetLabelValue()], card)
+        SegmentStyle.apply(segment, labels[segment.GetLabelValue()], card)
 
 
 def _boxOf(voxels: np.ndarray) -> tuple[slice, slice, slice]:
@@ -285,13 +285,13 @@ def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
         "Kind": kindOf(card),
         "HasEmission": "yes" if any(role.modality == EMISSION_MODALITY for role in card.roles) else "no",
         "LabelNames": json.dumps({label.value: label.name for label in card.labels}),
-        "Composites": json.dumps(Composites.of(card)),
-        "PhotoPixels": int(np.prod(facts.grid.size)) if kindOf(card) == Facts.PHOTO else "",
+        "Composites": json.dumps(Composites.compositesOf(card)),
+        "PhotoPixels": int(np.prod(facts.grid.size)) if kindOf(card) == ResultAttributes.PHOTO else "",
     }
     for name, value in values.items():
-        Facts.setFact(segmentationNode, name, value)
-    segmentationNode.SetAttribute(Facts.LISTED, "yes")
-    segmentationNode.SetNodeReferenceID(Facts.EMISSION, _emissionId(report, facts))
+        ResultAttributes.setFact(segmentationNode, name, value)
+    segmentationNode.SetAttribute(ResultAttributes.LISTED, "yes")
+    segmentationNode.SetNodeReferenceID(ResultAttributes.EMISSION, _emissionId(report, facts))
 
 
 def _emissionId(report: dict, facts: RunFacts) -> str | None:
@@ -304,10 +304,10 @@ def _emissionId(report: dict, facts: RunFacts) -> str | None:
 
 
 def kindOf(card: ModelCard) -> str:
-    """What the table of such a model's result lists: one of the kinds of Facts."""
+    """What the table of such a model's result lists: one of the kinds of ResultAttributes."""
     if card.reference.kind == "photo":
-        return Facts.PHOTO
+        return ResultAttributes.PHOTO
     if card.listsLesions:
-        return Facts.LESIONS
+        return ResultAttributes.LESIONS
     isAnatomy = all(label["terminology"]["category"][1] == ANATOMY for label in card.content["labels"])
-    return Facts.REGIONS if isAnatomy else Facts.SEGMENTS
+    return ResultAttributes.REGIONS if isAnatomy else ResultAttributes.SEGMENTS

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import slicer
 
-from ..common import Facts, Names
+from ..common import Names, ResultAttributes
 from . import Previous
 from .Snapshots import Snapshot
 
@@ -35,14 +35,14 @@ def _nodeIds() -> set[str]:
 
 
 def _restorer(node):
-    snapshot, name, older = Snapshot(node), Names.of(node), Previous.of(node)
-    listed = node.GetAttribute(Facts.LISTED)
+    snapshot, name, older = Snapshot(node), Names.nameOf(node), Previous.previousVersion(node)
+    listed = node.GetAttribute(ResultAttributes.LISTED)
 
     def restore() -> None:
         snapshot.putInto(node)
         node.SetName(name)
-        node.SetNodeReferenceID(Facts.PREVIOUS, older.GetID() if older is not None else None)
+        node.SetNodeReferenceID(ResultAttributes.PREVIOUS, older.GetID() if older is not None else None)
         if listed is None:
-            node.RemoveAttribute(Facts.LISTED)
+            node.RemoveAttribute(ResultAttributes.LISTED)
 
     return restore

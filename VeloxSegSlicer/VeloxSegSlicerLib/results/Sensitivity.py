@@ -4,9 +4,9 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Components, Facts, SegmentVoxels
+from ..common import Components, ResultAttributes, SegmentVoxels
 from ..common.Models import ModelCard
-from . import Dressing
+from . import SegmentStyle
 
 LOWEST, HIGHEST = 0.05, 0.95
 STEP = 0.05
@@ -52,7 +52,7 @@ class Sensitivity:
             segmentationNode.GetSegmentation().RemoveSegment(segmentId)
         segmentId = mine[0] if mine else self._addSegment(segmentationNode)
         SegmentVoxels.setVoxels(segmentationNode, segmentId, self.mask(threshold), self._ijkToRas)
-        Facts.setFact(segmentationNode, "CurrentThreshold", round(threshold, 4))
+        ResultAttributes.setFact(segmentationNode, "CurrentThreshold", round(threshold, 4))
 
     def meanIn(self, voxels: Components.Voxels) -> float:
         """Mean probability (0-1) inside some voxels."""
@@ -60,11 +60,11 @@ class Sensitivity:
 
     def _addSegment(self, segmentationNode) -> str:
         segmentId = SegmentVoxels.addSegment(segmentationNode)
-        Dressing.dress(segmentationNode.GetSegmentation().GetSegment(segmentId), self.card.labels[0], self.card)
+        SegmentStyle.apply(segmentationNode.GetSegmentation().GetSegment(segmentId), self.card.labels[0], self.card)
         return segmentId
 
 
-def of(loaded) -> Sensitivity | None:
+def sensitivityOf(loaded) -> Sensitivity | None:
     """The kept probability of a `Results.Loaded`; None where no threshold decides, see `whyNot`."""
     if loaded.probability is None or whyNot(loaded.facts.card):
         return None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..common import Facts, SegmentVoxels
+from ..common import ResultAttributes, SegmentVoxels
 from ..common.Components import Voxels, startOn, united
 from . import Lesions
 
@@ -11,7 +11,7 @@ MOST_SEGMENTS = 50
 
 def isSeparate(segmentationNode) -> bool:
     """Whether a result has a segment per lesion."""
-    return Facts.fact(segmentationNode, "Separate") == "yes"
+    return ResultAttributes.fact(segmentationNode, "Separate") == "yes"
 
 
 def split(segmentationNode, lesions: list[Lesions.Lesion]) -> None:
@@ -24,13 +24,13 @@ def split(segmentationNode, lesions: list[Lesions.Lesion]) -> None:
     for segmentId in SegmentVoxels.segmentIds(segmentationNode):
         if not SegmentVoxels.voxelsOf(segmentationNode, segmentId).count:
             segmentationNode.GetSegmentation().RemoveSegment(segmentId)
-    Facts.setFact(segmentationNode, "Separate", "yes")
+    ResultAttributes.setFact(segmentationNode, "Separate", "yes")
     Lesions.store(segmentationNode, lesions)
 
 
 def join(segmentationNode, lesions: list[Lesions.Lesion]) -> None:
     """Put the segments of each label together again."""
-    names = Facts.labelNames(segmentationNode)
+    names = ResultAttributes.labelNames(segmentationNode)
     segmentation = segmentationNode.GetSegmentation()
     first: dict[int, str] = {}
     for segmentId in SegmentVoxels.segmentIds(segmentationNode):
@@ -41,7 +41,7 @@ def join(segmentationNode, lesions: list[Lesions.Lesion]) -> None:
         elif label:
             first[label] = segmentId
             segmentation.GetSegment(segmentId).SetName(names.get(str(label), "Lesion"))
-    Facts.setFact(segmentationNode, "Separate", "no")
+    ResultAttributes.setFact(segmentationNode, "Separate", "no")
     Lesions.store(segmentationNode, lesions)
 
 

@@ -2,7 +2,7 @@
 
 import slicer
 
-from ..common import Facts
+from ..common import ResultAttributes
 
 
 class Snapshot:
@@ -10,7 +10,7 @@ class Snapshot:
 
     def __init__(self, segmentationNode, withVoxels: bool = True) -> None:
         """:param withVoxels: copy the segments too; without, only attributes and links are remembered."""
-        self._attributes = {name: segmentationNode.GetAttribute(name) for name in Facts.names(segmentationNode)}
+        self._attributes = {name: segmentationNode.GetAttribute(name) for name in ResultAttributes.names(segmentationNode)}
         self._references = {role: segmentationNode.GetNodeReferenceID(role) for role in _referencesOf(segmentationNode)}
         self._segmentation = None
         if withVoxels:
@@ -19,7 +19,7 @@ class Snapshot:
 
     def putInto(self, segmentationNode) -> None:
         """Give a segmentation node this state."""
-        for name in set(Facts.names(segmentationNode)) - set(self._attributes):
+        for name in set(ResultAttributes.names(segmentationNode)) - set(self._attributes):
             segmentationNode.RemoveAttribute(name)
         for name, value in self._attributes.items():
             segmentationNode.SetAttribute(name, value)
@@ -31,4 +31,4 @@ class Snapshot:
 
 def _referencesOf(segmentationNode) -> tuple[str, ...]:
     # Without the link to the hidden copy: that one belongs to the node and not to its content.
-    return (Facts.EMISSION, Facts.UNCERTAINTY, segmentationNode.GetReferenceImageGeometryReferenceRole())
+    return (ResultAttributes.EMISSION, ResultAttributes.UNCERTAINTY, segmentationNode.GetReferenceImageGeometryReferenceRole())

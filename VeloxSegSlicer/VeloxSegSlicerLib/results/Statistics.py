@@ -35,5 +35,5 @@ def measure(segmentationNode) -> list[Measure]:
         value = segment.GetLabelValue()
         voxels = int(counts[key][value]) if value < len(counts[key]) else 0
         volume = voxels * float(np.prod(image.GetSpacing())) / 1000.0
-        measures.append(Measure(segmentId, Names.of(segment), segment.GetColor(), voxels, volume))
+        measures.append(Measure(segmentId, Names.nameOf(segment), segment.GetColor(), voxels, volume))
     return measures

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import qt
 from slicer.i18n import tr as _
 
-from ..common import Facts
+from ..common import ResultAttributes
 from ..widgets import PlainText, TableHeight
 from . import ResultTable
 from .ResultTable import LESION, REST, SEGMENT, Row
@@ -73,7 +73,7 @@ class TableWidget:
         self._table.setCurrentCell((row + by) % count if 0 <= row < count else first, NAME)
 
     def _setHeadings(self) -> None:
-        isLesions = self._content.kind == Facts.LESIONS
+        isLesions = self._content.kind == ResultAttributes.LESIONS
         headings = [(_("Name"), _("F2 changes the name of a lesion.") if isLesions else _("The check box shows or hides it."))]
         if isLesions:
             headings += [
@@ -93,7 +93,7 @@ class TableWidget:
 
     def _fillRow(self, number: int, row: Row) -> None:
         items = [self._nameItem(row)]
-        if self._content.kind == Facts.LESIONS:
+        if self._content.kind == ResultAttributes.LESIONS:
             items += [_markItem(row.isIncluded, _("Include")), _markItem(row.isReviewed, _("Reviewed"))]
         items += [_numberItem(column.text(row)) for column in self._content.columns]
         for position, item in enumerate(items):

@@ -4,7 +4,7 @@ import numpy as np
 import slicer
 from scipy import ndimage
 
-from ..common import Components, Facts, Geometry, Names
+from ..common import Components, Geometry, Names, ResultAttributes
 
 NAME_SUFFIX = " uncertainty"
 COLORS_NAME = "VeloxSeg uncertainty"
@@ -22,20 +22,20 @@ def addVolume(segmentationNode, variance: np.ndarray, ijkToRas: np.ndarray):
     :return: the vtkMRMLScalarVolumeNode, linked from the segmentation.
     """
     values = variance.astype(np.float32) / 255
-    volume = slicer.util.addVolumeFromArray(values, ijkToRAS=ijkToRas, name=Names.of(segmentationNode) + NAME_SUFFIX)
+    volume = slicer.util.addVolumeFromArray(values, ijkToRAS=ijkToRas, name=Names.nameOf(segmentationNode) + NAME_SUFFIX)
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
     display.SetAndObserveColorNodeID(_colors().GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
-    segmentationNode.SetNodeReferenceID(Facts.UNCERTAINTY, volume.GetID())
+    segmentationNode.SetNodeReferenceID(ResultAttributes.UNCERTAINTY, volume.GetID())
     _placeBeside(volume, segmentationNode)
     return volume
 
 
 def volumeOf(segmentationNode):
     """The uncertainty volume of a result, or None."""
-    return segmentationNode.GetNodeReference(Facts.UNCERTAINTY)
+    return segmentationNode.GetNodeReference(ResultAttributes.UNCERTAINTY)
 
 
 def places(volumeNode) -> list[Components.Voxels]:

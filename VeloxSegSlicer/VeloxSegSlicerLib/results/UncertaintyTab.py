@@ -3,8 +3,8 @@
 import qt
 from slicer.i18n import tr as _
 
-from ..common import Facts, Geometry
-from ..widgets import Parts
+from ..common import Geometry, ResultAttributes
+from ..widgets import UiParts
 from . import Messages, Uncertainty, Views
 
 LEGEND_WIDTH = 64
@@ -18,7 +18,7 @@ class UncertaintyTab:
         :param ui: the child widgets of the panel.
         :param layers: the slice layers, for the overlay.
         """
-        Parts.load(ui, ui.uncertaintyTab, "UncertaintyTab")
+        UiParts.load(ui, ui.uncertaintyTab, "UncertaintyTab")
         self._ui = ui
         self._layers = layers
         self._node = None
@@ -50,14 +50,14 @@ class UncertaintyTab:
                 "This result was computed once, so there is nothing to compare it with. Models that draw several runs,"
                 " and Quality Thorough, add a map of where the runs disagree."
             )
-        agreement = Facts.number(self._node, "Agreement")
+        agreement = ResultAttributes.number(self._node, "Agreement")
         places = _("Places to review: {count}.").format(count=len(self._positions))
         return f"{Messages.agreementText(agreement)} {places}" if agreement is not None else places
 
     def _fillPlaces(self, volume) -> None:
         places = Uncertainty.places(volume) if volume is not None else []
         self._positions = [place.centerRas for place in places]
-        isPhoto = self._node is not None and Facts.fact(self._node, "Kind") == Facts.PHOTO
+        isPhoto = self._node is not None and ResultAttributes.fact(self._node, "Kind") == ResultAttributes.PHOTO
         listed = self._ui.placesList
         wasBlocked = listed.blockSignals(True)
         listed.clear()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from ..common import Facts
+from ..common import ResultAttributes
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Words:
     nextTip: str
 
 
-def of(kind: str) -> Words:
+def wordsFor(kind: str) -> Words:
     """
-    :param kind: one of the kinds of Facts; "" before there is a result.
+    :param kind: one of the kinds of ResultAttributes; "" before there is a result.
     """
-    if kind == Facts.LESIONS:
+    if kind == ResultAttributes.LESIONS:
         return Words(
             _("Lesions"),
             _("Table of lesions"),
@@ -32,7 +32,7 @@ def of(kind: str) -> Words:
             _("Next lesion"),
             _("Goes to the lesion below in the table (F8)."),
         )
-    if kind == Facts.REGIONS:
+    if kind == ResultAttributes.REGIONS:
         return Words(
             _("Regions"),
             _("Table of regions"),
@@ -42,7 +42,7 @@ def of(kind: str) -> Words:
             _("Goes to the region below in the table (F8)."),
         )
     return Words(
-        _("Measures") if kind == Facts.PHOTO else _("Segments"),
+        _("Measures") if kind == ResultAttributes.PHOTO else _("Segments"),
         _("Table of segments"),
         _("Previous segment"),
         _("Goes to the segment above in the table (F7)."),
@@ -53,8 +53,8 @@ def of(kind: str) -> Words:
 
 def counted(kind: str, count: int, totalMl: float) -> str:
     """Such as: Regions: 8, total 812.3 ml."""
-    if kind == Facts.LESIONS:
+    if kind == ResultAttributes.LESIONS:
         return _("Lesions: {count}, total {total:.1f} ml.").format(count=count, total=totalMl)
-    if kind == Facts.REGIONS:
+    if kind == ResultAttributes.REGIONS:
         return _("Regions: {count}, total {total:.1f} ml.").format(count=count, total=totalMl)
     return _("Segments: {count}, total {total:.1f} ml.").format(count=count, total=totalMl)

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from ..common import Licenses, Names, Temporary
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
-from ..images import Effort
+from ..images import RunEstimate
 from ..widgets import PlainText
 from . import Batch, BatchChoices, BatchTable, CaseLoader, Studies, Times
 
@@ -109,7 +109,7 @@ class BatchView:
         cases = [
             {
                 "name": study.name,
-                "files": {role: Names.of(slicer.mrmlScene.GetNodeByID(nodeId)) for role, nodeId in study.nodeIds.items()},
+                "files": {role: Names.nameOf(slicer.mrmlScene.GetNodeByID(nodeId)) for role, nodeId in study.nodeIds.items()},
                 "size": None,
                 "state": "incomplete" if study.problem else "ready",
                 "text": study.problem,
@@ -131,7 +131,7 @@ class BatchView:
         cases = self._table.count("ready")
         if not cases:
             return ""
-        seconds = self._preview["seconds"] or Effort.storedNumber(SECONDS + self._card.key)
+        seconds = self._preview["seconds"] or RunEstimate.storedNumber(SECONDS + self._card.key)
         parts = []
         if seconds:
             parts.append(_("About {time} on this computer.").format(time=_duration(seconds * cases)))

@@ -36,7 +36,7 @@ def load(caseFolder: Path, images: dict, card: ModelCard) -> tuple[Results.Loade
     temporary = Temporary.newFolder(Temporary.BATCH)
     try:
         grid = _asResultFolder(caseFolder, temporary)
-        inputs = tuple(Results.Input(role, node.GetID(), Names.of(node)) for role, node in images.items())
+        inputs = tuple(Results.Input(role, node.GetID(), Names.nameOf(node)) for role, node in images.items())
         loaded = Results.load(temporary, report, Results.RunFacts(card, inputs, grid, "BATCH"))
     finally:
         Temporary.remove(temporary)

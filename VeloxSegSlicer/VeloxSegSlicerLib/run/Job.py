@@ -10,7 +10,7 @@ import vtk
 from ..common import Computer, Geometry, Temporary, VolumeFile
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard, Role
-from ..images import Effort, InputOptions, Plausibility, Suv
+from ..images import InputOptions, Plausibility, RunEstimate, Suv
 from ..results import Sensitivity
 
 REQUEST_SCHEMA_VERSION = 1
@@ -25,7 +25,7 @@ def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions)
     if card.reference.kind == "photo":
         needed = 3 * sum(slicer.util.arrayFromVolume(node).nbytes for node in images.values())
     else:
-        needed = Effort.estimate(card, images, options).disk
+        needed = RunEstimate.estimate(card, images, options).disk
     free = Computer.freeDisk(Temporary.folderOfJobs())
     if free < needed:
         raise VeloxSegError("DISK_FULL", free=free / GIGABYTE, needed=needed / GIGABYTE)

@@ -221,7 +221,7 @@ class Segmenter:
 
 def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFacts:
     inputs = tuple(
-        Results.Input(role.name, images[role.name].GetID(), Names.of(images[role.name]))
+        Results.Input(role.name, images[role.name].GetID(), Names.nameOf(images[role.name]))
         for role in card.roles
     )
     grid = Geometry.worldGrid(images[card.reference.name])

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from ..common.Models import ModelCard
 from ..common.Parameters import Quality
-from ..images import Effort
+from ..images import RunEstimate
 
 PREFIX = "VeloxSegSlicer/Seconds"
 
@@ -28,13 +28,13 @@ def about(card: ModelCard, images: dict, quality: Quality, device: str, options)
     :param images: role name -> volume node, all of them chosen.
     :param options: decisions about the images, which say what region is computed.
     """
-    measured = Effort.storedNumber(_key(card, images, quality, device))
+    measured = RunEstimate.storedNumber(_key(card, images, quality, device))
     if measured:
         return measured
-    if card.reference.kind == "photo" or not Effort.isChecked():
+    if card.reference.kind == "photo" or not RunEstimate.isChecked():
         return None
     request = quality.request(card)
-    effort = Effort.estimate(card, images, options, request["overlap"])
+    effort = RunEstimate.estimate(card, images, options, request["overlap"])
     return effort.seconds * (2 if request["mirrors"] else 1)
 
 

@@ -25,7 +25,7 @@ LONG_SECONDS = 240
 
 
 @dataclass(frozen=True)
-class Effort:
+class RunEstimate:
     """`windows` of the network, about so many `seconds`, bytes of `memory` and of `disk`."""
 
     windows: int
@@ -34,7 +34,7 @@ class Effort:
     disk: int
 
 
-def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: float | None = None) -> Effort:
+def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: float | None = None) -> RunEstimate:
     """For a volume model whose images are all chosen.
 
     :param images: role name -> volume node.
@@ -57,10 +57,10 @@ def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: floa
         + voxels[card.reference.name] * 3
     )
     seconds = windows * _checkSeconds() * window / CHECK_WINDOW_VOXELS
-    return Effort(windows, seconds, memory, stored + 3 * voxels[card.reference.name])
+    return RunEstimate(windows, seconds, memory, stored + 3 * voxels[card.reference.name])
 
 
-def isGreat(effort: Effort, freeMemory: int | None) -> bool:
+def isGreat(effort: RunEstimate, freeMemory: int | None) -> bool:
     """Whether a person should hear of it before the run."""
     isShort = freeMemory is not None and effort.memory > (1 - SPARE_MEMORY) * freeMemory
     return isShort or effort.seconds > LONG_SECONDS

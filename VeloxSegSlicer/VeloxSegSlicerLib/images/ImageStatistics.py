@@ -13,12 +13,12 @@ from ..common import Geometry
 GRAY_STEPS = 2
 FEW_ROWS = 16
 
-_known: dict[str, tuple[int, "Content"]] = {}
+_known: dict[str, tuple[int, "ImageStatistics"]] = {}
 """Node ID -> time of its voxels, which VTK gives to one object once, and what they are."""
 
 
 @dataclass(frozen=True)
-class Content:
+class ImageStatistics:
     """`lowest` and `highest` of the finite values, and the `share` (0-1) of values that are no numbers.
 
     `isGray`: a color picture whose colors are all grays. `sample`: some values of a volume, (i, j, k), see `plausibility.Image`.
@@ -36,7 +36,7 @@ class Content:
         return not self.lowest < self.highest
 
 
-def of(volumeNode) -> Content:
+def statisticsOf(volumeNode) -> ImageStatistics:
     """The content of a volume with voxels."""
     changed = volumeNode.GetImageData().GetMTime()
     known = _known.get(volumeNode.GetID())
@@ -48,7 +48,7 @@ def of(volumeNode) -> Content:
 
 def lookAt(volumeNode) -> plausibility.Image:
     """A volume of single numbers as the rules of `plausibility` see it, in RAS mm."""
-    content, grid = of(volumeNode), Geometry.worldGrid(volumeNode)
+    content, grid = statisticsOf(volumeNode), Geometry.worldGrid(volumeNode)
     return plausibility.Image(grid.size, grid.ijkToRas, content.lowest, content.highest, content.sample)
 
 
@@ -57,22 +57,22 @@ def forget() -> None:
     _known.clear()
 
 
-def _measure(array: np.ndarray) -> Content:
+def _measure(array: np.ndarray) -> ImageStatistics:
     content = _range(array)
     return content if array.ndim > 3 else replace(content, sample=plausibility.sampled(array.transpose(2, 1, 0), content.lowest))
 
 
-def _range(array: np.ndarray) -> Content:
+def _range(array: np.ndarray) -> ImageStatistics:
     if not np.issubdtype(array.dtype, np.floating):
-        return Content(float(array.min()), float(array.max()), 0.0, _isGray(array))
+        return ImageStatistics(float(array.min()), float(array.max()), 0.0, _isGray(array))
     # Sums and extremes show in one pass each whether there is anything to count.
     lowest, highest = float(array.min()), float(array.max())
     if np.isfinite(lowest) and np.isfinite(highest):
-        return Content(lowest, highest, 0.0)
+        return ImageStatistics(lowest, highest, 0.0)
     finite = array[np.isfinite(array)]
     if finite.size == 0:
-        return Content(np.nan, np.nan, 1.0)
-    return Content(float(finite.min()), float(finite.max()), 1 - finite.size / array.size)
+        return ImageStatistics(np.nan, np.nan, 1.0)
+    return ImageStatistics(float(finite.min()), float(finite.max()), 1 - finite.size / array.size)
 
 
 def _isGray(array: np.ndarray) -> bool:
