@@ -24,6 +24,8 @@ ENGINE = [
 """From the doors down. Packages stand on inference, which knows a package as a card and a network."""
 ALSO_IN_CONTRACT = {"veloxseg.contract.requirements": {"packaging"}}
 """pip and Slicer bring it along."""
+ON_BOTH_SIDES = {"VeloxSegError", "Role"}
+"""Classes of the panel that are the engine's with words for people around."""
 
 # What the module must never need: it is shipped without them.
 OTHERS = {"VeloxSegSlicer", "VeloxSegSlicerLib", "slicer", "qt", "ctk", "vtk", "benchmarks", "training", "Testing"}
@@ -142,3 +144,14 @@ def test_no_function_is_called_of():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "of"
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_classes_of_one_name():
+    """What a run, a batch or a grid is differs on both sides of the border, so each has a name of its own."""
+    places: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    shared = {name: owners for name, owners in places.items() if len(owners) > 1}
+    assert shared.keys() <= ON_BOTH_SIDES, shared

@@ -15,7 +15,7 @@ from VeloxSegSlicerLib.common import Geometry
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.common.Parameters import Quality
 from VeloxSegSlicerLib.run import BatchView, CaseLoader, Studies
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 FAKE_BATCH = Path(__file__).resolve().parent / "VeloxSegSlicerFakeBatch.py"
 
@@ -36,7 +36,7 @@ class VeloxSegSlicerBatchTest(unittest.TestCase):
         self.view = BatchView.BatchView(
             self.section,
             fixtures.modulePath(),
-            lambda: Settings(quality=self.quality),
+            lambda: RunSettings(quality=self.quality),
             self.log.append,
             lambda *loaded: self.loaded.append(loaded),
         )

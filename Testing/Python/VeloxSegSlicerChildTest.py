@@ -19,7 +19,7 @@ TELL = (
 HOSTILE = ("json", "torch", "numpy", "sitecustomize", "usercustomize", "os", "encodings")
 
 
-class Answer(Process.Listener):
+class Answer(Process.ProcessListener):
     def __init__(self):
         self.lines, self.log, self.exitCode = [], [], None
 

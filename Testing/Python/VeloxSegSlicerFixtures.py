@@ -13,7 +13,7 @@ import vtk
 
 from VeloxSegSlicerLib.common.Models import Catalogue, readCard
 from VeloxSegSlicerLib.engine import Setup
-from VeloxSegSlicerLib.run.Segmenter import Listener, Segmenter
+from VeloxSegSlicerLib.run.Segmenter import RunListener, Segmenter
 
 FAKE_RUNNER = Path(__file__).resolve().parent / "VeloxSegSlicerFakeRunner.py"
 ANATOMY = ["SCT", "123037004", "Anatomical Structure"]
@@ -248,7 +248,7 @@ def fakeSegmenter(scenario: str) -> Segmenter:
     return segmenter
 
 
-class Recorder(Listener):
+class Recorder(RunListener):
     """Remembers what a job told."""
 
     def __init__(self) -> None:

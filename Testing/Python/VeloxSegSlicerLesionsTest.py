@@ -24,7 +24,7 @@ from VeloxSegSlicerLib.results import (
     Separate,
     Uncertainty,
 )
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 # Radius in mm, uptake in SUV. The last one is below 0.1 ml.
 BALLS = (((-30, 0, 0), 15.0, 10.0), ((30, 10, 0), 10.0, 8.0), ((0, -30, 20), 2.5, 9.0))
@@ -48,7 +48,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         recorder = fixtures.Recorder()
         segmenter = fixtures.fakeSegmenter("succeed")
         self.addCleanup(segmenter.close)
-        segmenter.start(card, images, Settings(**settings), recorder)
+        segmenter.start(card, images, RunSettings(**settings), recorder)
         self.assertTrue(fixtures.waitFor(lambda: recorder.result is not None))
         self.assertEqual(recorder.result.kind, Run.DONE, recorder.result.error)
         return recorder.result

@@ -16,7 +16,7 @@ from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.common.Models import Catalogue
 from VeloxSegSlicerLib.panel import CardView
 from VeloxSegSlicerLib.panel.ModelManager import ModelManager
-from VeloxSegSlicerLib.run.Segmenter import Listener, Segmenter, Settings
+from VeloxSegSlicerLib.run.Segmenter import RunListener, RunSettings, Segmenter
 
 FAKE_MODELS = Path(__file__).resolve().parent / "VeloxSegSlicerFakeModels.py"
 RESTRICTIVE = "CC-BY-NC-4.0"
@@ -194,7 +194,7 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         segmenter = Segmenter(fixtures.modulePath())
         images = {"T1": fixtures.sphereVolume("T1")}
         with self.assertRaises(VeloxSegError) as caught:
-            segmenter.start(card, images, Settings(), Listener())
+            segmenter.start(card, images, RunSettings(), RunListener())
         self.assertEqual(caught.exception.code, "MODEL_LICENSE")
         self.assertIn(RESTRICTIVE, caught.exception.text)
 

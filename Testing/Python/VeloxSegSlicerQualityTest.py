@@ -15,7 +15,7 @@ from VeloxSegSlicerLib.engine.Protocol import Progress
 from VeloxSegSlicerLib.images.InputOptions import InputOptions
 from VeloxSegSlicerLib.panel import RunTexts
 from VeloxSegSlicerLib.run import Times
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 SAMPLING = {"members": 10, "calls": 2, "method": "ddim", "fusion": "mean"}
 SETTINGS = ("VeloxSegSlicer/Seconds", "VeloxSegSlicer/CheckSeconds", "VeloxSegSlicer/Devices", "VeloxSegSlicer/Device")
@@ -44,26 +44,26 @@ class VeloxSegSlicerRequestTest(QualityCase):
             Quality.THOROUGH: {"overlap": 0.5, "mirrors": True},
         }
         for quality, fields in expected.items():
-            self.assertEqual(Settings(quality=quality).request(card), fields)
-            self.assertEqual(Settings(quality=quality).wantsUncertainty(card), quality is Quality.THOROUGH)
-        self.assertEqual(Settings(overlapPercent=75, members=5).request(card), {"overlap": 0.75, "mirrors": False})
+            self.assertEqual(RunSettings(quality=quality).request(card), fields)
+            self.assertEqual(RunSettings(quality=quality).wantsUncertainty(card), quality is Quality.THOROUGH)
+        self.assertEqual(RunSettings(overlapPercent=75, members=5).request(card), {"overlap": 0.75, "mirrors": False})
 
     def test_ensemble(self):
         card = fixtures.loadCard(self.folder, fixtures.photoCard() | {"sampling": SAMPLING})
-        members = {quality: Settings(quality=quality).request(card) for quality in Quality}
+        members = {quality: RunSettings(quality=quality).request(card) for quality in Quality}
         self.assertEqual(
             members,
             {Quality.FAST: {"members": 3}, Quality.BALANCED: {"members": None}, Quality.THOROUGH: {"members": 20}},
         )
-        self.assertEqual(Settings(members=7, overlapPercent=75).request(card), {"members": 7})
-        self.assertTrue(Settings().wantsUncertainty(card))
-        self.assertFalse(Settings(uncertainty=False).wantsUncertainty(card))
+        self.assertEqual(RunSettings(members=7, overlapPercent=75).request(card), {"members": 7})
+        self.assertTrue(RunSettings().wantsUncertainty(card))
+        self.assertFalse(RunSettings(uncertainty=False).wantsUncertainty(card))
 
     def test_photoWithOneAnswer(self):
         content = fixtures.photoCard()
         content.pop("sampling", None)
         card = fixtures.loadCard(self.folder, content)
-        self.assertEqual([Settings(quality=quality).request(card) for quality in Quality], [{}, {}, {}])
+        self.assertEqual([RunSettings(quality=quality).request(card) for quality in Quality], [{}, {}, {}])
 
     def test_progressInWords(self):
         volume = fixtures.loadCard(self.folder, fixtures.brainCard())

@@ -15,7 +15,7 @@ from VeloxSegSlicerLib.common import ResultAttributes, Shapes
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.results import Lesions, Previous, ReportCheck, Results, Uncertainty
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 WRONG = (None, True, "text", "", -1, 1.5, 10**400, float("nan"), float("inf"), [], [1], {}, {"a": 1}, chr(0xD800), chr(0))
 
@@ -32,7 +32,7 @@ class VeloxSegSlicerReportCheckTest(unittest.TestCase):
     def segment(self, card, images, scenario="succeed", outputId=None):
         recorder, segmenter = fixtures.Recorder(), fixtures.fakeSegmenter(scenario)
         self.addCleanup(segmenter.close)
-        segmenter.start(card, images, Settings(outputId=outputId), recorder)
+        segmenter.start(card, images, RunSettings(outputId=outputId), recorder)
         self.assertTrue(fixtures.waitFor(lambda: recorder.result is not None))
         self.assertFalse(segmenter.isBusy)
         self.log = recorder.log

@@ -15,7 +15,7 @@ import vtk
 from VeloxSegSlicerLib.common import ResultAttributes
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.results import CsvFile, Lesions, ResultTable, Statistics, Views
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 
 class VeloxSegSlicerResultsTest(unittest.TestCase):
@@ -30,7 +30,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         recorder = fixtures.Recorder()
         segmenter = fixtures.fakeSegmenter(scenario)
         self.addCleanup(segmenter.close)
-        segmenter.start(card, images, Settings(), recorder)
+        segmenter.start(card, images, RunSettings(), recorder)
         self.assertTrue(fixtures.waitFor(lambda: recorder.result is not None))
         self.assertEqual(recorder.result.kind, Run.DONE, recorder.result.error)
         return recorder.result

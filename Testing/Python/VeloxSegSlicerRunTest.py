@@ -20,7 +20,7 @@ from VeloxSegSlicerLib.common.Parameters import Quality
 from VeloxSegSlicerLib.engine import Run, Setup
 from VeloxSegSlicerLib.images.InputOptions import InputOptions
 from VeloxSegSlicerLib.run.Job import Job
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 
 class VeloxSegSlicerRunTest(unittest.TestCase):
@@ -38,7 +38,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
 
     def start(self, scenario, settings=None):
         segmenter = self.segmenter(scenario)
-        segmenter.start(self.card, {"T1": self.volume}, settings or Settings(), self.recorder)
+        segmenter.start(self.card, {"T1": self.volume}, settings or RunSettings(), self.recorder)
         return segmenter
 
     def segmenter(self, scenario):
@@ -50,7 +50,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         """One more run; with another scenario it is another program, which needs another process."""
         segmenter.command = fixtures.fakeCommand(scenario)
         self.recorder = fixtures.Recorder()
-        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        segmenter.start(self.card, {"T1": self.volume}, RunSettings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None), scenario)
         return self.recorder.result
 
@@ -150,14 +150,14 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
     def test_failedToStart(self):
         segmenter = self.segmenter("succeed")
         segmenter.command = ["/no/such/program"]
-        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        segmenter.start(self.card, {"T1": self.volume}, RunSettings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         self.assertEqual(self.recorder.result.error.code, "START_FAILED")
 
     def test_startTimeout(self):
         segmenter = self.segmenter("silent")
         segmenter.timeouts.start = 300
-        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        segmenter.start(self.card, {"T1": self.volume}, RunSettings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         self.assertEqual(self.recorder.result.error.code, "TIMEOUT_START")
 
@@ -178,7 +178,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         segmenter.abandon()
         segmenter = self.segmenter("silent")
         segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
-        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        segmenter.start(self.card, {"T1": self.volume}, RunSettings(), self.recorder)
         segmenter.cancel()
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         self.assertEqual(self.recorder.result.kind, Run.CANCELLED)
@@ -186,7 +186,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
     def test_cancelOfADeafProcessIsForced(self):
         segmenter = self.segmenter("deaf")
         segmenter.timeouts.terminate = segmenter.timeouts.kill = 300
-        segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+        segmenter.start(self.card, {"T1": self.volume}, RunSettings(), self.recorder)
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.stages))
         segmenter.cancel()
         segmenter.cancel()
@@ -196,7 +196,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
     def test_oneAtATime(self):
         segmenter = self.start("slow")
         with self.assertRaises(VeloxSegError) as caught:
-            segmenter.start(self.card, {"T1": self.volume}, Settings(), self.recorder)
+            segmenter.start(self.card, {"T1": self.volume}, RunSettings(), self.recorder)
         self.assertEqual(caught.exception.code, "BUSY")
         segmenter.abandon()
 
@@ -280,7 +280,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
 
         job = Job()
         self.addCleanup(job.remove)
-        way = Settings(quality=Quality.FAST).request(self.card)
+        way = RunSettings(quality=Quality.FAST).request(self.card)
         job.write(self.card, {"T1": self.volume}, "cpu", 77, way, False, InputOptions())
         request = json.loads(job.requestFile.read_text(encoding="utf-8"))
         self.assertEqual((request["device"], request["overlap"], request["seed"]), ("cpu", 0.25, 77))
@@ -306,7 +306,7 @@ class VeloxSegSlicerRunTest(unittest.TestCase):
         job.remove()
 
     def test_keptFiles(self):
-        segmenter = self.start("succeed", Settings(keepFiles=True))
+        segmenter = self.start("succeed", RunSettings(keepFiles=True))
         self.assertTrue(fixtures.waitFor(lambda: self.recorder.result is not None))
         self.assertTrue((segmenter.jobFolder / "request.json").is_file())
         shutil.rmtree(segmenter.jobFolder)

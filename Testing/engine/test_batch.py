@@ -66,7 +66,7 @@ def settings_file(folder, package, images_folder, **changes):
     return folder / "settings.json"
 
 
-class Diary(batch.Listener):
+class Diary(batch.BatchListener):
     def __init__(self):
         self.entries = []
 

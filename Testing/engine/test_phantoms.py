@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from veloxseg import phantoms  # noqa: E402
 from veloxseg.phantoms import brain, petct, shapes  # noqa: E402
 from veloxseg.phantoms.fields import centered_grid, rotation  # noqa: E402
-from veloxseg.phantoms.lesions import Lesion, sphere_directions  # noqa: E402
+from veloxseg.phantoms.lesions import PhantomLesion, sphere_directions  # noqa: E402
 
 # A thin field keeps the tests short; everything else is as in the default set.
 SHORT = replace(petct.PetCtParameters(), pet_size=(96, 96, 36), ct_size=(100, 100, 40),
@@ -73,7 +73,7 @@ def test_values_are_plausible(case):
 
 def test_lesion_volume_is_that_of_the_ball_of_its_diameter():
     rng = np.random.default_rng(0)
-    lesion = Lesion((1.0, -2.0, 3.0), 30.0, tuple(rng.normal(0, 0.12, 10)), "node", 5.0, 3.0)
+    lesion = PhantomLesion((1.0, -2.0, 3.0), 30.0, tuple(rng.normal(0, 0.12, 10)), "node", 5.0, 3.0)
     grid = centered_grid((90, 90, 90), (0.6, 0.6, 0.6), lesion.center_mm)
     voxels = petct.label_array([lesion], grid).sum()
     assert voxels * 0.6 ** 3 / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
@@ -99,8 +99,8 @@ def test_label_volume_matches_the_lesions_that_lie_in_the_field(case):
 
 
 def _grid_of(image):
-    from veloxseg.phantoms.fields import Grid
-    return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    from veloxseg.phantoms.fields import PhantomGrid
+    return PhantomGrid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 
 def test_label_comes_from_the_objects_not_from_the_image(case):
@@ -140,7 +140,7 @@ def test_distractors_have_uptake_and_no_label():
 
 def test_cold_core_belongs_to_the_lesion():
     grid = centered_grid((40, 40, 40), (1.0, 1.0, 1.0), (0, 0, 0))
-    lesion = Lesion((0.0, 0.0, 0.0), 24.0, (0.0,) * 10, "liver", 8.0, 3.0, core_fraction=0.6, core_suv=1.0)
+    lesion = PhantomLesion((0.0, 0.0, 0.0), 24.0, (0.0,) * 10, "liver", 8.0, 3.0, core_fraction=0.6, core_suv=1.0)
     assert petct.label_array([lesion], grid)[20, 20, 20] == 1
 
 

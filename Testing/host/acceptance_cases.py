@@ -9,7 +9,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib.engine import Setup
-from VeloxSegSlicerLib.run.Segmenter import Settings
+from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 THRESHOLD_RUNNER = Path(__file__).with_name("threshold_runner.py")
 SUV_UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
@@ -51,7 +51,7 @@ def runLogic(scenario: str, card, images: dict):
     recorder = fixtures.Recorder()
     segmenter = fixtures.fakeSegmenter(scenario)
     try:
-        segmenter.start(card, images, Settings(), recorder)
+        segmenter.start(card, images, RunSettings(), recorder)
         assert fixtures.waitFor(lambda: recorder.result is not None), recorder.log
     finally:
         segmenter.close()

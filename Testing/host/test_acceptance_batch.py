@@ -34,14 +34,14 @@ def folder(module, tmp_path_factory):
 def view(folder):
     from VeloxSegSlicerLib.common.Models import readCard
     from VeloxSegSlicerLib.run.BatchView import BatchView
-    from VeloxSegSlicerLib.run.Segmenter import Settings
+    from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
     qt.QSettings().remove("VeloxSegSlicer/Batch")
     section = ctk.ctkCollapsibleButton()
     section.setLayout(qt.QVBoxLayout())
     section.collapsed = True
     loaded = []
-    view = BatchView(section, fixtures.modulePath(), lambda: Settings(device="cpu"), print, lambda *case: loaded.append(case))
+    view = BatchView(section, fixtures.modulePath(), lambda: RunSettings(device="cpu"), print, lambda *case: loaded.append(case))
     view.loaded, view.section = loaded, section
     view.show(readCard(folder / "models" / "tiny"))
     view.ui.sourcePathEdit.currentPath = str(folder / "in")

@@ -17,7 +17,7 @@ LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class Grid:
+class WorldGrid:
     """A voxel grid: `size` in voxels (i, j, k) and `ijkToRas`, a (4, 4) matrix to world millimeters."""
 
     size: tuple[int, int, int]
@@ -82,7 +82,7 @@ def isMovedNonlinearly(volumeNode) -> bool:
     return transform is not None and not transform.IsTransformToWorldLinear()
 
 
-def worldGrid(volumeNode) -> Grid:
+def worldGrid(volumeNode) -> WorldGrid:
     """The grid of a volume in world coordinates, with its linear parent transforms applied and slight shear taken out."""
     return _straightened(_storedGrid(volumeNode))
 
@@ -97,12 +97,12 @@ def shear(volumeNode) -> float:
     return float(cosines[np.triu_indices(3, 1)].max())
 
 
-def _storedGrid(volumeNode) -> Grid:
+def _storedGrid(volumeNode) -> WorldGrid:
     ijkToRas = _ijkToRas(volumeNode)
     transform = volumeNode.GetParentTransformNode()
     if transform is not None:
         ijkToRas = _matrixToWorld(transform) @ ijkToRas
-    return Grid(tuple(volumeNode.GetImageData().GetDimensions()), ijkToRas)
+    return WorldGrid(tuple(volumeNode.GetImageData().GetDimensions()), ijkToRas)
 
 
 def copyInWorld(volumeNode):
@@ -116,12 +116,12 @@ def copyInWorld(volumeNode):
     return copy
 
 
-def isFinite(grid: Grid) -> bool:
+def isFinite(grid: WorldGrid) -> bool:
     """Whether position, spacing and direction are numbers."""
     return bool(np.isfinite(grid.ijkToRas).all())
 
 
-def isRectangular(grid: Grid) -> bool:
+def isRectangular(grid: WorldGrid) -> bool:
     """Whether the voxel axes are at right angles, as all file formats in use need it; not where they are no numbers."""
     if not isFinite(grid) or np.linalg.matrix_rank(grid.ijkToRas[:3, :3]) < 3:
         return False
@@ -129,7 +129,7 @@ def isRectangular(grid: Grid) -> bool:
     return bool(np.allclose(axes.T @ axes, np.eye(3), atol=limits.LARGEST_SHEAR))
 
 
-def _straightened(grid: Grid) -> Grid:
+def _straightened(grid: WorldGrid) -> WorldGrid:
     """The grid with the nearest axes at right angles around the same center, as the engine reads a file with slight shear."""
     if not np.isfinite(grid.ijkToRas).all() or not isRectangular(grid):
         return grid
@@ -141,10 +141,10 @@ def _straightened(grid: Grid) -> Grid:
     ijkToRas = np.eye(4)
     ijkToRas[:3, :3] = left @ right * grid.spacing
     ijkToRas[:3, 3] = grid.ijkToRas[:3, 3] + (grid.ijkToRas[:3, :3] - ijkToRas[:3, :3]) @ middle
-    return Grid(grid.size, ijkToRas)
+    return WorldGrid(grid.size, ijkToRas)
 
 
-def isSameGrid(first: Grid, second: Grid) -> bool:
+def isSameGrid(first: WorldGrid, second: WorldGrid) -> bool:
     """Equal size, spacing, origin and direction within the tolerances above."""
     if first.size != second.size or not np.allclose(
         first.spacing, second.spacing, rtol=0, atol=limits.SPACING_TOLERANCE_MM
@@ -157,7 +157,7 @@ def isSameGrid(first: Grid, second: Grid) -> bool:
     )
 
 
-def overlap(first: Grid, second: Grid) -> float:
+def overlap(first: WorldGrid, second: WorldGrid) -> float:
     """Fraction (0-1) of the smaller box that lies inside the other one, sampled on 24^3 points."""
     smaller, larger = sorted((first, second), key=lambda grid: np.prod(grid.size) * grid.voxelMl)
     steps = (np.arange(limits.OVERLAP_SAMPLES) + 0.5) / limits.OVERLAP_SAMPLES

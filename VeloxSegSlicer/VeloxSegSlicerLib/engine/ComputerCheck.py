@@ -13,7 +13,7 @@ from ..common.Errors import VeloxSegError
 from ..common.Log import logger
 from . import Child
 from .Process import Process
-from .Run import DONE, Outcome, Run, Timeouts
+from .Run import DONE, EngineRun, ProcessOutcome, Timeouts
 
 SECONDS_SETTING = "VeloxSegSlicer/CheckSeconds"
 DEVICE_SETTING = "VeloxSegSlicer/CheckDevice"
@@ -33,7 +33,7 @@ _SHAPE = Shapes.record(
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """What the engine found, see docs/formats.md."""
 
     device: str
@@ -44,7 +44,7 @@ class Finding:
     detail: str
 
     @classmethod
-    def of(cls, event: dict) -> "Finding":
+    def of(cls, event: dict) -> "CheckFinding":
         """From the `result` event.
 
         :raises VeloxSegError: ENGINE_PROTOCOL.
@@ -54,7 +54,7 @@ class Finding:
         return cls(*(event[name] for name in ("device", "is_cpu", "seconds", "cuda_build", "obstacle", "detail")))
 
 
-def sentence(finding: Finding) -> str:
+def sentence(finding: CheckFinding) -> str:
     """The verdict in plain words."""
     if finding.isCpu:
         return _("Ready. A test on the CPU took {seconds:.1f} s.").format(seconds=finding.seconds)
@@ -62,7 +62,7 @@ def sentence(finding: Finding) -> str:
     return text.format(device=finding.device, seconds=finding.seconds)
 
 
-def problemOf(finding: Finding, card: Computer.GraphicsCard | None) -> VeloxSegError | None:
+def problemOf(finding: CheckFinding, card: Computer.GraphicsCard | None) -> VeloxSegError | None:
     """What keeps a graphics card of this computer from being used; None without a card or an obstacle.
 
     :param card: what the driver's own tool tells.
@@ -90,7 +90,7 @@ class ComputerCheck:
         """
         self._modulePath = Path(modulePath)
         self._onLog, self._onFinished = onLog, onFinished
-        self._run: Run | None = None
+        self._run: EngineRun | None = None
         self.command: list[str] | None = None
 
     @property
@@ -104,7 +104,7 @@ class ComputerCheck:
             return
         command = self.command or Child.command(CHECK_MODULE)
         process = Process(command, self._modulePath)
-        self._run = Run(process, Timeouts(), lambda event: None, self._onLog, self._onEnd)
+        self._run = EngineRun(process, Timeouts(), lambda event: None, self._onLog, self._onEnd)
         self._run.start()
 
     def abandon(self) -> None:
@@ -112,12 +112,12 @@ class ComputerCheck:
         if self.isBusy:
             self._run.abort()
 
-    def _onEnd(self, outcome: Outcome) -> None:
+    def _onEnd(self, outcome: ProcessOutcome) -> None:
         if outcome.kind != DONE:
             self._onFinished(None, outcome.error)
             return
         try:
-            finding = Finding.of(outcome.result)
+            finding = CheckFinding.of(outcome.result)
         except VeloxSegError as error:
             self._onFinished(None, error)
             return

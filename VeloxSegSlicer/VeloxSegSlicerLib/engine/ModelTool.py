@@ -9,7 +9,7 @@ from ..common import Shapes
 from ..common.Errors import VeloxSegError
 from . import Child
 from .Process import Process
-from .Run import DONE, Outcome, Run, Timeouts
+from .Run import DONE, EngineRun, ProcessOutcome, Timeouts
 
 # Names of the engine's checks in their turn.
 CHECKS = ("safe", "card", "weights", "test")
@@ -40,7 +40,7 @@ class ModelTool:
         self.command: list[str] | None = None
         self._modulePath = Path(modulePath)
         self._onCheck, self._onLog, self._onFinished = onCheck, onLog, onFinished
-        self._run: Run | None = None
+        self._run: EngineRun | None = None
 
     @property
     def isBusy(self) -> bool:
@@ -55,7 +55,7 @@ class ModelTool:
         program = self.command or Child.command("veloxseg")
         arguments = ["models", action, str(package), "--folder", str(modelsFolder), "--events"]
         process = Process([*program, *arguments], self._modulePath)
-        self._run = Run(process, Timeouts(), self._onEvent, self._onLog, self._onEnd)
+        self._run = EngineRun(process, Timeouts(), self._onEvent, self._onLog, self._onEnd)
         self._run.start()
 
     def abandon(self) -> None:
@@ -67,7 +67,7 @@ class ModelTool:
         if event["event"] == "check" and event["name"] in CHECKS:
             self._onCheck(event["name"], event["state"] == "passed")
 
-    def _onEnd(self, outcome: Outcome) -> None:
+    def _onEnd(self, outcome: ProcessOutcome) -> None:
         if outcome.kind != DONE:
             self._onFinished(outcome.error, {})
         elif _RESULT(outcome.result):

@@ -12,7 +12,7 @@ from .Protocol import LineBuffer
 END_TIMEOUT_MS = 3000
 
 
-class Listener:
+class ProcessListener:
     """Hears of a process. Every method may be replaced; the default does nothing."""
 
     def onLines(self, lines: list[str]) -> None:
@@ -40,7 +40,7 @@ class Process:
         :param modulePath: folder that holds the engine package.
         """
         self.command = [str(part) for part in command]
-        self.listener = Listener()
+        self.listener = ProcessListener()
         self._stdout, self._stderr = LineBuffer(), LineBuffer()
         self._folder = Temporary.newFolder(Temporary.CHILD)
         self._process = self._newProcess(modulePath)

@@ -26,7 +26,7 @@ FAILED = "failed"
 
 
 @dataclass
-class Outcome:
+class ProcessOutcome:
     """How a run ended: `kind`, the `error` when it failed, and all events that were not progress."""
 
     kind: str
@@ -46,7 +46,7 @@ class Timeouts:
     kill: int = KILL_AFTER_MS
 
 
-class Run(Process.Listener):
+class EngineRun(Process.ProcessListener):
     """What a process does for one request, in the protocol of docs/formats.md. A run is used once.
 
     It is over with the `end` event of a serving process, or with the end of the process.
@@ -67,7 +67,7 @@ class Run(Process.Listener):
         :param process: running already or not.
         :param onEvent: called with each event as a dictionary.
         :param onLog: called with each line that is no event.
-        :param onFinished: called once, with an `Outcome`.
+        :param onFinished: called once, with an `ProcessOutcome`.
         :param askToCancel: called on cancel, to ask the child in a friendly way.
         :param request: for a serving process.
         :param needsResult: success needs a `result` event besides exit code 0.
@@ -77,7 +77,7 @@ class Run(Process.Listener):
         self._needsResult = needsResult
         self._onEvent, self._onLog = onEvent, onLog
         self._onFinished, self._askToCancel = onFinished, askToCancel
-        self._outcome = Outcome(FAILED)
+        self._outcome = ProcessOutcome(FAILED)
         self._engineError: VeloxSegError | None = None
         self._forcedError: VeloxSegError | None = None
         self._protocolError: VeloxSegError | None = None

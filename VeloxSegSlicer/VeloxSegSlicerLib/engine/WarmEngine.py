@@ -9,7 +9,7 @@ from veloxseg.contract.protocol import SERVE
 
 from ..common.Errors import VeloxSegError
 from .Process import Process
-from .Run import FAILED, Outcome, Run, Timeouts
+from .Run import FAILED, EngineRun, ProcessOutcome, Timeouts
 
 IDLE_MS = 5 * 60 * 1000
 
@@ -23,7 +23,7 @@ class WarmEngine:
         self._modulePath = Path(modulePath)
         self._process: Process | None = None
         self._lastProcess: Process | None = None
-        self._run: Run | None = None
+        self._run: EngineRun | None = None
         self._idleTimer = qt.QTimer()
         self._idleTimer.setSingleShot(True)
         self._idleTimer.connect("timeout()", self.end)
@@ -61,8 +61,8 @@ class WarmEngine:
         onLog: Callable,
         onFinished: Callable,
         askToCancel: Callable,
-    ) -> Run:
-        """A run of a request, to be started by the caller; for the parameters see `warmUp` and `Run`.
+    ) -> EngineRun:
+        """A run of a request, to be started by the caller; for the parameters see `warmUp` and `EngineRun`.
 
         :raises VeloxSegError: BUSY.
         """
@@ -70,7 +70,7 @@ class WarmEngine:
             raise VeloxSegError("BUSY")
         self.warmUp(command)
 
-        def finish(outcome: Outcome) -> None:
+        def finish(outcome: ProcessOutcome) -> None:
             # What a process remembers after a failure is not to be trusted.
             if outcome.kind == FAILED:
                 self.end()
@@ -78,7 +78,7 @@ class WarmEngine:
             onFinished(outcome)
 
         self._idleTimer.stop()
-        self._run = Run(self._process, timeouts, onEvent, onLog, finish, askToCancel, requestFile)
+        self._run = EngineRun(self._process, timeouts, onEvent, onLog, finish, askToCancel, requestFile)
         return self._run
 
     def end(self) -> None:

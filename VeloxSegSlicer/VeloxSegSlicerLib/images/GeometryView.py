@@ -81,7 +81,7 @@ def _hasVoxels(node) -> bool:
     return node is not None and node.GetImageData() is not None and node.GetImageData().GetNumberOfPoints() > 0
 
 
-def _overlapText(grid: Geometry.Grid, reference: Geometry.Grid | None, isReference: bool) -> str:
+def _overlapText(grid: Geometry.WorldGrid, reference: Geometry.WorldGrid | None, isReference: bool) -> str:
     if isReference:
         return _("Reference")
     areComparable = reference is not None and Geometry.isRectangular(grid) and Geometry.isRectangular(reference)

@@ -25,13 +25,13 @@ def entryOf(roiNode) -> dict | None:
     }
 
 
-def gridOf(entry: dict) -> Geometry.Grid:
+def gridOf(entry: dict) -> Geometry.WorldGrid:
     """A region of a request as a coarse grid that fills it."""
     axes = Geometry.rasFromLps(entry["axes"]).T
     ijkToRas = np.eye(4)
     ijkToRas[:3, :3] = axes * np.array(entry["size"]) / PARTS
     ijkToRas[:3, 3] = Geometry.rasFromLps(entry["center"]) - ijkToRas[:3, :3] @ np.full(3, (PARTS - 1) / 2)
-    return Geometry.Grid((PARTS,) * 3, ijkToRas)
+    return Geometry.WorldGrid((PARTS,) * 3, ijkToRas)
 
 
 def newAround(volumeNode):

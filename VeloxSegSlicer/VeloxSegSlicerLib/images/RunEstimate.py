@@ -84,7 +84,7 @@ def storedNumber(setting: str) -> float:
     return value if 0 < value < math.inf else 0.0
 
 
-def _workingSize(card: ModelCard, grid: Geometry.Grid) -> np.ndarray:
+def _workingSize(card: ModelCard, grid: Geometry.WorldGrid) -> np.ndarray:
     """(3,) voxels along the world axes of the box around a grid."""
     extent = np.abs(grid.ijkToRas[:3, :3]) @ np.array(grid.size)
     return np.maximum(np.ceil(extent / np.array(card.content["spacing_mm"])), 1).astype(int)

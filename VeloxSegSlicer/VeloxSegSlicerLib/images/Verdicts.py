@@ -139,7 +139,7 @@ def _refuseDoubled(card: ModelCard, role: Role, images: dict) -> None:
             raise VeloxSegError("ROLE_DOUBLED", name=role.name, role=role.title, other=other.title)
 
 
-def _checkRegion(role: Role, grid: Geometry.Grid, options: Options) -> None:
+def _checkRegion(role: Role, grid: Geometry.WorldGrid, options: Options) -> None:
     if options.region is not None and Geometry.overlap(RegionBox.gridOf(options.region), grid) == 0:
         raise VeloxSegError("REGION_OUTSIDE", name=role.name, reference=role.title)
 
@@ -167,7 +167,7 @@ def _compare(
     card: ModelCard,
     role: Role,
     node,
-    grid: Geometry.Grid,
+    grid: Geometry.WorldGrid,
     images: dict,
     options: Options,
     advice: VeloxSegError | None,

@@ -8,7 +8,7 @@ from ..common.Parameters import Decisions, RoleChoices, VeloxSegParameters
 from ..images import Inputs, RegionBox
 from ..images.InputOptions import InputOptions
 from ..run.DeviceChoice import DeviceChoice
-from ..run.Segmenter import Settings
+from ..run.Segmenter import RunSettings
 
 LAST_TASK = "VeloxSegSlicer/LastTask"
 
@@ -62,14 +62,14 @@ class Choices:
         return InputOptions(accepted, RegionBox.entryOf(self.parameters.region))
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> RunSettings:
         """What a run is started with besides model and images."""
         parameters = self.parameters
         if parameters is None:
             # Between two scenes; a batch of files goes on.
-            return Settings(self._deviceChoice.device)
+            return RunSettings(self._deviceChoice.device)
         outputId = parameters.output.GetID() if parameters.output else None
-        return Settings(
+        return RunSettings(
             self._deviceChoice.device,
             parameters.quality,
             parameters.seed,

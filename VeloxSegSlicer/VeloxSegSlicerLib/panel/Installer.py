@@ -149,7 +149,7 @@ class Installer:
         )
         self._tell(Notice.Message(Notice.INFO, f"{text} {saving}", buttons))
 
-    def _onChecked(self, finding: ComputerCheck.Finding | None, error: VeloxSegError | None) -> None:
+    def _onChecked(self, finding: ComputerCheck.CheckFinding | None, error: VeloxSegError | None) -> None:
         if error is not None:
             self.verdict = error.text
             self._tell(self._panel.messageOf(error))

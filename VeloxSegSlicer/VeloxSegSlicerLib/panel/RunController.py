@@ -10,18 +10,18 @@ from ..common.Parameters import Quality
 from ..engine import ComputerCheck
 from ..engine.Protocol import Progress
 from ..engine.Run import CANCELLED, DONE
-from ..results.Result import Result
+from ..results.Result import RunResult
 from ..results.ResultView import ResultView
 from ..run import Times
 from ..run.DeviceChoice import CPU, DeviceChoice
-from ..run.Segmenter import Listener, Segmenter
+from ..run.Segmenter import RunListener, Segmenter
 from ..widgets import Notice
 from .Choices import Choices
 from .Notices import Notices
 from .RunTexts import noteText, progressText
 
 
-class RunController(Listener):
+class RunController(RunListener):
     """Starts runs with what is chosen and follows them; `stage` says what is being done, `device` where."""
 
     def __init__(
@@ -142,7 +142,7 @@ class RunController(Listener):
         self._ui.progressBar.value = progress.percent
         self._ui.stageLabel.text = self.stage
 
-    def onFinished(self, result: Result) -> None:
+    def onFinished(self, result: RunResult) -> None:
         try:
             self._tellEnd(result)
         except Exception:  # noqa: BLE001 - whatever it was, the person hears of it and the panel is free again
@@ -151,7 +151,7 @@ class RunController(Listener):
         self._onChanged()
         self._onEnd()
 
-    def _tellEnd(self, result: Result) -> None:
+    def _tellEnd(self, result: RunResult) -> None:
         if result.kind == DONE:
             self._rememberTime(result)
             self._notices.keep(self._results.take(result))
@@ -161,7 +161,7 @@ class RunController(Listener):
         else:
             self._notices.fail(result.error)
 
-    def _rememberTime(self, result: Result) -> None:
+    def _rememberTime(self, result: RunResult) -> None:
         if not result.isReferenceGone and self._choices.parameters is not None:
             settings = self._choices.settings
             Times.remember(result.card, result.images, settings.quality, settings.device, result.seconds)

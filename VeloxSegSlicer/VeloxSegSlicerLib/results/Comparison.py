@@ -13,7 +13,7 @@ from ..common import Components, Names, SegmentVoxels, Shapes, Temporary, Volume
 from ..common.Errors import VeloxSegError
 from ..engine import Child
 from ..engine.Process import Process
-from ..engine.Run import DONE, Outcome, Run, Timeouts
+from ..engine.Run import DONE, EngineRun, ProcessOutcome, Timeouts
 
 RESULT_BIT, REFERENCE_BIT = 1, 2
 START_TIMEOUT_MS = 120000
@@ -52,7 +52,7 @@ class Comparison:
         """
         self._modulePath, self._onLog, self._onFinished = Path(modulePath), onLog, onFinished
         self._folder: Path | None = None
-        self._run: Run | None = None
+        self._run: EngineRun | None = None
         self._pairCount = 0
 
     @property
@@ -77,7 +77,7 @@ class Comparison:
         self._pairCount = len(pairs)
         request = self._folder / "request.json"
         request.write_text(json.dumps({"pairs": names}), encoding="utf-8")
-        self._run = Run(
+        self._run = EngineRun(
             Process([*Child.command("veloxseg.service.comparison"), str(request)], self._modulePath),
             Timeouts(start=START_TIMEOUT_MS),
             lambda event: None,
@@ -92,7 +92,7 @@ class Comparison:
             self._run.abort()
         self._removeFolder()
 
-    def _onEnd(self, outcome: Outcome) -> None:
+    def _onEnd(self, outcome: ProcessOutcome) -> None:
         numbers, error = None, outcome.error
         if outcome.kind == DONE:
             try:

@@ -8,10 +8,10 @@ from veloxseg.contract import errors as engine
 
 from ..common import Geometry, ResultAttributes
 from . import ResultTable, Wording
-from .Result import Result
+from .Result import RunResult
 
 
-def doneText(result: Result, table: ResultTable.ResultTable) -> str:
+def doneText(result: RunResult, table: ResultTable.ResultTable) -> str:
     """Such as: Done in 24 s. Lesions: 7, total 83.0 ml."""
     text = _("Done in {seconds} s.").format(seconds=math.ceil(result.seconds)) + " " + _found(table)
     if table.kind == ResultAttributes.PHOTO and ResultAttributes.fact(result.segmentation, "Agreement"):
@@ -26,7 +26,7 @@ def agreementText(agreement: float) -> str:
     return _("Agreement between runs {percent:.0f} %.").format(percent=100 * agreement)
 
 
-def emptyText(result: Result) -> str:
+def emptyText(result: RunResult) -> str:
     """Nothing found is a result too: say how close it was and what may be behind it."""
     highest = result.report.get("highest_probability", {})
     if "value" not in highest:

@@ -8,7 +8,7 @@ from .Results import Loaded
 
 
 @dataclass
-class Result:
+class RunResult:
     """How a job ended. `loaded` and `segmentation` are None when it failed or was cancelled; an empty result is loaded only."""
 
     kind: str

@@ -11,7 +11,7 @@ from . import Messages, Results, Sensitivity, Views
 from .CompareTab import CompareTab
 from .DetailsTab import DetailsTab
 from .LesionsTab import LesionsTab
-from .Result import Result
+from .Result import RunResult
 from .UncertaintyTab import UncertaintyTab
 
 
@@ -29,7 +29,7 @@ class ResultView:
         self._ui = ui
         self._layers = layers
         self._node = None
-        self._empty: Result | None = None
+        self._empty: RunResult | None = None
         self._lowered = 0.0
         self._onChosen = onChosen
         self.lesions = LesionsTab(ui, layers)
@@ -64,7 +64,7 @@ class ResultView:
             return ResultAttributes.fact(self._node, "Kind")
         return Results.kindOf(self._empty.card) if self._empty is not None else ""
 
-    def take(self, result: Result) -> Notice.Message:
+    def take(self, result: RunResult) -> Notice.Message:
         """Show what a finished run brought, and say it.
 
         :param result: a run that is done, with or without a segmentation.
@@ -121,14 +121,14 @@ class ResultView:
         result.segmentation = Results.place(result.loaded)
         self._present(result)
 
-    def _present(self, result: Result) -> None:
+    def _present(self, result: RunResult) -> None:
         self._layers.show(result.card, result.images)
         self.lesions.keep(result.segmentation, Sensitivity.sensitivityOf(result.loaded))
         self._onChosen(result.segmentation)
         self.show(result.segmentation)
         self.lesions.goToLargest()
 
-    def _emptyMessage(self, result: Result) -> Notice.Message:
+    def _emptyMessage(self, result: RunResult) -> Notice.Message:
         """Nothing found is a result too: say how close it was and offer to look there."""
         text = Messages.emptyText(result)
         highest = result.report.get("highest_probability", {})

@@ -42,7 +42,7 @@ class RunFacts:
 
     card: ModelCard
     inputs: tuple[Input, ...]
-    grid: Geometry.Grid
+    grid: Geometry.WorldGrid
     quality: str
     accepted: frozenset = frozenset()
     outputId: str | None = None

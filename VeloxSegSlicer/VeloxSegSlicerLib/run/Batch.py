@@ -10,7 +10,7 @@ from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..engine import Child
 from ..engine.Process import Process
-from ..engine.Run import CANCELLED, Outcome, Run, Timeouts
+from ..engine.Run import CANCELLED, EngineRun, ProcessOutcome, Timeouts
 
 FOLDERS, NAMES, LIST, STUDIES = "folders", "names", "list", "studies"
 SEG_NRRD, NIFTI = "seg.nrrd", "nii.gz"
@@ -60,7 +60,7 @@ class Plan:
         }
 
 
-class Batch:
+class BatchRun:
     """Previews and runs plans, one process at a time. `command` may be replaced, as tests without torch do."""
 
     def __init__(self, modulePath: Path, onEvent: Callable, onLog: Callable, onFinished: Callable) -> None:
@@ -75,7 +75,7 @@ class Batch:
         self.timeouts = Timeouts()
         self._modulePath = Path(modulePath)
         self._onEvent, self._onLog, self._onFinished = onEvent, onLog, onFinished
-        self._run: Run | None = None
+        self._run: EngineRun | None = None
         self._temporary: Path | None = None
         self._output: Path | None = None
 
@@ -138,7 +138,7 @@ class Batch:
     def _start(self, arguments: list[str]) -> None:
         program = self.command or Child.command("veloxseg")
         process = Process([*program, "batch", *arguments, "--events"], self._modulePath)
-        self._run = Run(
+        self._run = EngineRun(
             process, self.timeouts, self._onEvent, self._onLog, self._onEnd, self._askToStop, needsResult=False
         )
         self._run.start()
@@ -146,7 +146,7 @@ class Batch:
     def _askToStop(self) -> None:
         (self._output / CANCEL_FILE).touch()
 
-    def _onEnd(self, outcome: Outcome) -> None:
+    def _onEnd(self, outcome: ProcessOutcome) -> None:
         # Failed cases give the process an exit code of its own, but the batch itself came to its end.
         result = {} if outcome.kind == CANCELLED else outcome.result
         error = outcome.error if not outcome.result else None

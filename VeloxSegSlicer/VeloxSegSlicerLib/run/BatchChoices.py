@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from ..common.Models import ModelCard
 from ..widgets import ComboBox, PlainText
 from . import Batch
-from .Segmenter import Settings
+from .Segmenter import RunSettings
 
 SETTINGS = "VeloxSegSlicer/Batch/"
 
@@ -95,7 +95,7 @@ class BatchChoices:
             return _("Choose the folder or list of the cases.")
         return "" if self.output else _("Choose a folder for the results.")
 
-    def plan(self, card: ModelCard, settings: Settings, exported: Path | None) -> Batch.Plan:
+    def plan(self, card: ModelCard, settings: RunSettings, exported: Path | None) -> Batch.Plan:
         """
         :param exported: the list of the scene's studies, once they are files.
         """

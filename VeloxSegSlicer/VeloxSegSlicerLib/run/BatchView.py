@@ -29,11 +29,11 @@ class BatchView:
         """
         :param section: the collapsible button of the panel.
         :param modulePath: folder that holds the engine package.
-        :param settings: returns the panel's Segmenter.Settings.
+        :param settings: returns the panel's RunSettings.
         :param onLog: called with lines for the log.
         :param onLoaded: called with (card, role name -> volume node, segmentation node or None) when a case was loaded.
         """
-        self.batch = Batch.Batch(modulePath, self._onEvent, onLog, self._onFinished)
+        self.batch = Batch.BatchRun(modulePath, self._onEvent, onLog, self._onFinished)
         widget = PlainText.load(str(UI_FILE))
         section.layout().addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)

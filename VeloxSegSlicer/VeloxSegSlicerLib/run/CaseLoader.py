@@ -63,7 +63,7 @@ def _loadImage(path: str, name: str):
     return node
 
 
-def _asResultFolder(caseFolder: Path, folder: Path) -> Geometry.Grid:
+def _asResultFolder(caseFolder: Path, folder: Path) -> Geometry.WorldGrid:
     """Give the files of a case the names and format of a job's result; returns the grid of the mask."""
     grid = None
     for stem, name in FILES.items():

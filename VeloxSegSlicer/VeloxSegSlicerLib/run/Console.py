@@ -10,20 +10,20 @@ from veloxseg.contract import errors
 from ..common.Errors import VeloxSegError
 from ..common.Models import Catalogue, ModelCard
 from ..engine.Run import CANCELLED
-from .Segmenter import Listener, Result, Segmenter, Settings
+from .Segmenter import RunListener, RunResult, RunSettings, Segmenter
 
 PAUSE_SECONDS = 0.01
 
 
-class _Waiting(Listener):
+class _Waiting(RunListener):
     def __init__(self) -> None:
-        self.result: Result | None = None
+        self.result: RunResult | None = None
 
-    def onFinished(self, result: Result) -> None:
+    def onFinished(self, result: RunResult) -> None:
         self.result = result
 
 
-def segment(catalogue: Catalogue, segmenter: Segmenter, images, model: str | None = None, settings: Settings | None = None):
+def segment(catalogue: Catalogue, segmenter: Segmenter, images, model: str | None = None, settings: RunSettings | None = None):
     """Segment and wait; meanwhile mouse and keys do nothing.
 
     :param images: role name -> volume node, or the node alone for a model with one image.
@@ -35,7 +35,7 @@ def segment(catalogue: Catalogue, segmenter: Segmenter, images, model: str | Non
     if not isinstance(images, dict):
         images = {card.roles[0].name: images}
     waiting = _Waiting()
-    segmenter.start(card, images, settings or Settings(), waiting)
+    segmenter.start(card, images, settings or RunSettings(), waiting)
     while waiting.result is None:
         slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
         time.sleep(PAUSE_SECONDS)

@@ -14,7 +14,7 @@ from ..common.Log import logger
 from ..common.Models import ModelCard
 from ..engine import Child
 from ..engine.Process import Process
-from ..engine.Run import DONE, Outcome, Run, Timeouts
+from ..engine.Run import DONE, EngineRun, ProcessOutcome, Timeouts
 from ..images import Suv
 from ..widgets import PlainText
 
@@ -30,7 +30,7 @@ SLICER_BRAIN = "MRHead"
 
 
 @dataclass(frozen=True)
-class Phantom:
+class SamplePhantom:
     """A kind of phantom of the engine for a task; role -> node name of what is loaded from its output folder.
 
     Files are named like the roles, in small letters where they are photos.
@@ -49,16 +49,16 @@ class Phantom:
         return next(iter(folder.rglob(name)), None)
 
 
-PETCT = Phantom("petct", "petct-lesions", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
-HEAD_NECK = Phantom("head-neck-petct", "head-neck-tumors", {"CT": "CT neck phantom", "PET": "PET SUVbw neck phantom"})
-TUMOR = Phantom(
+PETCT = SamplePhantom("petct", "petct-lesions", {"CT": "CT phantom", "PET": "PET SUVbw phantom"})
+HEAD_NECK = SamplePhantom("head-neck-petct", "head-neck-tumors", {"CT": "CT neck phantom", "PET": "PET SUVbw neck phantom"})
+TUMOR = SamplePhantom(
     "brain-tumor-mri",
     "brain-tumor",
     {name: f"{name} tumor phantom" for name in ("FLAIR", "T1", "T1ce", "T2")},
     needsMaps=True,
 )
-BRAIN = Phantom("brain-t1", "brain-regions", {"T1": "T1 brain phantom"})
-SKIN = Phantom(
+BRAIN = SamplePhantom("brain-t1", "brain-regions", {"T1": "T1 brain phantom"})
+SKIN = SamplePhantom(
     "dermoscopy", "skin-lesion-photo", {"Photo": "Skin photo phantom"}, seed=PHOTO_SEED, isPhoto=True
 )
 PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR, SKIN)
@@ -66,7 +66,7 @@ PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR, SKIN)
 SUV_SHOWN = (0.0, 10.0)
 
 
-def phantomFor(card: ModelCard) -> Phantom | None:
+def phantomFor(card: ModelCard) -> SamplePhantom | None:
     """The phantom of a card's task, else the first one that has an image for each of its roles, or None."""
     names = {role.name for role in card.roles}
     fitting = [phantom for phantom in PHANTOMS if names <= set(phantom.nodeNames)]
@@ -114,8 +114,8 @@ class SampleMaker:
         """
         self._modulePath = Path(modulePath)
         self._onLog, self._onFinished = onLog, onFinished
-        self._run: Run | None = None
-        self._phantom: Phantom | None = None
+        self._run: EngineRun | None = None
+        self._phantom: SamplePhantom | None = None
         self._folder: Path | None = None
         self.command: list[str] | None = None
 
@@ -135,7 +135,7 @@ class SampleMaker:
             return
         self.startPhantom(phantomFor(card))
 
-    def startPhantom(self, phantom: Phantom | None) -> None:
+    def startPhantom(self, phantom: SamplePhantom | None) -> None:
         """Compute a phantom and load its images; nothing while another one is being computed.
 
         :raises VeloxSegError: SAMPLE_FAILED, SAMPLE_NILEARN.
@@ -150,7 +150,7 @@ class SampleMaker:
         self._folder = Temporary.newFolder(Temporary.SAMPLE)
         program = self.command or Child.command("veloxseg")
         arguments = ["phantom", phantom.kind, "--seed", phantom.seed, "--count", 1, "--output", self._folder]
-        self._run = Run(
+        self._run = EngineRun(
             Process([*program, *arguments], self._modulePath),
             Timeouts(start=PHANTOM_TIMEOUT_MS),
             lambda event: None,
@@ -166,7 +166,7 @@ class SampleMaker:
             self._run.abort()
         self._removeFolder()
 
-    def _onProcessEnd(self, outcome: Outcome) -> None:
+    def _onProcessEnd(self, outcome: ProcessOutcome) -> None:
         nodes, error = None, outcome.error
         try:
             if outcome.kind == DONE:
@@ -234,7 +234,7 @@ def register(modulePath: Path, iconFolder: Path) -> None:
 class _Downloader:
     """What Sample Data calls on click. Equal for the same phantom, so that registering twice adds nothing."""
 
-    def __init__(self, modulePath: Path, phantom: Phantom) -> None:
+    def __init__(self, modulePath: Path, phantom: SamplePhantom) -> None:
         self._maker = SampleMaker(modulePath, logger.info, self._onFinished)
         self._phantom = phantom
 

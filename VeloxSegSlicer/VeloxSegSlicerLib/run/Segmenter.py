@@ -15,19 +15,19 @@ from ..common.Models import ModelCard
 from ..common.Parameters import Quality
 from ..engine import Child
 from ..engine.Protocol import Progress
-from ..engine.Run import DONE, FAILED, Outcome, Run, Timeouts
+from ..engine.Run import DONE, FAILED, EngineRun, ProcessOutcome, Timeouts
 from ..engine.WarmEngine import WarmEngine
 from ..images import Verdicts
 from ..images.InputOptions import InputOptions
 from ..results import ReportCheck, Results
-from ..results.Result import Result
+from ..results.Result import RunResult
 from .Job import Job, checkDisk
 
 RUNNER_MODULE = "veloxseg.service.runner"
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """What a person can set for a run besides images and model.
 
     `outputId` is the segmentation that the result replaces; None makes a new one. `inputs`: decisions about the images.
@@ -58,7 +58,7 @@ class Settings:
         return self.uncertainty and self.quality.hasSeveralRuns(card)
 
 
-class Listener:
+class RunListener:
     """Hears of a running job. Every method may be replaced; the default does nothing."""
 
     def onStage(self, text: str, progress: Progress) -> None:
@@ -76,7 +76,7 @@ class Listener:
     def onLog(self, line: str) -> None:
         """A line for the log."""
 
-    def onFinished(self, result: Result) -> None:
+    def onFinished(self, result: RunResult) -> None:
         """The job has ended, in whatever way; its folder is gone already."""
 
 
@@ -89,10 +89,10 @@ class Segmenter:
         self.command: Sequence[str] | None = None
         self.timeouts = Timeouts()
         self.engine = WarmEngine(self.modulePath)
-        self._run: Run | None = None
+        self._run: EngineRun | None = None
         self._job: Job | None = None
         self._facts: Results.RunFacts | None = None
-        self._listener = Listener()
+        self._listener = RunListener()
         self._progress = Progress()
         self._startedAt = 0.0
 
@@ -111,7 +111,7 @@ class Segmenter:
         """Folder of the last job."""
         return self._job.folder if self._job else None
 
-    def start(self, card: ModelCard, images: dict, settings: Settings, listener: Listener) -> None:
+    def start(self, card: ModelCard, images: dict, settings: RunSettings, listener: RunListener) -> None:
         """Check the images, export them and start the runner; everything after this arrives at the listener.
 
         :param images: role name -> volume node.
@@ -184,8 +184,8 @@ class Segmenter:
             self._listener.onLog(f"{event['code']}: {event['text']}")
             self._listener.onNote(event["code"], event["text"])
 
-    def _onFinished(self, outcome: Outcome) -> None:
-        result = Result(
+    def _onFinished(self, outcome: ProcessOutcome) -> None:
+        result = RunResult(
             outcome.kind,
             self._facts.card,
             _imagesStillThere(self._facts),
@@ -208,7 +208,7 @@ class Segmenter:
             logger.warning("%s: %s", result.error.code, result.error.text)
         self._listener.onFinished(result)
 
-    def _import(self, outcome: Outcome, result: Result) -> None:
+    def _import(self, outcome: ProcessOutcome, result: RunResult) -> None:
         folder, card = self._job.resultFolder, self._facts.card
         report = Results.readReport(folder, outcome.result.get("files"), card)
         loaded = Results.load(folder, report, self._facts)
@@ -219,7 +219,7 @@ class Segmenter:
         result.report, result.loaded = report, loaded
 
 
-def _factsOf(card: ModelCard, images: dict, settings: Settings) -> Results.RunFacts:
+def _factsOf(card: ModelCard, images: dict, settings: RunSettings) -> Results.RunFacts:
     inputs = tuple(
         Results.Input(role.name, images[role.name].GetID(), Names.nameOf(images[role.name]))
         for role in card.roles

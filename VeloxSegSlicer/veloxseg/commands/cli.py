@@ -18,7 +18,7 @@ import tyro
 from tqdm import tqdm
 
 from veloxseg import __version__, phantoms
-from veloxseg.commands.cli_batch import Batch
+from veloxseg.commands.cli_batch import BatchCommand
 from veloxseg.commands.cli_models import Models
 from veloxseg.contract import names, redaction, requirements, strict_json
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
@@ -97,7 +97,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Phantom:
+class PhantomCommand:
     """Write synthetic cases."""
 
     kind: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"Kind of phantom: {KINDS}.")]
@@ -125,9 +125,9 @@ class Phantom:
 
 Command = (
     Annotated[Segment, tyro.conf.subcommand("segment")]
-    | Annotated[Batch, tyro.conf.subcommand("batch")]
+    | Annotated[BatchCommand, tyro.conf.subcommand("batch")]
     | Annotated[Models, tyro.conf.subcommand("models")]
-    | Annotated[Phantom, tyro.conf.subcommand("phantom")]
+    | Annotated[PhantomCommand, tyro.conf.subcommand("phantom")]
 )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchCommand:
     """Segment all cases of a settings file (docs/formats.md). Finished cases are skipped, so the same command goes on after an
     interruption. A file called pause in the output folder, or Ctrl+C, stops it."""
 
@@ -68,7 +68,7 @@ def _tell_preview(content: dict, events: runner.Events | None) -> None:
     print(f"At most {content['bytes'] / 1e6:,.0f} MB on disk, {content['free_bytes'] / 1e6:,.0f} MB free")
 
 
-class _Bar(batch.Listener):
+class _Bar(batch.BatchListener):
     """Draws one bar over all cases on stderr."""
 
     def __init__(self, total: int) -> None:
@@ -125,7 +125,7 @@ def _run_with_bar(plan: batch.Batch, cases: list) -> batch.Tally:
     return tally
 
 
-class _Sender(batch.Listener):
+class _Sender(batch.BatchListener):
     """Sends events; stops when the process that started this one asks for it or is gone."""
 
     def __init__(self, events: runner.Events, owner: runner.Owner, cancel_file: Path) -> None:

@@ -15,7 +15,7 @@ FWHM_TO_SIGMA = 1.0 / 2.3548200450309493
 
 
 @dataclass(frozen=True)
-class Grid:
+class PhantomGrid:
     """A sampling grid in the order SimpleITK uses: (i, j, k) sizes, mm spacing, position of voxel (0, 0, 0)."""
 
     size: tuple
@@ -37,7 +37,7 @@ class Grid:
         """The grid whose voxels split each voxel into factors = (along i, along j, along k) equal parts."""
         factors = np.asarray(factors)
         corner_shift = self.index_to_world @ (0.5 / factors - 0.5)
-        return Grid(
+        return PhantomGrid(
             tuple(int(s * f) for s, f in zip(self.size, factors, strict=True)),
             tuple(float(s / f) for s, f in zip(self.spacing, factors, strict=True)),
             tuple(float(v) for v in np.asarray(self.origin) + corner_shift),
@@ -64,7 +64,7 @@ class Grid:
 def centered_grid(size, spacing, center):
     """An axis-aligned grid whose middle lies at `center` (mm)."""
     origin = tuple(float(c - 0.5 * (n - 1) * s) for n, s, c in zip(size, spacing, center, strict=True))
-    return Grid(tuple(size), tuple(float(s) for s in spacing), origin)
+    return PhantomGrid(tuple(size), tuple(float(s) for s in spacing), origin)
 
 
 class SmoothField:

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from .fields import block_mean, centered_grid, grid_noise, rotation, stretch
 from .headneck_anatomy import CODE, MATERIALS, TISSUES, HeadCanvas, draw_body, paint_body
-from .lesions import HARMONICS, Lesion
+from .lesions import HARMONICS, PhantomLesion
 from .petct import Pose, _add_distractor, _clipped_log_normal, _draw_direction, _scan_pet, _uniform, coverage, dice
 
 VERSION = "1"
@@ -172,7 +172,8 @@ def _lesion(rng, parameters, site, center, diameter, suv, core_chance, hu):
         core, ratio = 0.0, 0.0
     # `contrast` is measured against muscle, the tissue around most of them.
     contrast = suv / MATERIALS["muscle"][3]
-    return Lesion(tuple(float(c) for c in center), float(diameter), harmonics, site, float(suv), contrast, core, ratio * suv, hu)
+    place = tuple(float(c) for c in center)
+    return PhantomLesion(place, float(diameter), harmonics, site, float(suv), contrast, core, ratio * suv, hu)
 
 
 def _clear(lesion, others, tissue, grid):

@@ -139,7 +139,7 @@ ARCH = ((37, -34), (34, -43), (31, -52), (26, -59), (20, -66), (12, -72), (4, -7
 
 
 @dataclass(frozen=True)
-class Body:
+class HeadNeckBody:
     """One person: scale against the standard body, bend of the neck (mm), turn (degrees), jittered parts, random fields."""
 
     scale: tuple
@@ -184,7 +184,7 @@ def draw_body(rng, metal_chance):
         "septa": SmoothField(rng, low, high, 24.0),
         "folds": SmoothField(rng, low, high, 12.0),
     }
-    return Body(
+    return HeadNeckBody(
         scale=tuple(float(v) for v in rng.uniform(0.94, 1.06) * rng.uniform((0.95, 0.95, 0.95), (1.05, 1.05, 1.05))),
         bend=tuple(float(v) for v in rng.uniform((-5, -8), (5, 8))),
         turn=tuple(float(v) for v in rng.uniform((-7, -4, -8), (7, 4, 8))),

@@ -29,7 +29,7 @@ def sphere_directions(count):
 
 
 @dataclass(frozen=True)
-class Lesion:
+class PhantomLesion:
     """One lesion in the world of the PET image.
 
     `diameter_mm` is the diameter of the ball of equal volume. `core_fraction` > 0 makes the inner part, scaled by

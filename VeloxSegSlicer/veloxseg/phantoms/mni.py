@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from veloxseg.contract.errors import VeloxSegError
 
-from .fields import Grid, rotation
+from .fields import PhantomGrid, rotation
 
 # Lateral ventricles where the choroid plexus lies: (x, y, z) of one side, half axes, mm.
 CHOROID = (((22, 38, 10), (6, 8, 9)), ((15, 22, 19), (5, 12, 4)), ((28, 34, -3), (5, 7, 6)))
@@ -20,7 +20,7 @@ VESSEL, PLEXUS, SPOT = 1, 2, 3
 
 @functools.cache
 def load_maps():
-    """(Grid, white, gray, brain): shares 0..1 as float32 (k, j, i) at 1 mm. Raises PHANTOM_MAPS without nilearn."""
+    """(PhantomGrid, white, gray, brain): shares 0..1 as float32 (k, j, i) at 1 mm. Raises PHANTOM_MAPS without nilearn."""
     try:
         from nilearn import datasets
     except ImportError as error:
@@ -31,7 +31,7 @@ def load_maps():
     white, gray, head = (np.ascontiguousarray(np.asarray(m.dataobj, np.float32)[::-1, ::-1].T) for m in images)
     affine, size = images[0].affine, images[0].shape
     last = affine[:3, 3] + np.diag(affine)[:3] * (np.asarray(size) - 1)
-    grid = Grid(tuple(size), (1.0, 1.0, 1.0), (-float(last[0]), -float(last[1]), float(affine[2, 3])))
+    grid = PhantomGrid(tuple(size), (1.0, 1.0, 1.0), (-float(last[0]), -float(last[1]), float(affine[2, 3])))
     brain = (head > 0).astype(np.float32)
     for array in (white, gray):
         array *= brain

@@ -19,8 +19,8 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .anatomy import CODE, TISSUES, Canvas, draw_body, paint_body
-from .fields import FWHM_TO_SIGMA, Grid, block_mean, centered_grid, grid_noise, rotation, stretch
-from .lesions import HARMONICS, Lesion
+from .fields import FWHM_TO_SIGMA, PhantomGrid, block_mean, centered_grid, grid_noise, rotation, stretch
+from .lesions import HARMONICS, PhantomLesion
 
 VERSION = "2"
 
@@ -173,7 +173,7 @@ def _clipped_log_normal(rng, median, deviation, limits):
     return float(np.clip(median * np.exp(deviation * rng.standard_normal()), *limits))
 
 
-def _body_positions(grid: Grid, pose, body):
+def _body_positions(grid: PhantomGrid, pose, body):
     """Standard-body positions as three float32 (k, j, i) arrays of all voxels of a grid."""
     counts = [max(2, int(np.ceil((n - 1) * s / 11.0)) + 1) for n, s in zip(grid.size, grid.spacing, strict=True)]
     axes = [np.linspace(0, n - 1, c) for n, c in zip(grid.size, counts, strict=True)]
@@ -253,7 +253,7 @@ def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
         if seen:
             span = hu_range or ((550, 850) if sclerotic else (30, 80))
             hu = float(span[0] + hu_place * (span[1] - span[0]))
-        lesion = Lesion(tuple(float(c) for c in center), diameter, tuple(float(h) for h in harmonics), site,
+        lesion = PhantomLesion(tuple(float(c) for c in center), diameter, tuple(float(h) for h in harmonics), site,
                         min(float(lesion_suv), 30.0), contrast, core, float(core_suv), hu)
         if _fits(lesion, lesions, tissue, grid):
             lesions.append(lesion)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from .fields import IDENTITY, Grid, rotation
+from .fields import IDENTITY, PhantomGrid, rotation
 
 # Center, half axes (both as parts of the size of the solid) and turn in degrees about x, y, z.
 PARTS = (
@@ -64,7 +64,7 @@ class ShapeCase:
     level: float
 
 
-def solid_in(grid: Grid, part: float = 0.8) -> Solid:
+def solid_in(grid: PhantomGrid, part: float = 0.8) -> Solid:
     """A solid in the middle of a grid; its size is `part` of the shortest side of the grid."""
     middle = grid.world((np.asarray(grid.size) - 1) / 2)
     return Solid(tuple(float(v) for v in middle), float(part * min(np.multiply(grid.size, grid.spacing))))
@@ -78,7 +78,7 @@ def sample_shape(spacing, size, direction=IDENTITY, origin=(0.0, 0.0, 0.0), soli
     solid: the object, by default one that fits the grid; edge_mm: half width of the soft edge, by default the largest
     spacing. A voxel of the mask is 1 when at least half of its supersample^3 sub-voxels lie in the solid.
     """
-    grid = Grid(tuple(int(n) for n in size), tuple(float(s) for s in spacing), tuple(float(o) for o in origin),
+    grid = PhantomGrid(tuple(int(n) for n in size), tuple(float(s) for s in spacing), tuple(float(o) for o in origin),
                 tuple(float(d) for d in direction))
     solid = solid or solid_in(grid)
     edge = float(edge_mm or max(grid.spacing))

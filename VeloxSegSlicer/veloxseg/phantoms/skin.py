@@ -21,7 +21,7 @@ SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
-class Canvas:
+class SkinCanvas:
     """A supersampled sheet. `shape`: fine rows and columns; `fine`: fine pixels per unit; `x` (1, n) and `y` (m, 1): units
     from the middle of the photo."""
 
@@ -49,7 +49,7 @@ def canvas_of(size):
     columns, rows = (n * SUPERSAMPLING for n in size)
     fine = SUPERSAMPLING * min(size) / UNITS
     axes = [((np.arange(n, dtype=np.float32) + 0.5) - n / 2) / np.float32(fine) for n in (columns, rows)]
-    return Canvas((rows, columns), fine, axes[0][None, :], axes[1][:, None])
+    return SkinCanvas((rows, columns), fine, axes[0][None, :], axes[1][:, None])
 
 
 def number(rng, low, high):

@@ -59,7 +59,7 @@ class Batch:
         return batch_files.difference(record, case, self.settings, self.card["weights_sha256"])
 
 
-class Listener:
+class BatchListener:
     """Hears how a batch goes; the default hears nothing."""
 
     def case(self, number: int, total: int, name: str, state: str, text: str, seconds_left: float | None) -> None:
@@ -190,7 +190,7 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def run(batch: Batch, cases: Sequence[Case], listener: Listener | None = None) -> Tally:
+def run(batch: Batch, cases: Sequence[Case], listener: BatchListener | None = None) -> Tally:
     """Compute what is not finished. A file `pause` in the output folder ends the batch before its next case.
 
     Raises what no other case would survive: MODEL_*, REQUEST, DISK_FULL, OUTPUT_UNWRITABLE for the output folder, CANCELLED.
@@ -198,7 +198,7 @@ def run(batch: Batch, cases: Sequence[Case], listener: Listener | None = None) -
     from veloxseg.inference import devices
     from veloxseg.packages import packages, warm
 
-    listener, tally = listener or Listener(), Tally()
+    listener, tally = listener or BatchListener(), Tally()
     devices.choose(batch.settings["device"])
     keeper = warm.Keeper()
     package = keeper.package(packages.read(batch.folder))
@@ -226,7 +226,7 @@ def _one(
     case: Case,
     difference: str | None,
     package: "Package",
-    listener: Listener,
+    listener: BatchListener,
     tally: Tally,
     place: tuple[int, int, int],
 ) -> None:
@@ -252,7 +252,7 @@ def _attempt(
     case: Case,
     folder: Path,
     package: "Package",
-    listener: Listener,
+    listener: BatchListener,
     tally: Tally,
 ) -> VeloxSegError | None:
     """Compute and write a case; a failure of this case alone is recorded and returned."""
@@ -280,7 +280,7 @@ def _without_files(facts: Mapping[str, object], case: Case) -> dict[str, object]
     return {name: roles.get(str(value), value) for name, value in facts.items()}
 
 
-def _compute(batch: Batch, case: Case, folder: Path, package: "Package", listener: Listener) -> float:
+def _compute(batch: Batch, case: Case, folder: Path, package: "Package", listener: BatchListener) -> float:
     """Segment and write one case; returns its seconds."""
     from veloxseg import api
 

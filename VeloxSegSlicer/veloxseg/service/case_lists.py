@@ -25,14 +25,14 @@ class ListProblem(Exception):
 
 
 @dataclass(frozen=True)
-class Row:
+class ListRow:
     """One case: number of its line from 1 on, and the cells by column as the heading spells it, "" for empty ones."""
 
     line: int
     cells: Mapping[str, str]
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[ListRow]:
     """Rows below the first line that is not blank.
 
     Comma, semicolon or tab, whichever the heading has most of; UTF-8 or UTF-16, with or without a byte order mark; blanks about
@@ -46,7 +46,7 @@ def read(path: Path) -> list[Row]:
     for name in names:
         if names.count(name) > 1:
             raise ListProblem(f"its heading has the column {name} twice", "keep one of them")
-    return [Row(number, _cells(heading, cells, number)) for number, cells in lines[1:]]
+    return [ListRow(number, _cells(heading, cells, number)) for number, cells in lines[1:]]
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

@@ -1,6 +1,6 @@
 """A test of this computer in a few seconds: `python -m veloxseg.service.check` computes one window and tells how long it took.
 
-Speaks as the runner does (docs/formats.md, "Events"); its `result` event has the facts of `Finding`.
+Speaks as the runner does (docs/formats.md, "Events"); its `result` event has the facts of `ComputerFacts`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_KERNEL = ("no kernel image", "not compiled with", "invalid device function")
 
 
 @dataclass(frozen=True)
-class Finding:
+class ComputerFacts:
     """`device` that a run will use and whether it `is_cpu`; `seconds` (median) of one 96 x 96 x 96 window of the network.
 
     cuda_build: the CUDA version that torch was built for, None without. obstacle: `build` when a graphics card is there that
@@ -43,7 +43,7 @@ class Finding:
     detail: str
 
 
-def examine() -> Finding:
+def examine() -> ComputerFacts:
     """Compute on the best device of this computer, or on the CPU where that one fails."""
     import torch
 
@@ -60,7 +60,7 @@ def examine() -> Finding:
         obstacle, detail = "build", f"{device.name}: {str(error).splitlines()[0]}"
         device = devices.choose("cpu")
         seconds = time_window(device)
-    return Finding(device.name, device.is_cpu, round(seconds, 4), torch.version.cuda, obstacle, detail)
+    return ComputerFacts(device.name, device.is_cpu, round(seconds, 4), torch.version.cuda, obstacle, detail)
 
 
 def time_window(device: Device) -> float:

@@ -138,7 +138,7 @@ def instance_norm(x: Tensor, eps: float) -> Tensor:
     torch's own is slow with channels last, and has wrong gradients at batch 1.
     """
     voxels = single(x).flatten(1, 3)
-    return (InstanceNorm.apply(voxels, eps) if torch.is_grad_enabled() else normed_columns(voxels, eps)[0]).view(x.shape)
+    return (InstanceNormFunction.apply(voxels, eps) if torch.is_grad_enabled() else normed_columns(voxels, eps)[0]).view(x.shape)
 
 
 def single(x: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ class LayerNorm(Norm):
         return y
 
 
-class InstanceNorm(Norm):
+class InstanceNormFunction(Norm):
     """See `instance_norm`; (B, n, C)."""
 
     AXIS = 1
