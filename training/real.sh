@@ -42,6 +42,11 @@ case "$step" in
       train skin-lesion-veloxseg skin-veloxseg --data.folder data/skin-isic2017 --data.size 128 --learning-rate 1e-3 \
         --steps 9000 --validate-every 750 $light
     fi
+    if wanted skin-lesion-nca-direct; then
+      train skin-lesion-nca-direct skin-nca --data.folder data/skin-isic2017 --data.size 64 --nca.prediction direct \
+        --init "$models/skin-lesion-nca-direct-demo" --card "$cards/skin-lesion-nca-direct.json" --steps 3600 --validate-every 300 \
+        --cpu-bfloat16
+    fi
     if wanted hippocampus-mri; then
       small=(--data.folder data/hippocampus-mri --data.patch-size 32 48 32 --veloxseg.patch-size 2 --data.label-centered 0.8
              --batch-size 4 $light)
@@ -58,6 +63,10 @@ case "$step" in
     if wanted skin-lesion-veloxseg; then
       $python training/evaluate.py --run runs/skin-lesion-veloxseg --by "$source/derm_isic2017/cases.csv" diagnosis
     fi
+    if wanted skin-lesion-nca-direct; then
+      $python training/evaluate.py --run runs/skin-lesion-nca-direct --card "$cards/skin-lesion-nca-direct.json" \
+        --by "$source/derm_isic2017/cases.csv" diagnosis
+    fi
     if wanted hippocampus-mri; then $python training/evaluate.py --run runs/hippocampus-mri; fi
     if wanted petct-sarcoma; then
       $python training/evaluate.py --run runs/petct-sarcoma
@@ -65,7 +74,7 @@ case "$step" in
       $python training/evaluate.py --package "$models/petct-sarcoma" --data data/petct-sarcoma-moved
     fi ;;
   export)
-    for run in skin-lesion-veloxseg hippocampus-mri petct-sarcoma; do
+    for run in skin-lesion-veloxseg skin-lesion-nca-direct hippocampus-mri petct-sarcoma; do
       if wanted $run; then $python training/export.py --run "runs/$run" --card "$cards/$run.json" --output "$models"; fi
     done ;;
   *) sed -n '2,5p' "$0"; exit 2 ;;
