@@ -83,7 +83,8 @@ def draw_gallery(figure: Figure, part, data: dict, masks: Path, lines: list[tupl
 def draw_worst(table: pd.DataFrame, dataset: Path, masks: Path, path: Path) -> None:
     """The photos with the lowest Dice of a table with one row per photo, each with both contours, as a PNG."""
     worst = table.sort_values("dice", kind="stable")[:WORST]
-    figure = Figure(figsize=(15, 6.4), layout="constrained")
+    figure = Figure(figsize=(15, 6.6), layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0.04, 1, 0.96))
     for place, row in enumerate(worst.itertuples(), start=1):
         axes = figure.add_subplot(2, WORST // 2, place)
         axes.set_title(f"{row.case}   Dice {row.dice:.3f}", fontsize=9)

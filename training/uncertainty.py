@@ -1,6 +1,6 @@
 """Which uncertainty tells a person where a model fails on photos? Three kinds side by side, on photos with a known lesion.
 
-    python training/uncertainty.py --ensemble MODELS/skin-lesion-nca --single MODELS/skin-lesion-veloxseg \
+    python training/uncertainty.py --ensemble MODELS/skin-lesion-nca-demo --single MODELS/skin-lesion-veloxseg \
         --data data/skin-isic2017 --cases validation --output runs/uncertainty
 
 The disagreement of an ensemble's members, that of eight turns and mirror images of the photo, and the entropy of one answer: each

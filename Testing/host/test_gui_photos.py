@@ -59,6 +59,7 @@ def test_transparentPhotoWithAScale(widget, tmp_path):
     assert scores[0] > 0.8 and scores[0] > max(scores[1:]) + 0.1, scores
     display = segmentation.GetDisplayNode()
     assert not display.GetVisibility2DFill() and display.GetVisibility2DOutline() and not widget.ui.fillCheckBox.checked
+    assert display.GetSliceIntersectionThickness() > 1 and not widget.ui.show3DButton.visible
     widget.ui.fillCheckBox.click()
     assert display.GetVisibility2DFill()
     facts = json.dumps({name: segmentation.GetAttribute(name) for name in segmentation.GetAttributeNames()})

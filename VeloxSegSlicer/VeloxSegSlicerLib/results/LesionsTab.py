@@ -247,6 +247,8 @@ class LesionsTab:
             ui.exportDicomButton, ui.restoreViewsButton,
         ):  # fmt: skip
             button.setVisible(isThere)
+        if isThere and ResultAttributes.fact(node, "Kind") == ResultAttributes.PHOTO:
+            ui.show3DButton.setVisible(False)
         ui.editButton.enabled = isThere and CoreModules.has(CoreModules.EDITOR)
         ui.exportDicomButton.enabled = isThere and CoreModules.has(CoreModules.DICOM)
         ui.restoreViewsButton.enabled = self._layers.canRestore

@@ -16,6 +16,8 @@ from . import Composites, Lesions, Previous, ReportCheck, Rollback, SegmentStyle
 
 HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
+PHOTO_OUTLINE_WIDTH = 3
+"""In pixels of the screen; a thinner line is lost on skin."""
 EMISSION_MODALITY = "PT"
 ANATOMY = "123037004"
 """Category of the terminology (SCT): a part of every body and no finding."""
@@ -149,9 +151,12 @@ def _place(loaded: Loaded, segmentation):
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _newName(facts))
         segmentation.CreateDefaultDisplayNodes()
-        segmentation.GetDisplayNode().SetOpacity2DFill(FILL_OPACITY)
-        # The first look at a skin lesion is its border, and the skin inside of it.
-        segmentation.GetDisplayNode().SetVisibility2DFill(kindOf(facts.card) != ResultAttributes.PHOTO)
+        display = segmentation.GetDisplayNode()
+        display.SetOpacity2DFill(FILL_OPACITY)
+        if kindOf(facts.card) == ResultAttributes.PHOTO:
+            # The first look at a skin lesion is its border, and the skin inside of it.
+            display.SetVisibility2DFill(False)
+            display.SetSliceIntersectionThickness(PHOTO_OUTLINE_WIDTH)
     else:
         Previous.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()

@@ -1,7 +1,7 @@
 """Numbers that decide the same question on both sides, so that the panel refuses what the engine would, and nothing else."""
 
 LEAST_OVERLAP = 0.5
-"""Share of the reference that another image must cover."""
+"""Share of the smaller of two boxes, reference and another image, that both must cover."""
 OVERLAP_SAMPLES = 24
 """Places along each axis at which that share is looked at."""
 
@@ -31,5 +31,5 @@ LARGEST_PERCENT_NAN = 50.0
 
 
 def covers(share: float) -> bool:
-    """Whether an image that covers this share of the reference can be used without asking."""
+    """Whether an image that shares so much of the smaller box with the reference can be used without asking."""
     return share >= LEAST_OVERLAP
