@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from training.head_augmentation import (
     SpatialRanges,
     bias_field,
+    cut_side,
     random_curve,
     random_points,
     random_resolution,
@@ -82,7 +83,7 @@ class BrainRegions:
         image = image * bias_field(rng, s.size, rng.uniform(0, 0.3))
         image = rician_noise(rng, random_resolution(rng, image), rng.uniform(0, 0.06) * image.max())
         if rng.random() < s.cut:
-            _cut_side(rng, image, label)
+            cut_side(rng, image, label)
         return intensities.apply(INTENSITY, image)[None], label[None].astype(np.int64)
 
     def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
@@ -169,13 +170,3 @@ def _otsu(values: np.ndarray, thresholds: int) -> tuple[float, ...]:
     otsu.SetNumberOfThresholds(thresholds)
     otsu.Execute(sitk.GetImageFromArray(values[None]))
     return otsu.GetThresholds()
-
-
-def _cut_side(rng: np.random.Generator, image: np.ndarray, label: np.ndarray) -> None:
-    """Blanks up to a quarter of the patch at one end of one axis, in image and label."""
-    axis = rng.integers(3)
-    n = int(rng.integers(1, image.shape[axis] // 4))
-    part = [slice(None)] * 3
-    part[axis] = slice(0, n) if rng.random() < 0.5 else slice(-n, None)
-    image[tuple(part)] = 0
-    label[tuple(part)] = 0

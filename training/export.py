@@ -169,7 +169,7 @@ def example_inputs(data: dict, size: tuple[int, ...]) -> dict[str, sitk.Image]:
     """
     spacing = [EXAMPLE_COARSER * step for step in data["card"]["spacing_mm"]]
     if data["folder"] is None:
-        return {"T1": sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
+        return {data["card"]["roles"][0]["name"]: sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
     if not data["synthetic"]:
         size = [round(n / EXAMPLE_COARSER) for n in size]
         roles = enumerate(data["card"]["roles"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training import evaluate, evaluate_heads, export, prepare, records, report, report_photos, scored_cases
+from training import evaluate, evaluate_heads, evaluate_structures, export, prepare, records, report, report_photos, scored_cases
 from training.datasets.phantom import Phantom
 from veloxseg.contract.card import takes_photo
 
@@ -23,6 +23,8 @@ def finish(run: Path, card: Path | None = None, score: str = "test") -> None:
     if on_cases:
         evaluate.evaluate(model, scored_cases.cases_of_run(run, score), run / "evaluation")
         print((run / "evaluation" / "summary.txt").read_text(encoding="utf-8"))
+    elif model.card["task"]["id"] == "brain-structures":
+        evaluate_structures.main(run)
     else:
         evaluate_heads.main(run)
     if export.can_be_packaged(model):

@@ -99,3 +99,13 @@ def random_resolution(rng: np.random.Generator, image: np.ndarray) -> np.ndarray
     sigma = rng.uniform(0, 0.5, 3)
     sigma[rng.integers(3)] *= 2
     return gaussian_filter(image, sigma, mode="nearest")
+
+
+def cut_side(rng: np.random.Generator, image: np.ndarray, label: np.ndarray) -> None:
+    """Blanks up to a quarter of the patch at one end of one axis, in image and label."""
+    axis = rng.integers(3)
+    n = int(rng.integers(1, image.shape[axis] // 4))
+    part = [slice(None)] * 3
+    part[axis] = slice(0, n) if rng.random() < 0.5 else slice(-n, None)
+    image[tuple(part)] = 0
+    label[tuple(part)] = 0

@@ -11,6 +11,7 @@ import tyro
 
 from training import networks
 from training.brain_regions import BrainRegionsSettings
+from training.brain_structures import BrainStructuresSettings
 from training.cases import CasesSettings
 from training.photos import PhotosSettings
 from veloxseg.networks import VeloxSegConfig
@@ -23,7 +24,7 @@ class Settings:
 
     run: Path
     """Folder of the run; resumes when it holds a checkpoint."""
-    data: CasesSettings | BrainRegionsSettings | PhotosSettings
+    data: CasesSettings | BrainRegionsSettings | BrainStructuresSettings | PhotosSettings
     veloxseg: VeloxSegConfig
     """Settings of VeloxSeg; patch size, channels and classes are those of the data."""
     nca: NCAConfig = NCAConfig(**PRESETS["compact"])
@@ -115,6 +116,14 @@ BRAIN_REGIONS = Settings(
     learning_rate=8e-4,
 )
 
+BRAIN_STRUCTURES = replace(
+    BRAIN_REGIONS,
+    run=Path("runs/brain-structures"),
+    data=BrainStructuresSettings(),
+    veloxseg=replace(BRAIN_REGIONS.veloxseg, patch_size=2),
+    learning_rate=1e-3,
+)
+
 SKIN_VELOXSEG = Settings(
     Path("runs/skin"),
     PhotosSettings(),
@@ -164,6 +173,7 @@ CONFIGS = {
         CASES_NCA,
     ),
     "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)", BRAIN_REGIONS),
+    "brain-structures": ("MR head of any contrast to structures of the brain, on heads drawn from label maps", BRAIN_STRUCTURES),
     "skin-nca": ("Photos of skin lesions by diffusion with a compact cellular automaton", SKIN_NCA),
     "skin-veloxseg": ("The same with VeloxSeg on two axes, or with a baseline", SKIN_VELOXSEG),
     "smoke": (

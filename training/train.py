@@ -2,6 +2,7 @@
 
     python training/train.py cases --data.folder data/mine --run runs/mine
     python training/train.py brain-regions --run runs/brain
+    python training/train.py brain-structures --run runs/structures
     python training/train.py skin-nca --data.folder data/skin --data.size 128 --run runs/skin
     python training/train.py --smoke
 
@@ -40,6 +41,7 @@ from tqdm import tqdm
 
 from training import checkpoints, initial, networks, objectives, run_log, versions
 from training.brain_regions import BrainRegions, BrainRegionsSettings
+from training.brain_structures import BrainStructures, BrainStructuresSettings
 from training.cases import Cases, CasesSettings
 from training.datasets.cards import with_static_part
 from training.hardware import choose_device, half_precision, half_type, one_thread
@@ -55,7 +57,8 @@ from veloxseg.service import children
 ESTIMATED_AFTER = 20
 """Steps after which the length of a run is told."""
 
-TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases, PhotosSettings: Photos}
+TASKS = {BrainRegionsSettings: BrainRegions, BrainStructuresSettings: BrainStructures, CasesSettings: Cases,
+         PhotosSettings: Photos}  # fmt: skip
 
 # -------------------------------------------------------------------------------------------------------------- data
 
@@ -64,7 +67,7 @@ TASKS = {BrainRegionsSettings: BrainRegions, CasesSettings: Cases, PhotosSetting
 class Patches(Dataset):
     """Numbered patches of a task, each a pure function of the seed and its number."""
 
-    task: BrainRegions | Cases | Photos
+    task: BrainRegions | BrainStructures | Cases | Photos
     seed: int
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:

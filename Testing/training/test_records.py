@@ -163,6 +163,7 @@ def test_card_that_does_not_fit_is_refused_before_the_training(tmp_path):
         ("report.py", ["--run", "RUN"]),
         ("evaluate.py", ["--run", "RUN"]),
         ("evaluate_heads.py", ["--run", "RUN"]),
+        ("evaluate_structures.py", ["--run", "RUN"]),
         ("compare.py", ["RUN/evaluation", "RUN/evaluation"]),
         ("questions.py", ["steps", "--run", "RUN"]),
         ("train.py", ["cases", "--data.folder", "RUN", "--run", "RUN"]),

@@ -17,15 +17,17 @@ def air_value(array: np.ndarray) -> float:
     return float(np.percentile(array, AIR_PERCENTILE))
 
 
-def zscore_foreground(array: np.ndarray) -> np.ndarray:
+def zscore_foreground(array: np.ndarray, whole: np.ndarray | None = None) -> np.ndarray:
     """Zero mean and unit deviation over the foreground; everything else becomes the value of air.
 
     Statistics in float64. An image without any foreground contrast gets deviation 1.
+
+    whole: the image that `array` is a part of, any shape, for the statistics.
     """
-    air, level = foreground_threshold(array)
+    air, level = foreground_threshold(array if whole is None else whole)
     values = np.array(array, dtype=np.float32)
     is_foreground = values > level
-    foreground = values[is_foreground]
+    foreground = values[is_foreground] if whole is None else whole[whole > level]
     if foreground.size == 0:
         return np.zeros(values.shape, dtype=np.float32)
     mean, deviation = foreground.mean(dtype=np.float64), foreground.std(dtype=np.float64) or 1.0
