@@ -17,7 +17,6 @@ from monai.transforms import (
     MapTransform,
     RandAdjustContrastd,
     RandAffined,
-    RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
     Randomizable,
@@ -37,7 +36,7 @@ LARGEST_CUT = 0.35
 """Of the side of a case."""
 
 
-def published(size: Sequence[int], _empty: Sequence[float], _drop: float) -> Compose:
+def published(size: Sequence[int], _empty: Sequence[float], _drop: float, _mirrored: Sequence[int]) -> Compose:
     """Rotation about the third axis by at most 15 degrees with probability 1/2, nothing else (specification section 6)."""
     return Compose([
         RandRotated(BOTH, range_z=radians(15), prob=0.5, mode=("bilinear", "nearest"), padding_mode="border"),
@@ -45,12 +44,15 @@ def published(size: Sequence[int], _empty: Sequence[float], _drop: float) -> Com
     ])  # fmt: skip
 
 
-def strong(size: Sequence[int], empty: Sequence[float], drop: float) -> Compose:
-    """Placement, mirror image, intensity, contrast, noise, resolution, missing modalities: the default."""
+def strong(size: Sequence[int], empty: Sequence[float], drop: float, mirrored: Sequence[int]) -> Compose:
+    """Placement, mirror image, intensity, contrast, noise, resolution, missing modalities: the default.
+
+    mirrored: the class that each class is in the mirror, see `contract.card.mirrored_classes`.
+    """
     return Compose([
         RandAffined(BOTH, prob=1.0, rotate_range=[radians(15)] * 3, scale_range=[(-0.2, 0.25)] * 3, spatial_size=size,
                     mode=("bilinear", "nearest"), padding_mode="border"),
-        RandFlipd(BOTH, prob=0.5, spatial_axis=0),
+        RandMirrord(0.5, mirrored),
         RandScaleIntensityd("image", factors=0.2, prob=0.5, channel_wise=True),
         RandAdjustContrastd("image", gamma=(0.75, 1.35), prob=0.3, retain_stats=True),
         RandGaussianNoised("image", prob=0.2, std=0.1),
@@ -61,6 +63,20 @@ def strong(size: Sequence[int], empty: Sequence[float], drop: float) -> Compose:
 
 
 AUGMENTATIONS = {"strong": strong, "published": published}
+
+
+class RandMirrord(MapTransform, Randomizable):
+    """Image and label in the mirror, where left structures are right ones."""
+
+    def __init__(self, prob: float, mirrored: Sequence[int]) -> None:
+        super().__init__(BOTH)
+        self.prob, self.mirrored = prob, torch.as_tensor(mirrored)
+
+    def __call__(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if self.R.random() >= self.prob:
+            return data
+        image, label = (data[key].flip(1) for key in BOTH)
+        return {**data, "image": image, "label": self.mirrored[label.long()].to(label.dtype)}
 
 
 class RandDropModalityd(MapTransform, Randomizable):

@@ -20,6 +20,7 @@ from training.augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field
 from training.metrics import dice
 from training.networks import BaselineConfig, Ensemble
 from veloxseg import diffusion, files
+from veloxseg.contract.card import mirrored_classes
 from veloxseg.contract.errors import Note, VeloxSegError, note
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.imaging import images, intensities
@@ -135,7 +136,7 @@ class Cases:
             self.store.ensure(case)
         self.notes = self._absent_labels()
         self.augment = AUGMENTATIONS[settings.augmentation](self.size, self.store.empty(self.split["train"]),
-                                                            settings.drop_modality)
+                                                            settings.drop_modality, mirrored_classes(self.card))
 
     def _fit(self) -> None:
         for role in self.card["roles"]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from engine_cases import blob_image, card, stand_in, thresholding, write_image
+from veloxseg.contract.card import mirrored_classes
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import devices, dispatch, mirrors, pipeline
 from veloxseg.inference.progress import Listener, Run
@@ -59,7 +60,7 @@ def test_answers_lie_the_right_way_round():
         seen.append(x)
         return 2 * x
 
-    assert torch.equal(mirrors.Mirrored(network)(windows), 2 * windows)
+    assert torch.equal(mirrors.Mirrored(network, [0])(windows), 2 * windows)
     assert torch.equal(seen[0][:, :, 0], windows[:, :, -1])
 
 
@@ -82,7 +83,7 @@ def test_several_labels():
     first = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.1, 0.1], [0.1, 0.8, 0.0]]).reshape(3, 3, 1, 1)
     second = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.7, 0.1], [0.1, 0.2, 0.0]]).reshape(3, 3, 1, 1)
     answers = iter((first.clone(), second.clone()))
-    found = mirrors.opinions(lambda network, run: next(answers), None, None, Run())
+    found = mirrors.opinions(lambda network, run: next(answers), None, [0, 1, 2], None, Run())
     assert found.agreement == pytest.approx(2 * 1 / (2 + 2))
     assert found.variance.flatten().tolist() == pytest.approx([0, 0.09, 0])
     assert found.classes[:, 1].flatten().tolist() == pytest.approx([0.1, 0.4, 0.5])
@@ -94,3 +95,38 @@ def test_photos_have_no_such_setting(path):
     model = stand_in({**card(), "roles": [{"name": "Photo", "kind": "photo"}]}, None)
     with pytest.raises(VeloxSegError, match="mirrors"):
         dispatch.segment(model, {"Photo": path}, photo_pipeline.Settings(mirrors=True), CPU)
+
+
+def sided(name, modifier=None):
+    return {"value": 1, "name": name, "terminology": {"type": ["SCT", "1", "x"], "type_modifier": modifier}}
+
+
+LEFT, RIGHT = ["SCT", "7771000", "Left"], ["SCT", "24028007", "Right"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([sided("Left caudate"), sided("Tumor"), sided("Right caudate")], [0, 3, 2, 1]),
+        ([sided("caudate_left"), sided("caudate_right"), sided("Left putamen")], [0, 2, 1, 3]),
+        ([sided("Caudate", LEFT), sided("Caudate", RIGHT), sided("Left lung", LEFT)], [0, 2, 1, 3]),
+        ([sided("Copyright"), sided("Cleft")], [0, 1, 2]),
+        ([sided("Left caudate"), sided("Right putamen")], [0, 1, 2]),
+    ],
+)
+def test_left_and_right_change_places_in_the_mirror(labels, expected):
+    assert mirrored_classes({"labels": labels}) == expected
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_network_that_tells_left_from_right_agrees_with_itself(relative):
+    """Its classes are background, left, right, by the sign of the image, which is of the other sign in the mirror."""
+
+    def network(windows):
+        side = torch.linspace(-1, 1, windows.shape[2]).reshape(1, 1, -1, 1, 1).expand_as(windows)
+        return torch.cat([side, -side] if relative else [torch.zeros_like(side), side, -side], dim=1)
+
+    network.relative = relative
+    windows = torch.zeros(1, 1, 6, 2, 2)
+    assert torch.allclose(mirrors.Mirrored(network, [0, 2, 1])(windows), network(windows))
+    assert not torch.allclose(mirrors.Mirrored(network, [0, 1, 2])(windows), network(windows))

@@ -10,7 +10,7 @@ import torch
 
 import tiny
 from training import cases, networks
-from training.augmentation import RandDropModalityd, beyond_plane, cut_field, published, read_region, strong
+from training.augmentation import RandDropModalityd, RandMirrord, beyond_plane, cut_field, published, read_region, strong
 from training.cases import Cases, CasesSettings
 from training.settings import PUBLISHED
 from veloxseg.contract.errors import VeloxSegError
@@ -313,7 +313,7 @@ def box() -> dict[str, torch.Tensor]:
 def test_published_augmentation_turns_about_the_third_axis_or_does_nothing():
     changed = 0
     for seed in range(20):
-        transform = published((40, 40, 40), [0.0, 0.0], 0.0)
+        transform = published((40, 40, 40), [0.0, 0.0], 0.0, [0, 1])
         transform.set_random_state(seed)
         found = transform(box())
         # slices along the third axis keep their place
@@ -326,11 +326,22 @@ def test_published_augmentation_turns_about_the_third_axis_or_does_nothing():
 def test_strong_augmentation_keeps_labels_whole_and_varies():
     found = []
     for seed in range(6):
-        transform = strong((32, 32, 32), [0.0, 0.0], 0.1)
+        transform = strong((32, 32, 32), [0.0, 0.0], 0.1, [0, 1, 2])
         transform.set_random_state(seed)
         found.append(transform(box()))
     assert all(f["image"].shape == (2, 32, 32, 32) and set(f["label"].unique().tolist()) <= {0.0, 1.0} for f in found)
     assert len({float(f["label"].sum()) for f in found}) > 3
+
+
+def test_a_mirror_image_has_its_left_structures_on_the_left():
+    """Class 1 lies where x is low and class 2 where it is high, as in every patient."""
+    label = torch.zeros(1, 6, 2, 2)
+    label[:, :2], label[:, 4:] = 1, 2
+    source = {"image": label * 10, "label": label}
+    found = RandMirrord(1.0, [0, 2, 1])(source)
+    assert torch.equal(found["label"], label) and found["label"].dtype == label.dtype
+    assert torch.equal(found["image"], source["image"].flip(1))
+    assert torch.equal(RandMirrord(0.0, [0, 2, 1])(source)["image"], source["image"])
 
 
 def test_dropped_modality_is_empty_space_and_the_other_stays():

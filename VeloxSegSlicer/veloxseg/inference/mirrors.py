@@ -1,12 +1,13 @@
 """The mirror image as a second opinion: an anatomy as it could be, which a steady network segments alike.
 
-Only left and right are exchanged; networks never saw a patient upside down (training/augmentation.py).
+Only left and right are exchanged; networks never saw a patient upside down (training/augmentation.py). Where labels are of one
+side of the body, left and right change their names, too.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -30,14 +31,19 @@ class Opinions(NamedTuple):
 
 
 class Mirrored:
-    """A network that looks at every window in the mirror. Its answer lies the right way round."""
+    """A network that looks at every window in the mirror. Its answer lies the right way round.
 
-    def __init__(self, network: Network) -> None:
+    classes: what each class is in the mirror, see `contract.card.mirrored_classes`.
+    """
+
+    def __init__(self, network: Network, classes: Sequence[int]) -> None:
         self.relative = getattr(network, "relative", False)
         self._network = network
+        # a relative network does not answer for class 0, which is itself in the mirror
+        self._classes = [number - 1 for number in classes[1:]] if self.relative else list(classes)
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
-        return self._network(windows.flip(LEFT_RIGHT)).flip(LEFT_RIGHT)
+        return self._network(windows.flip(LEFT_RIGHT)).flip(LEFT_RIGHT)[:, self._classes]
 
 
 class _Half:
@@ -52,15 +58,19 @@ class _Half:
 
 
 def opinions(
-    probabilities: Callable[[Network, Run], torch.Tensor], network: Network, threshold: float | None, run: Run
+    probabilities: Callable[[Network, Run], torch.Tensor],
+    network: Network,
+    classes: Sequence[int],
+    threshold: float | None,
+    run: Run,
 ) -> Opinions:
     """Both passes, one after the other.
 
-    probabilities: the class probabilities (K, x, y, z) that a network gives to the image; hears of `run`. threshold: of the
-    one label, None for several labels, of which the most probable class counts.
+    probabilities: the class probabilities (K, x, y, z) that a network gives to the image; hears of `run`. classes: what each
+    class is in the mirror. threshold: of the one label, None for several labels, of which the most probable class counts.
     """
     first, second = (
-        probabilities(seen, _listening(run, number)) for number, seen in enumerate((network, Mirrored(network)))
+        probabilities(seen, _listening(run, number)) for number, seen in enumerate((network, Mirrored(network, classes)))
     )
     agreement = _agreement(_labels(first, threshold), _labels(second, threshold))
     variance = ((first - second) / 2).square_().amax(dim=0)

@@ -19,7 +19,7 @@ import torch
 
 from veloxseg import parallel
 from veloxseg.contract import errors, limits, plausibility
-from veloxseg.contract.card import reference_role, window_size
+from veloxseg.contract.card import mirrored_classes, reference_role, window_size
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, intensities, measures, regions
@@ -311,7 +311,7 @@ def _compute(
             network = rung.network(package.network(rung.device.torch_device))
         with run.stage("computing"):
             if settings.mirrors:
-                return mirrors.opinions(classes, network, threshold, run)
+                return mirrors.opinions(classes, network, mirrored_classes(card), threshold, run)
             return mirrors.Opinions(classes(network, run), None, None)
 
     way = ladder.start(ladder.rungs(device, settings.device), _collected_bytes(card, prepared))
