@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
+from training import planning
 from training.head_augmentation import (
     SpatialRanges,
     bias_field,
@@ -88,7 +89,7 @@ class BrainRegions:
 
     def adapt(self, network: VeloxSegConfig) -> VeloxSegConfig:
         """The network's settings with the channels, classes and patch size of the data."""
-        return network.resized(self.settings.size, in_ch=(1,), n_classes=len(GROUPS) + 1)
+        return planning.fitted(network, self.settings.size, (1,), len(GROUPS) + 1)
 
     def describe(self) -> dict:
         """data.json of a run: what export needs to know about the data."""

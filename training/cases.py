@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from training import case_cache, records
+from training import case_cache, planning, records
 from training.augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field, read_region
 from training.metrics import dice
 from training.networks import BaselineConfig, Ensemble
@@ -160,14 +160,14 @@ class Cases:
 
     def adapt(self, network: Network) -> Network:
         """The network's settings with the channels, classes and patch size of the data. Raises DATASET where they don't fit."""
-        channels = tuple(len(group) for group in self.groups)
+        channels = planning.branches(self.groups)
         if isinstance(network, NCAConfig) and len(self.values) > 1:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason="a cellular automaton knows one label only",
                                 remedy="choose another network")
         try:
             if isinstance(network, NCAConfig):
                 return replace(network, spatial_dim=3, in_ch=sum(channels))
-            return network.resized(self.size, in_ch=channels, n_classes=len(self.values) + 1)
+            return planning.fitted(network, self.size, channels, len(self.values) + 1)
         except ValueError as error:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
                                 remedy="choose another --data.patch-size or other settings of the network") from error

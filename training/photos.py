@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from training import case_cache
+from training import case_cache, planning
 from training.cases import Network, absent_labels, read_description, split_of, unlabeled
 from training.metrics import dice
 from training.photo_augmentation import augmented
@@ -81,7 +81,7 @@ class Photos:
         try:
             if isinstance(network, NCAConfig):
                 return replace(network, spatial_dim=2, in_ch=3)
-            return network.resized((self.size,) * 2, in_ch=(3,), n_classes=2)
+            return planning.fitted(network, (self.size,) * 2, (3,), 2)
         except ValueError as error:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
                                 remedy="choose another --data.size or other settings of the network") from error

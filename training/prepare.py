@@ -17,9 +17,8 @@ if __name__ == "__main__" and not __package__:
 
 import itertools
 import json
-import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -29,8 +28,8 @@ import SimpleITK as sitk
 import tyro
 from tqdm import tqdm
 
-from training import records, versions
-from training.datasets import conversion
+from training import planning, records, versions
+from training.datasets import cards, conversion
 from training.datasets.autopet import AutoPet
 from training.datasets.base import DataSet, Options
 from training.datasets.brats import Brats
@@ -47,8 +46,8 @@ from veloxseg.contract.errors import VeloxSegError
 from veloxseg.service import children
 
 CASES, HOW, DATASET, REPORT = "cases", "prepare.json", "dataset.json", "report.csv"
-PATCH_STEP = 32
-"""Voxels per axis: tokens of 4, halved three times."""
+UNKNOWN_SIZE = (512, 512, 512)
+"""Voxels per axis of a case while none is prepared."""
 # These concern every further case as well.
 FATAL = {"DISK_FULL", "OUTPUT_UNWRITABLE", "MEMORY_CPU", "SUV_PYDICOM"}
 LAYOUTS = {
@@ -189,7 +188,7 @@ def write_dataset(output: Path, data: DataSet) -> None:
     content = {
         "card": data.card,
         "groups": data.groups,
-        "patch_size": suggested_patch(data.patch_size, sizes),
+        "patch_size": suggested_patch(data, sizes),
         "synthetic": data.synthetic,
         "split": None,
     }
@@ -203,18 +202,14 @@ def write_dataset(output: Path, data: DataSet) -> None:
     write_if_changed(path, as_json(content))
 
 
-def suggested_patch(largest: Sequence[int], sizes: list[list[int]]) -> list[int]:
-    """The patch for volumes of these sizes: `largest`, but on no axis more than half of the cases fill; that of photos stays.
-
-    largest, and each of sizes: voxels per axis. The default network takes multiples of `PATCH_STEP`, two of them on some axis.
-    """
-    if not sizes or len(largest) == 2:
-        return list(largest)
-    middle = np.median(sizes, axis=0)
-    patch = [min(most, math.ceil(n / PATCH_STEP) * PATCH_STEP) for most, n in zip(largest, middle)]
-    if max(patch) < 2 * PATCH_STEP:
-        patch[int(np.argmax(middle))] = 2 * PATCH_STEP
-    return patch
+def suggested_patch(data: DataSet, sizes: list[list[int]]) -> tuple[int, ...]:
+    """The patch for cases of these sizes (voxels per axis), planned from their median; that of photos is their square."""
+    if square := cards.square(data.card):
+        return square
+    middle = tuple(np.median(sizes or [UNKNOWN_SIZE], axis=0).tolist())
+    channels, classes = planning.branches(data.groups), len(data.card["labels"]) + 1
+    fingerprint = planning.Fingerprint(middle, tuple(data.card["spacing_mm"]), channels, classes)
+    return planning.plan(fingerprint).network.input_size
 
 
 def as_json(content: object) -> str:

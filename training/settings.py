@@ -14,6 +14,7 @@ from training.brain_regions import BrainRegionsSettings
 from training.brain_structures import BrainStructuresSettings
 from training.cases import CasesSettings
 from training.photos import PhotosSettings
+from training.planning import PUBLISHED
 from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import PRESETS, NCAConfig
 
@@ -90,10 +91,6 @@ def plain(settings: Settings) -> dict:
     """The settings as JSON data."""
     return json.loads(json.dumps(asdict(settings), default=str))
 
-
-# as published for patches of 96^3 (AutoPET, BraTS); windows are fitted to the data's patch, so that 128 x 128 x 64 has those of
-# HECKTOR as published
-PUBLISHED = VeloxSegConfig(input_size=(96, 96, 96), patch_size=4, in_ch=(1, 1), depths=(1, 1, 1, 1), conv_drop=0.1)
 
 CASES = Settings(Path("runs/cases"), CasesSettings(), PUBLISHED)
 

@@ -12,7 +12,7 @@ import tiny
 from training import cases, networks
 from training.augmentation import RandDropModalityd, RandMirrord, beyond_plane, cut_field, published, read_region, strong
 from training.cases import Cases, CasesSettings
-from training.settings import PUBLISHED
+from training.planning import PUBLISHED
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline
@@ -220,6 +220,14 @@ def test_modalities_of_one_group_share_a_branch(tmp_path):
     assert task(tmp_path).adapt(tiny.NETWORK).in_ch == (2,)
 
 
+def test_tokens_and_windows_follow_the_patch_and_chosen_ones_stay(folder):
+    published = task(folder, patch_size=(48, 48, 32)).adapt(PUBLISHED)
+    assert (published.patch_size, published.min_big_window_sizes[0]) == (2, (3, 3, 2))
+    chosen = replace(PUBLISHED, patch_size=2, min_big_window_sizes=((3, 3, 3),) * 4)
+    kept = task(folder, patch_size=(48, 48, 48)).adapt(chosen)
+    assert (kept.patch_size, kept.min_big_window_sizes) == (2, ((3, 3, 3),) * 4)
+
+
 def test_unknown_label_value_names_the_file(tmp_path):
     tiny.write_dataset(tmp_path)
     (tmp_path / "cases" / "case0").rename(tmp_path / "old")
@@ -268,8 +276,9 @@ def test_fields_and_planes():
 
 def test_only_the_chosen_network_decides_which_patches_fit(tmp_path):
     tiny.write_dataset(tmp_path)
-    for patch, unet, veloxseg in (((32, 32, 32), True, False), ((64, 64, 32), True, True), ((48, 32, 32), True, False),
-                                  ((128, 128, 64), True, True), ((40, 32, 32), False, False)):  # fmt: skip
+    for patch, unet, veloxseg in (((32, 32, 32), True, True), ((64, 64, 32), True, True), ((48, 32, 32), True, True),
+                                  ((128, 128, 64), True, True), ((112, 96, 96), True, False), ((24, 24, 24), False, True),
+                                  ((40, 32, 32), False, False)):  # fmt: skip
         found = cases.Cases(replace(cases.CasesSettings(tmp_path, folds=3), patch_size=patch), 1)
         for config, fits in ((networks.BaselineConfig("unet"), unet), (PUBLISHED, veloxseg)):
             if fits:

@@ -14,6 +14,7 @@ from dicom_series import write_dicom
 from training import prepare
 from training.datasets import cards, conversion
 from training.datasets.autopet import AutoPet
+from training.datasets.base import DataSet
 from training.datasets.brats import Brats
 from training.datasets.hecktor import Hecktor
 from training.datasets.isic import Isic
@@ -24,27 +25,28 @@ from training.datasets.phantom import Phantom
 from veloxseg import phantoms
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.networks import VeloxSegConfig
 
 GRID = images.Grid((24, 20, 16), (4.0, 4.0, 4.0), (-46.0, -38.0, -30.0))
 CENTER = np.array([4.0, -2.0, 3.0])
 
 
 @pytest.mark.parametrize(
-    "sizes, patch",
+    "sizes, spacing, patch",
     [
-        ([[35, 51, 35]] * 3, [64, 64, 64]),
-        ([[200, 190, 300]], [96, 96, 96]),
-        ([[30, 31, 30], [200, 200, 200], [20, 20, 10]], [32, 64, 32]),
-        ([[30, 65, 20]], [32, 96, 32]),
-        ([], [96, 96, 96]),
+        ([[35, 51, 35]] * 3, 1, (48, 48, 48)),
+        ([[200, 190, 300]], 1, (96, 96, 96)),
+        ([[200, 190, 300]], 3, (128, 128, 64)),
+        ([[30, 31, 30], [200, 200, 200], [20, 20, 10]], 1, (32, 32, 32)),
+        ([[30, 65, 20]], 1, (32, 80, 32)),
+        ([], 1, (96, 96, 96)),
     ],
 )
-def test_patch_fits_the_cases_and_a_network_fits_the_patch(sizes, patch):
-    found = prepare.suggested_patch((96, 96, 96), sizes)
-    assert found == patch
-    assert VeloxSegConfig(tuple(found), 4, [1]).window_plan(3)
-    assert prepare.suggested_patch((256, 256), [[100, 80]]) == [256, 256]
+def test_patch_fits_the_cases(sizes, spacing, patch):
+    card = {"roles": [], "labels": [{"value": 1}], "spacing_mm": [1, 1, spacing]}
+    data = DataSet(card, [["T1"]], {1: 1}, [])
+    assert prepare.suggested_patch(data, sizes) == patch
+    photos = DataSet(card | {"working_size": 192, "spacing_mm": None}, [["Photo"]], {1: 1}, [])
+    assert prepare.suggested_patch(photos, [[100, 80]]) == (192, 192)
 
 
 def body(grid, inside, outside, lesion=None, noise=0.0, seed=0):
@@ -128,7 +130,7 @@ class TestLayouts:
         volumes = case["label_ml"]["Lesion"]
         assert volumes["prepared"] == pytest.approx(volumes["source"], rel=0.1)
         data = json.loads((tmp_path / "out" / "dataset.json").read_text())
-        assert data["groups"] == [["CT"], ["PET"]] and data["patch_size"] == [64, 64, 32]
+        assert data["groups"] == [["CT"], ["PET"]] and data["patch_size"] == [48, 48, 32]
         assert data["split"] is None and data["synthetic"] is False
         assert data["card"]["roles"][0]["intensity"] == {"kind": "clip_zscore"}
 

@@ -13,7 +13,6 @@ from training.datasets.base import LABEL, DataSet, Found, Options, pair
 from veloxseg.contract.errors import VeloxSegError
 
 FILES = {"CT": "CTres.nii.gz", "PET": "SUV.nii.gz", LABEL: "SEG.nii.gz"}
-PATCH_SIZE = (96, 96, 96)
 SEPARATOR = "__"
 
 
@@ -31,7 +30,7 @@ class AutoPet(Options):
         card = cards.load(cards.FOLDER / "autopet.json", self.reference)
         expected = {part: f"{name} in the folder of {{id}}" for part, name in FILES.items()}
         cases = pair(_files(self.source), expected, self.source, lambda case: case.partition(SEPARATOR)[0])
-        return DataSet(card, cards.groups(card), PATCH_SIZE, {1: 1}, cases)
+        return DataSet(card, cards.groups(card), {1: 1}, cases)
 
 
 def _files(source: Path) -> Iterable[Found]:

@@ -71,14 +71,12 @@ class Case:
 class DataSet:
     """What a layout's `listing()` gives: everything known before a voxel is read.
 
-    `label_values` takes the data set's values to the card's; 0 is always background. `groups` are the roles by modality
-    branch, `patch_size` is (x, y, z) in voxels of the card's spacing or the sides of a photo's square, `split` as in
-    dataset.json.
+    `label_values` takes the data set's values to the card's; 0 is always background. `groups` are the roles by modality,
+    `split` as in dataset.json.
     """
 
     card: dict
     groups: list[list[str]]
-    patch_size: tuple[int, ...]
     label_values: dict[int, int]
     cases: list[Case]
     synthetic: bool = False

@@ -15,7 +15,6 @@ PATTERN = rf"(?P<id>.+)_(?P<part>flair|t1|t1ce|t2|seg){NIFTI}"
 EXPECTED = {role: f"{{id}}/{{id}}_{part}.nii.gz" for part, role in PARTS.items()}
 # the data set leaves out 3
 LABEL_VALUES = {1: 1, 2: 2, 4: 3}
-PATCH_SIZE = (96, 96, 96)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Brats(Options):
     def listing(self) -> DataSet:
         """Raises DATASET_* as `find` and `pair`."""
         card = cards.load(cards.FOLDER / "brats.json")
-        return DataSet(card, cards.groups(card), PATCH_SIZE, LABEL_VALUES, pair(_files(self.source), EXPECTED, self.source))
+        return DataSet(card, cards.groups(card), LABEL_VALUES, pair(_files(self.source), EXPECTED, self.source))
 
 
 def _files(source: Path) -> Iterable[Found]:

@@ -14,7 +14,6 @@ IMAGES = rf"(?P<id>.+)__(?P<part>CT|PT){NIFTI}"
 LABELS = rf"(?P<id>.+){NIFTI}"
 PARTS = {"ct": "CT", "pt": "PET"}
 EXPECTED = {"CT": "imagesTr/{id}__CT.nii.gz", "PET": "imagesTr/{id}__PT.nii.gz", LABEL: "labelsTr/{id}.nii.gz"}
-PATCH_SIZE = (128, 128, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +29,4 @@ class Hecktor(Options):
         """Raises DATASET_* as `find` and `pair`."""
         card = cards.load(cards.FOLDER / "hecktor.json", self.reference)
         found = chain(find(self.source / "imagesTr", IMAGES, PARTS), find(self.source / "labelsTr", LABELS, {}))
-        return DataSet(card, cards.groups(card), PATCH_SIZE, {1: 1, 2: 2}, pair(found, EXPECTED, self.source))
+        return DataSet(card, cards.groups(card), {1: 1, 2: 2}, pair(found, EXPECTED, self.source))

@@ -56,7 +56,7 @@ class Isic(Options):
         found, split = cases(self.images, self.masks), None
         if self.cases is not None:
             found, split = _listed(self.cases, found)
-        return DataSet(card, cards.groups(card), cards.square(card), {1: 1}, found, split=split)
+        return DataSet(card, cards.groups(card), {1: 1}, found, split=split)
 
 
 def _listed(path: Path, found: list[Case]) -> tuple[list[Case], dict[str, list[str]] | None]:

@@ -16,7 +16,6 @@ from training.datasets.description import read_rows
 from training.datasets.given_split import COLUMN, given_split
 from veloxseg.contract.errors import VeloxSegError
 
-PATCH_SIZE = (96, 96, 96)
 OTHER_COLUMNS = ("id", "patient", COLUMN, LABEL)
 MR_NAME = re.compile(r"t1|t2|flair|dwi|adc|pd|swi", re.IGNORECASE)
 IMAGE_NAME = re.compile(r"[/\\]|\.(nii|nrrd|nhdr|mha|mhd|gz|hdr|img|dcm|dicom)$", re.IGNORECASE)
@@ -57,7 +56,7 @@ class Listed(Options):
         expected = dict.fromkeys([*roles, LABEL], f"in the list {self.source.name}")
         cases = pair(self._files(rows, roles), expected, self.source, patients.get)
         split = given_split(self.source, rows, patients)
-        return DataSet(card, cards.groups(card), PATCH_SIZE, {value: value for value in names}, cases, split=split)
+        return DataSet(card, cards.groups(card), {value: value for value in names}, cases, split=split)
 
     def _card(self, roles: list[str], names: dict[int, str]) -> dict:
         """Raises DATASET_REFERENCE, or DATASET_FILE for a card of other images or labels."""

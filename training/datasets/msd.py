@@ -18,7 +18,6 @@ LABELS = {1: "edema", 2: "non-enhancing tumor", 3: "enhancing tumour"}
 LABEL_VALUES = {1: 2, 2: 1, 3: 3}
 IMAGE = "image"
 EXPECTED = {IMAGE: "imagesTr/{id}.nii.gz", LABEL: "labelsTr/{id}.nii.gz"}
-PATCH_SIZE = (96, 96, 96)
 
 
 @dataclass(frozen=True)
@@ -54,4 +53,4 @@ class MsdBrainTumor(Options):
         images = find(self.source / "imagesTr", rf"(?P<id>.+?)(?P<part>){NIFTI}", {"": IMAGE})
         labels = find(self.source / "labelsTr", rf"(?P<id>.+){NIFTI}", {})
         cases = pair(chain(images, labels), EXPECTED, self.source, case_type=ChannelsCase)
-        return DataSet(card, cards.groups(card), PATCH_SIZE, LABEL_VALUES, cases)
+        return DataSet(card, cards.groups(card), LABEL_VALUES, cases)

@@ -12,8 +12,6 @@ from training.datasets.base import LABEL, DataSet, Options, find, pair
 from training.datasets.description import read_description
 from veloxseg.contract.errors import VeloxSegError
 
-PATCH_SIZE = (96, 96, 96)
-
 
 @dataclass(frozen=True, kw_only=True)
 class NnUnet(Options):
@@ -42,7 +40,7 @@ class NnUnet(Options):
         )
         expected = {role: f"imagesTr/{{id}}_{number}{ending}" for number, role in channels.items()}
         cases = pair(found, expected | {LABEL: f"labelsTr/{{id}}{ending}"}, self.source)
-        return DataSet(card, cards.groups(card), PATCH_SIZE, {value: value for value in labels}, cases)
+        return DataSet(card, cards.groups(card), {value: value for value in labels}, cases)
 
 
 def _channels(path: Path, description: dict) -> dict[str, str]:

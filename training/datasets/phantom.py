@@ -14,8 +14,6 @@ from veloxseg import phantoms
 from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 
-PATCH_SIZE = (96, 96, 96)
-
 
 @dataclass(frozen=True)
 class PhantomCase(Case):
@@ -66,7 +64,7 @@ class Phantom(Options):
         values = {label["value"]: label["value"] for label in card["labels"]}
         cases = [PhantomCase(self.name(s), self.name(s), {}, Path(self.name(s)), self.kind, s) for s in sorted(seeds)]
         split = {part: [self.name(seed) for seed in parts[part]] for part in ("validation", "test")}
-        return DataSet(card, cards.groups(card), cards.square(card) or PATCH_SIZE, values, cases, synthetic=True, split=split)
+        return DataSet(card, cards.groups(card), values, cases, synthetic=True, split=split)
 
     def name(self, seed: int) -> str:
         """Case id of a seed; also its patient."""

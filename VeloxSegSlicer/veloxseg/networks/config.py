@@ -10,6 +10,10 @@ from torch import nn
 N_STAGES = 4
 PUBLISHED_WINDOWS = (3, 6, 3, 3)
 """Voxels per axis of the smallest window of every stage, on the published cube of 96."""
+PATCH_SIZES = (1, 2, 4)
+"""Voxels per token and axis that are chosen from; 4 is published."""
+FINE_TOKENS = {2: 32**2, 3: 32 * 32 * 16}
+"""By axes of the image: tokens up to which they are finer than the published ones. In volumes as many as HECKTOR's patch has."""
 ACTIVATIONS = {"GELU": nn.GELU, "ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "SiLU": nn.SiLU}
 
 
@@ -80,9 +84,12 @@ class VeloxSegConfig:
         return asdict(self)
 
     def resized(self, input_size: tuple[int, ...], **changes) -> VeloxSegConfig:
-        """The same for a window of another size; windows of attention that were fitted are fitted again."""
+        """The same for a window of another size; tokens and windows of attention that were fitted are fitted again."""
         windows = () if self.min_big_window_sizes == self._fitted() else self.min_big_window_sizes
-        return replace(self, input_size=input_size, min_big_window_sizes=windows, **changes)
+        tokens = self.patch_size
+        if tokens == fitted_patch_size(self.input_size):
+            tokens = fitted_patch_size(input_size) or tokens
+        return replace(self, input_size=input_size, patch_size=tokens, min_big_window_sizes=windows, **changes)
 
     def _fitted(self) -> tuple[tuple[int, ...], ...]:
         stages = zip(range(N_STAGES), PUBLISHED_WINDOWS, self.scale_factors)
@@ -157,18 +164,18 @@ class VeloxSegConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
     def _check_grids(self) -> None:
-        step = self.patch_size * 2 ** (N_STAGES - 1)
+        step = token_step(self.patch_size)
+        if takes(self.input_size, self.patch_size):
+            return
+        near = " or ".join(str(size) for size in nearest_sizes(self.input_size, step))
         if any(n < step or n % step for n in self.input_size):
-            smaller, larger = (tuple(max(1, round_to(n / step)) * step for n in self.input_size) for round_to in (floor, ceil))
-            near = f"{smaller} or {larger}" if smaller != larger else f"{larger}"
             raise ValueError(
                 f"every axis of input_size must be a multiple of {step} (patch_size x 8), such as {near}, got {self.input_size}"
             )
-        if prod(self.grid(N_STAGES - 1)) < 2:
-            raise ValueError(
-                f"input_size {self.input_size} leaves one voxel on the deepest grid, where an instance norm "
-                f"has no meaning; use at least {2 * step} on one axis"
-            )
+        raise ValueError(
+            f"input_size {self.input_size} leaves one voxel on the deepest grid, where an instance norm has no meaning; "
+            f"{near} would do"
+        )
 
     def _check_groups(self) -> None:
         for stage in range(N_STAGES):
@@ -177,6 +184,41 @@ class VeloxSegConfig:
                 raise ValueError(
                     f"stage {stage + 1}: {channels} channels can't be cut into groups of {self.min_dim_group[stage]}"
                 )
+
+
+def token_step(patch_size: int) -> int:
+    """Voxels per axis that one voxel of the deepest grid stands for."""
+    return patch_size * 2 ** (N_STAGES - 1)
+
+
+def takes(input_size: tuple[int, ...], patch_size: int) -> bool:
+    """Whether every grid of a window divides, and the deepest holds more than one voxel."""
+    step = token_step(patch_size)
+    return all(n >= step and n % step == 0 for n in input_size) and prod(input_size) > step ** len(input_size)
+
+
+def fitted_patch_size(input_size: tuple[int, ...]) -> int | None:
+    """Voxels per token and axis for a window: the fewest that leave no more than `FINE_TOKENS`, else the published ones.
+
+    None when neither divides it.
+    """
+    most = FINE_TOKENS.get(len(input_size), 0)
+    for size in PATCH_SIZES:
+        is_fine = prod(input_size) <= most * size ** len(input_size)
+        if takes(input_size, size) and (is_fine or size == PATCH_SIZES[-1]):
+            return size
+    return None
+
+
+def nearest_sizes(input_size: tuple[int, ...], step: int) -> list[tuple[int, ...]]:
+    """The next smaller and larger window whose axes are multiples of `step`, two of them on some axis; one if they agree."""
+    found = []
+    for rounded in (floor, ceil):
+        size = [max(1, rounded(n / step)) * step for n in input_size]
+        if prod(size) == step ** len(size):
+            size[input_size.index(max(input_size))] *= 2
+        found.append(tuple(size))
+    return sorted(set(found))
 
 
 def fitted_windows(grid: tuple[int, ...], wanted: int, factor: int = 2) -> tuple[int, ...]:
