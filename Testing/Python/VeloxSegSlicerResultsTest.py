@@ -237,6 +237,29 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
                 (row["model"], row["level"], row["device"]), ("Test PET/CT lesions", "demo", "Fake device")
             )
 
+    def test_leftBesideRight(self):
+        _volume, node = self.segmentBrain()
+        first, second = (node.GetSegmentation().GetNthSegment(number) for number in (0, 1))
+        left, right = (entry.volumeMl for entry in Statistics.measure(node))
+        path = self.folder / "measures.csv"
+        for names, expected in (
+            (("Right caudate", "Left caudate"), 200 * (right - left) / (left + right)),
+            (("Left caudate", "Right caudate"), 200 * (left - right) / (left + right)),
+            (("Left caudate", "Right putamen"), None),
+            (("Left caudate", "Caudate"), None),
+        ):
+            first.SetName(names[0])
+            second.SetName(names[1])
+            self.writeCsv(node, path)
+            with open(path, encoding="utf-8", newline="") as stream:
+                *rows, total = csv.DictReader(stream)
+            found = [row.get("left_minus_right_percent") for row in rows]
+            if expected is None:
+                self.assertEqual(found, [None, None])
+            else:
+                self.assertEqual([float(value) for value in found], [round(expected, 4)] * 2)
+                self.assertEqual(total["left_minus_right_percent"], "")
+
     def test_csvWithoutSuvHasNoSuvColumns(self):
         _volume, node = self.segmentBrain()
         path = self.folder / "measures.csv"

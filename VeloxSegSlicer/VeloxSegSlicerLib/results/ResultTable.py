@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import slicer
 from slicer.i18n import tr as _
 
-from veloxseg.contract import csv_text
+from veloxseg.contract import csv_text, sides
 
 from ..common import Components, Geometry, Names, ResultAttributes, SegmentVoxels, Shapes
 from . import Composites, Lesions, Statistics
@@ -111,6 +111,7 @@ def columns(segmentationNode) -> list[Column]:
     tips = _definitions()
     titles = [
         ("volume_ml", volume, 2, "volume_ml"),
+        ("asymmetry", _("Left - right (%)"), 1, "left_minus_right_percent"),
         ("area_px", _("Area (px)"), 0, "area_px"),
         ("area_mm2", _("Area (mm2)"), 1, "area_mm2"),
         ("share", _("Share (%)"), 1, "share_of_image_percent"),
@@ -137,6 +138,7 @@ def _definitions() -> dict[str, str]:
     border = _("Length of the border of all parts.")
     diameter = _("Largest distance between two points of one part.")
     return {
+        "asymmetry": _("Volume of the left structure minus that of the right one, in percent of their mean."),
         "area_px": _("Pixels inside."),
         "area_mm2": _("Area by the scale that was given."),
         "share": _("Part of the whole photo."),
@@ -194,7 +196,11 @@ def _shown(values: dict) -> dict:
 
 def _segmentRows(segmentationNode) -> list[Row]:
     measures = Statistics.measure(segmentationNode)
-    rows = [_segmentRow(segmentationNode, entry, {"volume_ml": entry.volumeMl, "voxels": entry.voxels}) for entry in measures]
+    asymmetry = _asymmetry({entry.name: entry.volumeMl for entry in measures})
+    rows = []
+    for entry in measures:
+        values = {"volume_ml": entry.volumeMl, "voxels": entry.voxels, "asymmetry": asymmetry.get(entry.name)}
+        rows.append(_segmentRow(segmentationNode, entry, values))
     volumes: dict[int, float] = {}
     for entry in measures:
         label = SegmentVoxels.labelOf(segmentationNode, entry.segmentId)
@@ -205,6 +211,18 @@ def _segmentRows(segmentationNode) -> list[Row]:
         for name, labels in composites.items()
         if name in Composites.NAMES
     ]
+
+
+def _asymmetry(volumesMl: dict[str, float]) -> dict[str, float | None]:
+    """Name -> difference of both sides, for structures that are there on the left and on the right."""
+    found = {}
+    names = {sides.split(name): name for name in volumesMl}
+    for (kind, side), name in names.items():
+        other = names.get((kind, sides.OTHER.get(side)))
+        if side and other is not None:
+            left, right = (name, other) if side == "left" else (other, name)
+            found[name] = sides.difference_percent(volumesMl[left], volumesMl[right])
+    return found
 
 
 def _segmentRow(segmentationNode, entry: Statistics.Measure, values: dict) -> Row:

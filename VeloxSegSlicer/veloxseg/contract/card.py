@@ -1,10 +1,9 @@
 """What a model's card says, where it takes more than one look at it."""
 
-import re
+from veloxseg.contract import sides
 
 SIDES = {"7771000": "left", "24028007": "right"}
 """Codes of the sides of the body, which the type modifier of a label may be."""
-OTHER_SIDE = {"left": "right", "right": "left"}
 
 
 def reference_role(card: dict) -> str:
@@ -28,14 +27,13 @@ def mirrored_classes(card: dict) -> list[int]:
 
     A label without a side, or whose other side is no label of the card, stays itself.
     """
-    sides = [_side(label) for label in card["labels"]]
-    places = {sided: number for number, sided in enumerate(sides, 1)}
-    return [0, *(places.get((kind, OTHER_SIDE.get(side)), number) for number, (kind, side) in enumerate(sides, 1))]
+    sided = [_side(label) for label in card["labels"]]
+    places = {found: number for number, found in enumerate(sided, 1)}
+    return [0, *(places.get((kind, sides.OTHER.get(side)), number) for number, (kind, side) in enumerate(sided, 1))]
 
 
 def _side(label: dict) -> tuple[str, str | None]:
     """What a label is, and its side by the type modifier or else by a word of its name."""
-    words = re.split(r"[^a-z0-9]+", label["name"].lower())
+    kind, side = sides.split(label["name"])
     modifier = label["terminology"]["type_modifier"]
-    by_name = next((word for word in words if word in OTHER_SIDE), None)
-    return " ".join(word for word in words if word not in OTHER_SIDE), SIDES.get(modifier[1]) if modifier else by_name
+    return kind, SIDES.get(modifier[1]) if modifier else side
