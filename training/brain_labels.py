@@ -55,6 +55,18 @@ def without_side(name: str) -> str:
     return rest.capitalize() if first in SIDES else name
 
 
+def groups_of(labels: list[str]) -> np.ndarray | None:
+    """(labels + 1,): the group, numbered from 1 in the order of the file, of each label of a model; 0 is no group.
+
+    Two models are known by their labels: this task's structures and the regions of brain-regions-t1. None for others.
+    """
+    key, names = ("structures", [without_side(name) for name in labels]) if tuple(labels) == NAMES else ("regions", labels)
+    table = np.zeros(len(labels) + 1, dtype=np.int64)
+    for number, group in enumerate(TABLE["groups"], 1):
+        table[[n for n, name in enumerate(names, 1) if name in group[key]]] = number
+    return table if table[1:].any() else None
+
+
 def structures_of(labels: np.ndarray, convention: Convention, path: Path) -> np.ndarray:
     """uint8 of the same shape. Raises DATASET_FILE, which names `path`, for labels that the convention does not have."""
     known = structure_table(convention)

@@ -1,6 +1,7 @@
 """Structures that two label conventions share, heads drawn from label maps, and a short training on them."""
 
 import csv
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,7 @@ def folders(tmp_path):
         sitk.WriteImage(sitk.GetImageFromArray(small_head(shift).transpose(2, 1, 0)), str(maps / f"{shift}.nii.gz"))
     labels = np.zeros((60, 50, 40), dtype=np.int16)
     labels[ball((30, 25, 20), 13)] = 44
+    labels[ball((30, 15, 20), 2)] = 101
     labels[ball((37, 25, 20), 6)] = 45
     image = sitk.GetImageFromArray((labels * 10.0).astype(np.float32).transpose(2, 1, 0))
     sitk.WriteImage(image, str(people / "7_t1_brain.nii.gz"))
@@ -209,13 +211,44 @@ def test_a_short_training_runs_and_is_scored(folders, tmp_path, capsys):
     assert (tmp_path / "run" / "evaluation" / "scores.json").exists()
 
 
+def model_of(labels):
+    card = {"id": "any", "labels": [{"name": name} for name in labels], "roles": [{"name": "Head", "reference": True}]}
+    return type("Model", (), {"card": card})
+
+
 def test_a_perfect_mask_scores_one(folders, monkeypatch):
     _, truth = brain_structures.read_person(folders.validation, "7")
     perfect = type("Outcome", (), {"mask": images.array_of(truth)})
     monkeypatch.setattr(evaluate_structures.veloxseg, "segment", lambda *_, **__: perfect)
-    apart, pooled = evaluate_structures.evaluate_structures(None, folders.validation)
-    assert apart["value"] == pooled["value"] == 1
+    apart, pooled, groups = evaluate_structures.evaluate_structures(model_of(NAMES), folders.validation)
+    assert apart["value"] == pooled["value"] == groups["value"] == 1
     assert pooled["per_label"]["Cerebral white matter"] == 1 and "Left cerebral white matter" in apart["per_label"]
+
+
+def test_a_model_of_regions_is_scored_in_the_groups_alone(folders, monkeypatch):
+    """Cortex of both sides was marked as two lobes."""
+    regions = [region for group in TABLE["groups"] for region in group["regions"]]
+    _, truth = brain_structures.read_person(folders.validation, "7")
+    structures = images.array_of(truth)
+    cortex = np.isin(structures, [number("Left cerebral cortex"), number("Right cerebral cortex")])
+    mask = np.where(cortex, 1 + np.indices(cortex.shape)[1] % 2, 0)
+    monkeypatch.setattr(evaluate_structures.veloxseg, "segment", lambda *_, **__: type("Outcome", (), {"mask": mask}))
+    (groups,) = evaluate_structures.evaluate_structures(model_of(regions), folders.validation)
+    assert groups["per_label"][TABLE["groups"][0]["name"]] == 1
+
+
+def test_a_model_of_other_things_is_refused(folders):
+    with pytest.raises(VeloxSegError, match="the model any has none"):
+        evaluate_structures.evaluate_structures(model_of(["Tumor"]), folders.validation)
+
+
+def test_groups_are_whole():
+    bare = {without_side(name) for name in NAMES}
+    assert all(set(group["structures"]) <= bare for group in TABLE["groups"])
+    card = json.loads((Path(train.__file__).parent / "cards" / "brain-regions-t1.json").read_text())
+    assert sorted(region for group in TABLE["groups"] for region in group["regions"]) == sorted(
+        label["name"] for label in card["labels"]
+    )
 
 
 @pytest.mark.parametrize("which", ["folder", "validation"])
