@@ -19,7 +19,7 @@ import torch
 from benchmarks import bench_speed
 from benchmarks.bench_speed import Comparison, Report
 from veloxseg import api, files
-from veloxseg.contract.card import reference_role, window_size
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline, results, windows
 from veloxseg.packages import cards, packages
@@ -54,7 +54,7 @@ def write_request(folder: Path) -> Path:
     inputs = {}
     for role, name in expected["inputs"].items():
         image = images.read(package.folder / "example" / name)
-        room = np.multiply(window_size(package.card), package.card["spacing_mm"]) / image.GetSpacing()
+        room = np.multiply(package.card.size, package.card.spacing_mm) / image.GetSpacing()
         size = np.minimum(image.GetSize(), room.astype(int)).tolist()
         inputs[role] = str(folder / f"{role}.nrrd")
         images.write(image[: size[0], : size[1], : size[2]], Path(inputs[role]))
@@ -100,7 +100,7 @@ def _warm(request: Path, threads: int, rounds: int) -> tuple[list[Comparison], d
 
     network = package.network(torch.device("cpu"))
     prepared = pipeline.prepare(package.card, pipeline.read_inputs(package.card, content["inputs"]))
-    image, _ = windows.pad_to_window(prepared.volume, window_size(package.card), prepared.pad_values)
+    image, _ = windows.pad_to_window(prepared.volume, package.card.size, prepared.pad_values)
 
     def plain_way() -> None:
         plain_click(package.card, plain, content["inputs"], request.parent / "result")
@@ -134,17 +134,17 @@ def plain_network(package: packages.ModelPackage) -> torch.nn.Module:
     return network
 
 
-def plain_click(card: dict, network: torch.nn.Module, inputs: dict[str, str], folder: Path) -> None:
+def plain_click(card: Card, network: torch.nn.Module, inputs: dict[str, str], folder: Path) -> None:
     """Files to mask.nrrd in `folder` with MONAI's inferer."""
     from monai.inferers import SlidingWindowInferer
 
     volumes = pipeline.read_inputs(card, inputs)
     prepared = pipeline.prepare(card, volumes)
-    inferer = SlidingWindowInferer(window_size(card), 2, card["window"]["overlap"], card["window"]["blend"])
+    inferer = SlidingWindowInferer(card.size, 2, card.window.overlap, card.window.blend)
     with torch.inference_mode():
         classes = torch.softmax(inferer(prepared.volume[None], network)[0], dim=0)
-    classes = torch.stack([torch.from_numpy(images.smooth(one.numpy(), prepared.grid, card["smoothing_mm"])) for one in classes])
-    grid = images.grid_of(volumes[reference_role(card)])
+    classes = torch.stack([torch.from_numpy(images.smooth(one.numpy(), prepared.grid, card.smoothing_mm)) for one in classes])
+    grid = images.grid_of(volumes[card.reference.name])
     mask, _ = pipeline.mask_on(card, classes, prepared.grid, grid)
     folder.mkdir()
     images.write(images.image_of(mask, grid), folder / results.MASK)

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 
 from benchmarks import bench, bench_speed
 from benchmarks.bench_speed import Comparison, Report
-from veloxseg.contract.card import window_size
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSeg, fast, load_weights
@@ -61,7 +60,7 @@ class Field:
 
     def labels_by(self, way: str) -> Callable[[], torch.Tensor]:
         """What computes the labels (x, y, z) of a model with one label: always into the same uint8."""
-        window = window_size(self.package.card)
+        window = self.package.card.size
         labels = torch.full(self.volume.shape[1:], 255, dtype=torch.uint8)
         if way == ENGINE:
             network = self.package.network()
@@ -102,12 +101,12 @@ def volume(threads: int, rounds: int, size: Sequence[int], body: float = 1.0, bu
     in_body = (field.volume != empty).any(dim=0)
     inside, outside = (sum(int((one != labels[0])[where].sum()) for one in labels) for where in (in_body, ~in_body))
     notes = [
-        f"{windows.count(size, window_size(field.package.card), OVERLAP)} windows, overlap {OVERLAP}, {BLEND}; "
+        f"{windows.count(size, field.package.card.size, OVERLAP)} windows, overlap {OVERLAP}, {BLEND}; "
         f"{100 * body:g} % of the field is body; {busy} busy neighbor(s)",
         f"labels that differ: {inside} of {int(in_body.sum())} voxels that are not empty, {outside} of the others "
         f"({int((labels[0] > 0).sum())} are not background)",
     ]
-    title = f"{field.package.card['title']}, volume of {tuple(field.volume.shape)}"
+    title = f"{field.package.card.title}, volume of {tuple(field.volume.shape)}"
     return bench_speed.report(title, threads, rounds, comparisons, notes)
 
 
@@ -159,7 +158,7 @@ def print_peaks(way: str, threads: int, size: Sequence[int]) -> None:
     what labeling a volume of two windows takes, which is the network's own share."""
     torch.set_num_threads(threads)
     field = Field.make(size)
-    x, y, z = window_size(field.package.card)
+    x, y, z = field.package.card.size
     compute = field.labels_by(way)
     compute_two = Field(field.package, repeated(field.volume, (x, y, z + z // 2)), field.pad_values).labels_by(way)
     loaded = _resident("VmRSS")
@@ -185,10 +184,10 @@ def scaling(threads: int, rounds: int) -> Report:
         for size in SCALES:
             field = Field.make(size)
             compute = field.labels_by(ENGINE)
-            count = windows.count(size, window_size(field.package.card), OVERLAP)
+            count = windows.count(size, field.package.card.size, OVERLAP)
             name = f"{'x'.join(map(str, size))} ({count} window{'s' * (count > 1)})"
             comparisons += bench_speed.interleaved({name: compute}, threads, rounds)
-        largest = windows.count(LARGEST, window_size(field.package.card), OVERLAP)
+        largest = windows.count(LARGEST, field.package.card.size, OVERLAP)
         seconds = comparisons[-1].median_s / count * largest
         comparisons.append(Comparison(f"{'x'.join(map(str, LARGEST))} ({largest} windows), extrapolated", 1, seconds, 0))
         forms = {f"one window, {n} modalities": _window_of(n) for n in MODALITIES}

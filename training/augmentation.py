@@ -47,7 +47,7 @@ def published(size: Sequence[int], _empty: Sequence[float], _drop: float, _mirro
 def strong(size: Sequence[int], empty: Sequence[float], drop: float, mirrored: Sequence[int]) -> Compose:
     """Placement, mirror image, intensity, contrast, noise, resolution, missing modalities: the default.
 
-    mirrored: the class that each class is in the mirror, see `contract.card.mirrored_classes`.
+    mirrored: the class that each class is in the mirror, see `contract.card.Card.mirrored_classes`.
     """
     return Compose([
         RandAffined(BOTH, prob=1.0, rotate_range=[radians(15)] * 3, scale_range=[(-0.2, 0.25)] * 3, spatial_size=size,

@@ -20,7 +20,7 @@ from training.augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field
 from training.metrics import dice
 from training.networks import BaselineConfig, Ensemble
 from veloxseg import diffusion, files
-from veloxseg.contract.card import mirrored_classes
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError, note
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.imaging import images, intensities
@@ -125,31 +125,33 @@ class Cases:
         """`total` patches will be asked for. Raises DATASET for a folder that can't be trained on."""
         self.settings, self.total = settings, total
         description = read_description(settings.folder)
-        self.card, self.groups = description["card"], description["groups"]
+        content, self.groups = description["card"], description["groups"]
         self.synthetic = description["synthetic"]
         self.size = settings.patch_size or tuple(description["patch_size"])
-        self.values = [label["value"] for label in self.card["labels"]]
         self.split = split_of(description, settings)
-        self._fit()
+        self.card = self._fitted(content)
+        self.values = [label.value for label in self.card.labels]
         self.store = Store(settings.folder, self.card)
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading cases", leave=False):
             self.store.ensure(case)
         self.notes = self._absent_labels()
         self.augment = AUGMENTATIONS[settings.augmentation](self.size, self.store.empty(self.split["train"]),
-                                                            settings.drop_modality, mirrored_classes(self.card))
+                                                            settings.drop_modality, self.card.mirrored_classes)
 
-    def _fit(self) -> None:
-        for role in self.card["roles"]:
+    def _fitted(self, content: dict) -> Card:
+        """The card with the intensities that are measured on the training cases."""
+        for role in content["roles"]:
             if needs_fit(role["intensity"]):
                 values = [labeled_values(self.settings.folder, case, role["name"]) for case in self.split["train"]]
                 values = np.concatenate(values)
                 if not len(values):
                     raise unlabeled(self.settings.folder)
                 role["intensity"] = fit_intensity(role["intensity"], values)
+        return Card.of(content)
 
     def _absent_labels(self) -> list[Note]:
         """Raises DATASET when no training case has any label."""
-        names = {label["value"]: label["name"] for label in self.card["labels"]}
+        names = {label.value: label.name for label in self.card.labels}
         present = {part: [{self.values[number - 1] for number in np.unique(self.store.load(case)[2][:, 3])} for case in cases]
                    for part, cases in self.split.items() if part != "test"}  # fmt: skip
         if not any(present["train"]):
@@ -174,7 +176,8 @@ class Cases:
 
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""
-        return {"card": self.card, "groups": self.groups, "split": self.split, "folder": str(self.settings.folder.resolve()),
+        folder = str(self.settings.folder.resolve())
+        return {"card": self.card.content, "groups": self.groups, "split": self.split, "folder": folder,
                 "synthetic": self.synthetic, "patch_size": list(self.size)}
 
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -227,14 +230,15 @@ class Cases:
 class Store:
     """Normalized cases as float16 .npy files beside the dataset, memory-mapped: workers share the pages, any size fits."""
 
-    def __init__(self, folder: Path, card: dict) -> None:
+    def __init__(self, folder: Path, card: Card) -> None:
         self.folder, self.card = folder, card
-        key = json.dumps([card["spacing_mm"], card["labels"], [role["intensity"] for role in card["roles"]]], sort_keys=True)
+        parts = card.spacing_mm, card.content["labels"], [role.intensity for role in card.roles]
+        key = json.dumps(parts, sort_keys=True)
         self.cache = folder / "cache" / hashlib.sha256(key.encode()).hexdigest()[:12]
 
     def ensure(self, case: str) -> None:
         """Normalizes a case that isn't stored yet, or whose files have changed since."""
-        names = [*(f"{role['name']}.nii.gz" for role in self.card["roles"]), LABEL]
+        names = [*(f"{role.name}.nii.gz" for role in self.card.roles), LABEL]
         sources = [self.folder / "cases" / case / name for name in names]
         case_cache.ensure(self.cache, case, sources, lambda: (self.load(case), self.empty([case])), lambda: self._make(case))
 
@@ -248,13 +252,13 @@ class Store:
     def _normalized(self, case: str) -> tuple[np.ndarray, np.ndarray, list[float]]:
         folder = self.folder / "cases" / case
         channels, empty = [], []
-        for role in self.card["roles"]:
-            path = folder / f"{role['name']}.nii.gz"
-            array = images.array_of(images.read(path, f"{role['name']} ({path})"))
-            channels.append(intensities.apply(role["intensity"], array))
-            empty.append(intensities.padding_value(role["intensity"], channels[-1]))
+        for role in self.card.roles:
+            path = folder / f"{role.name}.nii.gz"
+            array = images.array_of(images.read(path, f"{role.name} ({path})"))
+            channels.append(intensities.apply(role.intensity, array))
+            empty.append(intensities.padding_value(role.intensity, channels[-1]))
         values = read_label(folder)
-        known = [0, *(label["value"] for label in self.card["labels"])]
+        known = [0, *(label.value for label in self.card.labels)]
         unknown = sorted(set(np.unique(values).tolist()) - set(known))
         if unknown:
             raise VeloxSegError("DATASET", path=folder / LABEL, reason=f"it has the value {unknown[0]:g}, which is no label",

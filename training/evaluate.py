@@ -32,7 +32,7 @@ from training.metrics import BRATS_REGIONS, case_metrics, published_slice_dice
 from training.scored_cases import SEED, By, Cases, cases_of_dataset, cases_of_run, problem
 from training.suv_rules import RULES
 from veloxseg import files
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 from veloxseg.inference.case import Package
 from veloxseg.packages import packages
@@ -40,26 +40,26 @@ from veloxseg.packages import packages
 BRATS_TASK = "brain-tumor"
 
 
-def regions(card: dict) -> dict[str, tuple[int, ...]]:
+def regions(card: Card) -> dict[str, tuple[int, ...]]:
     """What is scored, as label values: the nested regions ET, TC and WT of the BraTS task, otherwise each label."""
-    labels = {label["name"]: label["value"] for label in card["labels"]}
-    return BRATS_REGIONS if card["task"]["id"] == BRATS_TASK else {name: (value,) for name, value in labels.items()}
+    labels = {label.name: label.value for label in card.labels}
+    return BRATS_REGIONS if card.task_id == BRATS_TASK else {name: (value,) for name, value in labels.items()}
 
 
-def rules(card: dict) -> dict[str, Callable[[sitk.Image], np.ndarray]]:
+def rules(card: Card) -> dict[str, Callable[[sitk.Image], np.ndarray]]:
     """The SUV rules where there is a PET in SUV."""
     return RULES if _pet_role(card) else {}
 
 
-def scored_with_rules(card: dict) -> dict[str, tuple[int, ...]]:
+def scored_with_rules(card: Card) -> dict[str, tuple[int, ...]]:
     """Where rules are scored: a threshold cannot tell labels apart, so several count as one."""
-    if not rules(card) or len(card["labels"]) == 1:
+    if not rules(card) or len(card.labels) == 1:
         return regions(card)
-    return {scores.POOLED: tuple(label["value"] for label in card["labels"])}
+    return {scores.POOLED: tuple(label.value for label in card.labels)}
 
 
-def _pet_role(card: dict) -> str | None:
-    return next((role["name"] for role in card["roles"] if role["modality"] == "PT" and role["unit"] == "SUVbw"), None)
+def _pet_role(card: Card) -> str | None:
+    return next((role.name for role in card.roles if role.modality == "PT" and role.unit == "SUVbw"), None)
 
 
 def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", by: By | None = None) -> list[dict]:
@@ -68,7 +68,7 @@ def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", b
     Raises DATASET for no cases, labels that differ or a label off its image's grid, and what `veloxseg.segment` raises.
     """
     _check(model, cases)
-    if takes_photo(cases.card):
+    if cases.card.takes_photo:
         return evaluate_photos.evaluate(model, cases, output, device, by)
     rows = []
     with files.typed_output_errors(output):
@@ -77,7 +77,7 @@ def evaluate(model: Package, cases: Cases, output: Path, device: str = "auto", b
         rows += _evaluate_case(model, cases, case, output, device)
     table = pd.DataFrame(rows)
     scores.write_cases(table, output / "cases.csv")
-    found = scores.entries(table, cases.name, SEED, cases.synthetic, cases.card["lesions"])
+    found = scores.entries(table, cases.name, SEED, cases.synthetic, cases.card.lists_lesions)
     files.write_json(output / "scores.json", found)
     files.write_text(output / "summary.txt", scores.summary(table, found) + "\n")
     return found
@@ -87,7 +87,7 @@ def _check(model: Package, cases: Cases) -> None:
     if not cases.ids:
         raise problem(cases.folder, f"it has no {cases.which} cases", "choose other cases")
     # names may be spelled differently from dataset to dataset
-    known, wanted = ({label["value"] for label in card["labels"]} for card in (model.card, cases.card))
+    known, wanted = ({label.value for label in card.labels} for card in (model.card, cases.card))
     if known != wanted:
         raise problem(cases.folder, f"its labels {wanted} are not the model's {known}", "choose a dataset of the model's task")
 
@@ -95,7 +95,7 @@ def _check(model: Package, cases: Cases) -> None:
 def _evaluate_case(model: Package, cases: Cases, case: str, output: Path, device: str) -> list[dict]:
     reference = images.read_volume(cases.path(case, LABEL), "label")
     truth, grid = images.array_of(reference), images.grid_of(reference)
-    paths = {role["name"]: cases.path(case, f"{role['name']}.nii.gz") for role in model.card["roles"]}
+    paths = {role.name: cases.path(case, f"{role.name}.nii.gz") for role in model.card.roles}
     outcome = veloxseg.segment(model, paths, device=device, outputs=["mask"])
     seconds = outcome.run.times()["total"]
     if not images.same_grid(outcome.grid, grid):
@@ -105,19 +105,19 @@ def _evaluate_case(model: Package, cases: Cases, case: str, output: Path, device
     found = _rows(case, scores.NETWORK, outcome.mask, truth, cases.card, parts, seconds)
     for name, rule in rules(cases.card).items():
         begun = time.perf_counter()
-        mask = rule(images.read(paths[_pet_role(cases.card)], "PET")) * cases.card["labels"][0]["value"]
+        mask = rule(images.read(paths[_pet_role(cases.card)], "PET")) * cases.card.labels[0].value
         parts = scored_with_rules(cases.card)
         found += _rows(case, name, mask, truth, cases.card, parts, time.perf_counter() - begun)
     return found
 
 
-def _rows(case: str, method: str, mask: np.ndarray, truth: np.ndarray, card: dict, parts: dict, seconds: float) -> list[dict]:
+def _rows(case: str, method: str, mask: np.ndarray, truth: np.ndarray, card: Card, parts: dict, seconds: float) -> list[dict]:
     """One row per region; the tolerance of the surface Dice is one voxel edge, since nobody can draw a border more finely."""
     found = []
     for region, values in parts.items():
         pair = np.isin(mask, values), np.isin(truth, values)
         row = {"case": case, "method": method, "region": region,
-               **case_metrics(*pair, tuple(card["spacing_mm"]), max(card["spacing_mm"]))}
+               **case_metrics(*pair, tuple(card.spacing_mm), max(card.spacing_mm))}
         if regions(card) is BRATS_REGIONS:
             row[scores.PUBLISHED] = published_slice_dice(*pair)
         found.append(row | {"seconds": seconds})

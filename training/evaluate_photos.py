@@ -94,7 +94,7 @@ def _evaluate_case(model: Package, cases: Cases, case: str, target: Path, device
     begun = time.perf_counter()
     pixels = photos.read(path)
     rule = overlap(otsu(pixels), truth)
-    whole = {"case": case, "region": cases.card["labels"][0]["name"], "reference_percent": 100 * float(truth.mean()),
+    whole = {"case": case, "region": cases.card.labels[0].name, "reference_percent": 100 * float(truth.mean()),
              "ita_degrees": skin_tone.typology_angle(pixels, truth)}
     return [whole | {"method": scores.NETWORK} | network,
             whole | {"method": OTSU} | rule | {"seconds": time.perf_counter() - begun}]  # fmt: skip

@@ -29,7 +29,7 @@ from training import checkpoints, command, heads, networks, records
 from training.datasets.cards import identifier, with_static_part
 from training.settings import CONFIGS, OWN_DATA, plain
 from veloxseg import diffusion, files, phantoms
-from veloxseg.contract.card import takes_photo, window_size
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.networks import load_weights
@@ -48,7 +48,7 @@ EXAMPLE_SEED = 40000
 class TrainedModel:
     """A run as the pipeline takes it: `card` and `network`; weights are rounded as they are shipped."""
 
-    card: dict
+    card: Card
     name: str
     state: dict[str, torch.Tensor]
 
@@ -56,10 +56,10 @@ class TrainedModel:
         if self.name in networks.OF_THE_ENGINE:
             network = packages.build_network(self.card)
             load_weights(network, self.state)
-            if isinstance(network, NCA) and not takes_photo(self.card):
-                network = networks.Ensemble(network, diffusion.Sampling(**self.card["sampling"]))
+            if isinstance(network, NCA) and not self.card.takes_photo:
+                network = networks.Ensemble(network, diffusion.Sampling(**self.card.sampling))
         else:
-            network = networks.build(self.name, networks.BaselineConfig(**self.card["architecture"]["arguments"]))
+            network = networks.build(self.name, networks.BaselineConfig(**self.card.arguments))
             network.load_state_dict(self.state)
         return network.eval().to(device)
 
@@ -73,9 +73,9 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     settings, data = best["settings"], records.read(run / "data.json")
     content = data["card"]
     if card:
-        content = with_static_part(content, card)
+        content = with_static_part(Card.of(content), card).content
     content |= architecture(settings) | named(settings["name"], settings["version"])
-    if settings["network"] == "nca" and not takes_photo(content):
+    if settings["network"] == "nca" and data["card"]["roles"][0]["kind"] != "photo":
         content["window"] |= {"size": data["patch_size"]}
     content["training"] |= {
         "command": command_line(settings),
@@ -89,7 +89,7 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
     if settings["init"]:
         content["training"]["begun_with"] = Path(settings["init"]).name
     state = {k: v.half().float() if v.is_floating_point() else v for k, v in best["network"].items()}
-    return TrainedModel(content, settings["network"], state)
+    return TrainedModel(Card.of(content), settings["network"], state)
 
 
 def named(name: str | None, version: str | None) -> dict:
@@ -103,7 +103,7 @@ def named(name: str | None, version: str | None) -> dict:
 
 def can_be_packaged(model: TrainedModel) -> bool:
     """Whether packages can hold the model: VeloxSeg, and the cellular automaton on photos."""
-    return model.name == "veloxseg" or (model.name == "nca" and takes_photo(model.card))
+    return model.name == "veloxseg" or (model.name == "nca" and model.card.takes_photo)
 
 
 def architecture(settings: dict) -> dict:
@@ -162,24 +162,21 @@ def _git(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def example_inputs(data: dict, size: tuple[int, ...]) -> dict[str, sitk.Image]:
-    """A coarse case for the package's self-test: Colin27, a phantom, or a drawn solid: never an image of a patient.
-
-    size: voxels of the network's window, which a drawn solid fills.
-    """
-    spacing = [EXAMPLE_COARSER * step for step in data["card"]["spacing_mm"]]
+def example_inputs(card: Card, data: dict) -> dict[str, sitk.Image]:
+    """A coarse case for the package's self-test: Colin27, a phantom, or a drawn solid as large as the network's window: never an
+    image of a patient."""
+    spacing = [EXAMPLE_COARSER * step for step in card.spacing_mm]
     if data["folder"] is None:
         return {data["card"]["roles"][0]["name"]: sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
     if not data["synthetic"]:
-        size = [round(n / EXAMPLE_COARSER) for n in size]
-        roles = enumerate(data["card"]["roles"])
-        return {role["name"]: drawn(role["intensity"], spacing, size, number) for number, role in roles}
+        size = [round(n / EXAMPLE_COARSER) for n in card.size]
+        return {role.name: drawn(role.intensity, spacing, size, number) for number, role in enumerate(card.roles)}
     folder = Path(data["folder"]) / "cases" / data["split"]["test"][0]
     inputs = {}
-    for role in data["card"]["roles"]:
-        image = images.read(folder / f"{role['name']}.nii.gz", role["name"])
+    for role in card.roles:
+        image = images.read(folder / f"{role.name}.nii.gz", role.name)
         darkest = float(sitk.GetArrayViewFromImage(image).min())
-        inputs[role["name"]] = rounded(coarse(image, spacing, darkest))
+        inputs[role.name] = rounded(coarse(image, spacing, darkest))
     return inputs
 
 
@@ -205,7 +202,7 @@ def drawn(intensity: dict, spacing: list[float], size: list[int], seed: int) -> 
 
 def volume_example(model: TrainedModel, data: dict, folder: Path) -> package_writer.Example:
     """The inputs, which are also written into `folder`, with the mask that the model gives them."""
-    inputs = example_inputs(data, window_size(model.card))
+    inputs = example_inputs(model.card, data)
     paths = {role: folder / f"{role}.nii.gz" for role in inputs}
     for role, image in inputs.items():
         images.write(image, paths[role], compress=True)
@@ -221,9 +218,9 @@ def photo_example(model: TrainedModel, folder: Path) -> package_writer.Example:
     return package_writer.Example({"Photo": pixels}, outcome.mask[..., 0].T > 0)
 
 
-def license_text(card: dict) -> bytes:
+def license_text(card: Card) -> bytes:
     """This project's license where the card names it, else the card's words: nobody's weights get a license by accident."""
-    return (ROOT / "LICENSE").read_bytes() if card["license"] == "Apache-2.0" else f"{card['license']}\n".encode()
+    return (ROOT / "LICENSE").read_bytes() if card.license == "Apache-2.0" else f"{card.license}\n".encode()
 
 
 def export(run: Path, card: Path | None = None, output: Path | None = None) -> Path:
@@ -239,18 +236,18 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
         raise VeloxSegError("CHECKPOINT", path=run, reason=f"packages can't hold the network {model.name} for these images",
                             remedy="export a run of --network veloxseg, or of nca on photos")
     scores = run / "evaluation" / "scores.json"
-    model.card["scores"] = records.read(scores) if scores.exists() else []
-    warning = cards.warning(model.card)
+    content = {**model.card.content, "scores": records.read(scores) if scores.exists() else []}
+    warning = cards.warning(content["scores"])
     if warning:
-        model.card["limits"] = [warning.text, *model.card["limits"]]
+        content["limits"] = [warning.text, *content["limits"]]
     folder = run / "example"
-    target = (output or run / "package") / model.card["id"]
-    archive = run / "package" / f"{cards.package_name(model.card)}.zip"
+    target = (output or run / "package") / model.card.id
+    archive = run / "package" / f"{model.card.package_name}.zip"
     for needed in (folder, target.parent, archive.parent):
         with files.typed_output_errors(needed):
             needed.mkdir(parents=True, exist_ok=True)
-    example = photo_example(model, folder) if takes_photo(model.card) else volume_example(model, data, folder)
-    package_writer.write(target, model.state, model.card, example, {"LICENSE": license_text(model.card)})
+    example = photo_example(model, folder) if model.card.takes_photo else volume_example(model, data, folder)
+    package_writer.write(target, model.state, content, example, {"LICENSE": license_text(model.card)})
     print(f"{target}: example Dice {packages.verify(target):.4f}")
     package_writer.pack(target, archive)
     if warning:

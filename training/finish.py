@@ -6,7 +6,6 @@ from pathlib import Path
 
 from training import evaluate, evaluate_heads, evaluate_structures, export, prepare, records, report, report_photos, scored_cases
 from training.datasets.phantom import Phantom
-from veloxseg.contract.card import takes_photo
 
 CARDS = Path(__file__).parent / "cards"
 SMOKE = {"smoke": ("petct", CARDS / "smoke.json"), "skin-smoke": ("dermoscopy", CARDS / "skin-lesion-nca-demo.json")}
@@ -29,7 +28,7 @@ def finish(run: Path, card: Path | None = None, score: str = "test") -> None:
         evaluate_heads.main(run)
     if export.can_be_packaged(model):
         export.export(run, card)
-    (report_photos if takes_photo(model.card) else report).draw(run)
+    (report_photos if model.card.takes_photo else report).draw(run)
 
 
 def smoke_dataset(name: str, folder: Path) -> None:

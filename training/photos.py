@@ -18,7 +18,7 @@ from training.cases import Network, absent_labels, read_description, split_of, u
 from training.metrics import dice
 from training.photo_augmentation import augmented
 from veloxseg import diffusion
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.imaging import photos
@@ -52,10 +52,10 @@ class Photos:
         self.settings = settings
         description = read_description(settings.folder)
         self.groups, self.synthetic = description["groups"], description["synthetic"]
-        if not takes_photo(description["card"]):
+        if not Card.of(description["card"]).takes_photo:
             raise VeloxSegError("DATASET", path=settings.folder, reason="it holds volumes", remedy="choose the task cases")
         self.size = settings.size or description["patch_size"][0]
-        self.card = {**description["card"], "working_size": self.size}
+        self.card = Card.of(description["card"] | {"working_size": self.size})
         self.split = split_of(description, settings)
         self.store = Store(settings.folder, self.size)
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading photos", leave=False):
@@ -64,12 +64,12 @@ class Photos:
 
     def _absent_labels(self) -> list[Note]:
         """Raises DATASET when no training photo has a label."""
-        lesion = self.card["labels"][0]
+        lesion = self.card.labels[0]
         present = {part: [self._has_lesion(case, part) for case in cases] for part, cases in self.split.items()}
         if not any(present["train"]):
             raise unlabeled(self.settings.folder)
-        values = {part: [{lesion["value"]} if has else set() for has in cases] for part, cases in present.items()}
-        return absent_labels(values, {lesion["value"]: lesion["name"]})
+        values = {part: [{lesion.value} if has else set() for has in cases] for part, cases in present.items()}
+        return absent_labels(values, {lesion.value: lesion.name})
 
     def _has_lesion(self, case: str, part: str) -> bool:
         if part == "test":
@@ -88,7 +88,8 @@ class Photos:
 
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""
-        return {"card": self.card, "groups": self.groups, "split": self.split, "folder": str(self.settings.folder.resolve()),
+        folder = str(self.settings.folder.resolve())
+        return {"card": self.card.content, "groups": self.groups, "split": self.split, "folder": folder,
                 "synthetic": self.synthetic}
 
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +102,7 @@ class Photos:
         sampling = None
         if isinstance(network, NCA):
             calls = ENOUGH_CALLS[network.config.prediction]
-            sampling = diffusion.Sampling(self.settings.validation_members, calls, threshold=self.card["threshold"])
+            sampling = diffusion.Sampling(self.settings.validation_members, calls, threshold=self.card.threshold)
         scores = {}
         for case in cases:
             pixels, mask = self.store.load(case)

@@ -42,6 +42,7 @@ from training.datasets.phantom import Phantom
 from training.lock import only_one, remove_partial
 from veloxseg import files
 from veloxseg.contract import csv_text, plausibility
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.service import children
 
@@ -101,21 +102,21 @@ def _prepare(options: Options, data: DataSet) -> list[conversion.Result]:
 
 def decisive(options: Options, data: DataSet) -> dict:
     """What all cases of a folder must have in common; wording and colors of a card may change."""
-    roles = [{key: role[key] for key in ("name", "modality", "reference")} for role in data.card["roles"]]
+    roles = [{"name": role.name, "modality": role.modality, "reference": role.is_reference} for role in data.card.roles]
     return {
         "layout": type(options).__name__,
         "registration": options.register,
         "roles": roles,
-        "spacing_mm": data.card["spacing_mm"],
-        "labels": [label["value"] for label in data.card["labels"]],
+        "spacing_mm": data.card.content["spacing_mm"],
+        "labels": [label.value for label in data.card.labels],
         "label_values": [list(pair) for pair in data.label_values.items()],
     }
 
 
-def check_spacing(card: dict) -> None:
+def check_spacing(card: Card) -> None:
     """Raises REQUEST for a working grid that no image has."""
     finest, coarsest = plausibility.SPACING_MM
-    for step in card["spacing_mm"] or ():
+    for step in card.spacing_mm or ():
         if not finest <= step <= coarsest:
             raise VeloxSegError("REQUEST", reason=f"--spacing-mm has {step:g}, and it goes from {finest:g} to {coarsest:g} mm")
 
@@ -186,7 +187,7 @@ def write_dataset(output: Path, data: DataSet) -> None:
     facts = (output / CASES / case / conversion.FACTS for case in finished)
     sizes = [json.loads(text.read_text(encoding="utf-8"))["size"] for text in facts]
     content = {
-        "card": data.card,
+        "card": data.card.content,
         "groups": data.groups,
         "patch_size": suggested_patch(data, sizes),
         "synthetic": data.synthetic,

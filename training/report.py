@@ -27,7 +27,7 @@ from scipy import ndimage
 from training import command, records, run_log, scores
 from training.cases import LABEL
 from veloxseg import files
-from veloxseg.contract.card import reference_role
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 
 REFERENCE, PREDICTION = "#00a05a", "#e6007e"
@@ -81,11 +81,10 @@ class Case:
 def read_case(data: dict, masks: Path, case: str) -> Case:
     """A case of the prepared dataset named in data.json, with the mask that the evaluation kept."""
     folder = Path(data["folder"]) / "cases" / case
-    role = reference_role(data["card"])
-    image = images.read_volume(folder / f"{role}.nii.gz", role)
+    role = Card.of(data["card"]).reference
+    image = images.read_volume(folder / f"{role.name}.nii.gz", role.name)
     label, mask = images.read_volume(folder / LABEL, "label"), images.read_volume(masks / f"{case}.nii.gz", "mask")
-    modality = next(r["modality"] for r in data["card"]["roles"] if r["name"] == role)
-    return Case(*(images.array_of(volume) for volume in (image, label, mask)), image.GetSpacing(), modality)
+    return Case(*(images.array_of(volume) for volume in (image, label, mask)), image.GetSpacing(), role.modality)
 
 
 # ------------------------------------------------------------------------------------------------------------ curves

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training import records
 from training.cases import read_description
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 
 SEED = 2026
@@ -18,7 +19,7 @@ By = tuple[Path, str]
 class Cases:
     """Cases of a prepared dataset: its card, folder, the ids to score, and how to name them in a score."""
 
-    card: dict
+    card: Card
     folder: Path
     ids: list[str]
     which: str
@@ -26,7 +27,7 @@ class Cases:
 
     @property
     def name(self) -> str:
-        return f"{self.card['training']['data']}; {self.which} cases of {self.folder.name}"
+        return f"{self.card.content['training']['data']}; {self.which} cases of {self.folder.name}"
 
     def path(self, case: str, file: str) -> Path:
         return self.folder / "cases" / case / file
@@ -37,7 +38,7 @@ def cases_of_run(run: Path, which: str) -> Cases:
     data = records.read(run / "data.json")
     if data["folder"] is None:
         raise problem(run, "it was not trained on a prepared dataset", "brain regions have training/evaluate_heads.py")
-    return Cases(data["card"], Path(data["folder"]), data["split"][which], which, data["synthetic"])
+    return Cases(Card.of(data["card"]), Path(data["folder"]), data["split"][which], which, data["synthetic"])
 
 
 def cases_of_dataset(folder: Path, which: str) -> Cases:
@@ -48,7 +49,7 @@ def cases_of_dataset(folder: Path, which: str) -> Cases:
         ids, which = sorted(path.parent.name for path in folder.glob("cases/*/case.json")), "all"
     else:
         ids = split[which]
-    return Cases(description["card"], folder, ids, which, description["synthetic"])
+    return Cases(Card.of(description["card"]), folder, ids, which, description["synthetic"])
 
 
 def problem(path: Path, reason: str, remedy: str) -> VeloxSegError:

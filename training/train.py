@@ -50,6 +50,7 @@ from training.photos import Photos, PhotosSettings
 from training.schedule import SCHEDULES
 from training.settings import CONFIGS, OWN_DATA, Settings, plain
 from veloxseg import files
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks import fast
 from veloxseg.service import children
@@ -192,7 +193,7 @@ def _train(settings: Settings) -> None:
     torch.set_num_threads(settings.threads)
     task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size * world)
     if settings.card:
-        with_static_part(task.describe()["card"], settings.card)  # refused now and not after the training
+        with_static_part(Card.of(task.describe()["card"]), settings.card)  # refused now and not after the training
     settings = replace(settings, **{settings.part: task.adapt(settings.architecture)})
     state = build(settings, device)
     out_of_time = stopwatch(settings.max_minutes, world)

@@ -13,6 +13,7 @@ from __future__ import annotations
 if __name__ == "__main__" and not __package__:
     import _path  # noqa: F401 - started as a file
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -57,19 +58,19 @@ def by_turns(model: Package, image: torch.Tensor) -> Judged:
     """The variance over quarter turns and mirror images."""
     views = np.stack([view_of(model, image, turns, mirrored) for turns, mirrored in photo_pipeline.VIEWS])
     mean = views.mean(axis=0)
-    return Judged(mean, mean >= model.card["threshold"], views.var(axis=0))
+    return Judged(mean, mean >= model.card.threshold, views.var(axis=0))
 
 
 def by_entropy(model: Package, image: torch.Tensor) -> Judged:
     """The entropy of a single answer in bits."""
     probability = view_of(model, image, 0, False)
-    return Judged(probability, probability >= model.card["threshold"], stats.entropy([probability, 1 - probability], base=2))
+    return Judged(probability, probability >= model.card.threshold, stats.entropy([probability, 1 - probability], base=2))
 
 
 def view_of(model: Package, image: torch.Tensor, turns: int, mirrored: bool) -> np.ndarray:
     """Probability (y, x) of a turned image, turned back."""
     turned = torch.rot90(image.flip(-1) if mirrored else image, turns, (-2, -1)).contiguous()
-    plain = {**model.card, "turns": False}
+    plain = replace(model.card, takes_turns=False)
     found = np.rot90(photo_pipeline.answer(plain, model.network(torch.device("cpu")), turned, None, "cpu").probability, -turns)
     return found[:, ::-1] if mirrored else found
 
@@ -144,7 +145,7 @@ def compare(ensemble: Package, single: Package, cases: Cases) -> pd.DataFrame:
         pixels, mask = photo_pipeline.read(cases.path(case, PHOTO)).pixels, read_mask(cases.path(case, MASK))
         shown = np.repeat((mask * np.uint8(255))[..., None], 3, axis=2)
         for kind, (judged_by, model) in kinds.items():
-            size = model.card["working_size"]
+            size = model.card.working_size
             image, _placement = photo_pipeline.prepare(pixels, size)
             truth = photos.to_working(shown, size)[0][..., 0] >= 128
             rows.append(judge(kind, judged_by(model, image), truth, case))

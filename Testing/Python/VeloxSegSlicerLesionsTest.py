@@ -164,7 +164,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         counts = [SegmentVoxels.voxelsOf(node, segmentId).count for segmentId in SegmentVoxels.segmentIds(node)]
         self.assertEqual(counts, [lesion.values["voxels"] for lesion in lesions])
         for number in range(3):
-            self.assertEqual(segmentation.GetNthSegment(number).GetTerminology(), self.petct.labels[0].terminology)
+            self.assertEqual(segmentation.GetNthSegment(number).GetTerminology(), self.petct.labels[0].terminology_entry)
         self.assertEqual(len(Lesions.lesionsOf(node)), 3)
         Separate.join(node, Lesions.lesionsOf(node))
         (segmentId,) = SegmentVoxels.segmentIds(node)

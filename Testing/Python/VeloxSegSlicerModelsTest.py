@@ -27,7 +27,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         card = fixtures.loadCard(self.folder, fixtures.petctCard())
         self.assertEqual([role.name for role in card.roles], ["CT", "PET"])
         self.assertEqual(card.reference.name, "PET")
-        self.assertEqual((card.level, card.isDemo, card.markedTitle), ("demo", True, "[demo] Test PET/CT lesions"))
+        self.assertEqual((card.level, card.is_demo, card.marked_title), ("demo", True, "[demo] Test PET/CT lesions"))
         self.assertEqual(card.labels[0].color, (230, 90, 60))
 
     def test_terminologyIsUnderstoodBySlicer(self):
@@ -35,7 +35,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         entry = slicer.vtkSlicerTerminologyEntry()
         self.assertTrue(
             slicer.vtkSlicerTerminologiesModuleLogic.DeserializeTerminologyEntry(
-                card.labels[0].terminology, entry
+                card.labels[0].terminology_entry, entry
             )
         )
         self.assertEqual(entry.GetTypeObject().GetCodeMeaning(), "Frontal lobe")
@@ -52,7 +52,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
     def test_neoplasmUsesTheListThatHasIt(self):
         card = fixtures.loadCard(self.folder, fixtures.petctCard())
         self.assertTrue(
-            card.labels[0].terminology.startswith("Segmentation category and type - DICOM master list~")
+            card.labels[0].terminology_entry.startswith("Segmentation category and type - DICOM master list~")
         )
 
     def test_catalogueOrder(self):
@@ -84,7 +84,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
             ("version", brain | {"schema_version": 2}, "format 2"),
             ("reference", brain | {"roles": withoutReference}, "exactly one reference"),
             ("doubled", brain | {"roles": brain["roles"] + withoutReference}, "twice"),
-            ("kind", brain | {"roles": [brain["roles"][0] | {"kind": "video"}]}, "video"),
+            ("kind", brain | {"roles": [brain["roles"][0] | {"kind": "video"}]}, "roles[0].kind"),
             ("missing", {key: value for key, value in brain.items() if key != "threshold"}, "threshold"),
         ):
             with self.subTest(name):

@@ -88,7 +88,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         )
         segment = segmentation.GetNthSegment(1)
         np.testing.assert_allclose(segment.GetColor(), np.array([60, 120, 220]) / 255)
-        self.assertEqual(segment.GetTerminology(), self.brain.labels[1].terminology)
+        self.assertEqual(segment.GetTerminology(), self.brain.labels[1].terminology_entry)
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmType"), "AUTOMATIC")
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmName"), "[research] Test brain regions 1.2.0")
         self.assertAlmostEqual(node.GetDisplayNode().GetOpacity2DFill(), 0.4)
@@ -189,7 +189,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         segment = node.GetSegmentation().GetNthSegment(0)
         np.testing.assert_allclose(segment.GetColor(), color, atol=1e-5)
         self.assertEqual(
-            (segment.GetName(), segment.GetTerminology()), ("Frontal lobe", self.brain.labels[0].terminology)
+            (segment.GetName(), segment.GetTerminology()), ("Frontal lobe", self.brain.labels[0].terminology_entry)
         )
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmType"), "AUTOMATIC")
 

@@ -11,9 +11,9 @@ from unittest import mock
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
+from veloxseg.contract.card import Role
 from VeloxSegSlicerLib.common import Geometry
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
-from VeloxSegSlicerLib.common.Models import Role
 from VeloxSegSlicerLib.engine import Setup
 from VeloxSegSlicerLib.images import Inputs, Suv
 from VeloxSegSlicerLib.run import Samples
@@ -84,10 +84,10 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertEqual(Inputs.imagesInScene(), [])
 
     def test_eachTaskHasItsOwnPhantom(self):
-        neck = dataclasses.replace(self.petct, taskId="head-neck-tumors")
+        neck = dataclasses.replace(self.petct, task_id="head-neck-tumors")
         self.assertEqual(Samples.phantomFor(neck).kind, "head-neck-petct")
         self.assertEqual(Samples.phantomFor(self.petct).kind, "petct")
-        other = dataclasses.replace(self.brain, taskId="another task")
+        other = dataclasses.replace(self.brain, task_id="another task")
         self.assertEqual(Samples.phantomFor(other).kind, "brain-t1")
 
     def test_phantomOnBrainMapsWhereNilearnIsMissing(self):
@@ -99,7 +99,7 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.assertFalse(self.maker.isBusy)
 
     def test_modelWithoutSample(self):
-        roles = (Role("US", "US", "US", "scalar", None, True, "", ()),)
+        roles = (Role("US", "US", "US", "scalar", None, True, "", (), {}),)
         self.assertIsNone(Samples.phantomFor(dataclasses.replace(self.brain, roles=roles)))
 
     def test_photoStandsUpright(self):

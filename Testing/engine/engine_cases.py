@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from veloxseg.contract.card import reference_role
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 from veloxseg.inference import devices
 from veloxseg.networks import VeloxSeg
@@ -96,7 +96,7 @@ def thresholding(levels, sharpness=40.0):
 
 
 def stand_in(the_card, network):
-    return SimpleNamespace(card=the_card, network=lambda device: network)
+    return SimpleNamespace(card=Card.of(the_card), network=lambda device: network)
 
 
 class FakeCard(devices.Device):
@@ -161,10 +161,11 @@ def tiny_package(folder, **changes):
 def own_answer(the_card, network, volumes):
     from veloxseg.inference import pipeline
 
-    prepared = pipeline.prepare(the_card, volumes)
-    classes = pipeline.probabilities(the_card, network, prepared, "cpu", the_card["window"]["overlap"])
-    grid = images.grid_of(volumes[reference_role(the_card)])
-    mask, _ = pipeline.mask_on(the_card, classes, prepared.grid, grid)
+    own = Card.of(the_card)
+    prepared = pipeline.prepare(own, volumes)
+    classes = pipeline.probabilities(own, network, prepared, "cpu", own.window.overlap)
+    grid = images.grid_of(volumes[own.reference.name])
+    mask, _ = pipeline.mask_on(own, classes, prepared.grid, grid)
     return images.image_of(mask, grid)
 
 

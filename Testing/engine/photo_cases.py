@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from engine_cases import card, label, role
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 from veloxseg.inference import devices, dispatch, photo_pipeline
 from veloxseg.networks.nca import NCA
@@ -105,7 +106,7 @@ class Model:
     """A card and a network, as the pipeline needs them."""
 
     def __init__(self, the_card, network):
-        self.card, self._network = the_card, network
+        self.card, self._network = Card.of(the_card), network
 
     def network(self, device):
         return self._network
@@ -122,7 +123,7 @@ def photo_package(folder, the_card=None):
         network = lively_nca(the_card["architecture"]["arguments"])
     else:
         torch.manual_seed(0)
-        network = packages.build_network(the_card).half().float().eval()
+        network = packages.build_network(Card.of(the_card)).half().float().eval()
     photo = skin(disk(70, 90, 20))
     path = save(photo, folder.parent / f"{folder.name}.png")
     mask = segment(Model(the_card, network), path).mask[..., 0].T > 0

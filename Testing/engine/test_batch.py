@@ -10,8 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from engine_cases import blob_image, card, inputs_hash, label, role, thresholding, tiny_package, write_image
-from photo_cases import disk, photo_package, save, skin
+from photo_cases import disk, photo_card, photo_package, save, skin
 from veloxseg.commands import cli, cli_batch
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import dispatch
@@ -477,7 +478,7 @@ def test_segmentation_names_every_label():
 def test_a_file_that_vanished_after_it_was_listed(tmp_path, name):
     """Neither a volume nor a photo is called damaged then."""
     case = batch_cases.Case("a", {"Photo": tmp_path / name})
-    the_card = {"roles": [{"name": "Photo", "kind": "photo", "reference": True}]}
+    the_card = Card.of(photo_card())
     assert "not there any more" in batch_cases.inspect(case, the_card).problem
     with pytest.raises(VeloxSegError) as caught:
         batch_files.fingerprint(tmp_path / name, "Photo")

@@ -8,7 +8,6 @@ import torch
 from benchmarks import bench_click, bench_speed, bench_volume
 from engine_cases import tiny_arguments, tiny_package
 from veloxseg.commands import cli
-from veloxseg.contract.card import window_size
 from veloxseg.contract.protocol import STAGES
 from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSeg
@@ -85,7 +84,7 @@ def test_the_click_is_one_window(tmp_path):
     package = bench_click.packages.read(content["model"])
     volumes = pipeline.read_inputs(package.card, content["inputs"])
     prepared = pipeline.prepare(package.card, volumes)
-    assert windows.count(prepared.volume.shape[1:], window_size(package.card), 0.5) == 1
+    assert windows.count(prepared.volume.shape[1:], package.card.size, 0.5) == 1
 
 
 def test_parameters_as_json(capsys):

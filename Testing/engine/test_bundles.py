@@ -10,7 +10,6 @@ import pytest
 import SimpleITK as sitk
 
 from veloxseg import bundle_steps, files
-from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import devices, pipeline
@@ -18,7 +17,7 @@ from veloxseg.packages import bundles, cards, package_writer, packages
 
 SPACING_MM = (1.7, 2.6, 3.9)
 # packages of photos hold nothing for MONAI's tools
-volumes = [folder for folder in cards.shipped() if not takes_photo(packages.read(folder).card)]
+volumes = [folder for folder in cards.shipped() if not packages.read(folder).card.takes_photo]
 each_package = pytest.mark.parametrize("shipped", volumes, ids=lambda folder: folder.name)
 
 
@@ -35,7 +34,7 @@ def package(shipped, tmp_path):
 
 
 def examples(package):
-    return {role["name"]: package.folder / "example" / f"{role['name']}.nii.gz" for role in package.card["roles"]}
+    return {role.name: package.folder / "example" / f"{role.name}.nii.gz" for role in package.card.roles}
 
 
 def oblique(path, folder, degrees):

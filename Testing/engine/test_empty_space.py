@@ -9,6 +9,7 @@ import SimpleITK as sitk
 import torch
 
 from engine_cases import blob_image, card, label, role, stand_in, write_image
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images, measures
 from veloxseg.inference import devices, empty_space, pipeline
 from veloxseg.packages import cards, packages
@@ -52,9 +53,9 @@ def test_stripped_brain(tmp_path, fill):
 def test_air_that_is_noise_may_be_marked(tmp_path):
     """Nobody can tell whether the darkest voxel of a noisy image is empty."""
     image = blob_image((40, 44, 36), (1.5, 1.5, 1.5))
-    the_card = card([role()])
+    the_card = Card.of(card([role()]))
     values = images.array_of(image)
-    assert empty_space.empty_level(the_card, the_card["roles"][0], values) == -np.inf
+    assert empty_space.empty_level(the_card, the_card.roles[0], values) == -np.inf
     outcome = segment(tmp_path, [role()], {"T1": image})
     assert outcome.mask[values == values[8:-8, 8:-8, 8:-8].min()].all()
 

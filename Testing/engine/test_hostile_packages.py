@@ -19,6 +19,7 @@ from photo_cases import photo_card
 from veloxseg import files
 from veloxseg.commands import cli
 from veloxseg.contract import errors, limits
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.packages import bundles, cards, package_import, package_writer, packages
 from veloxseg.service import children
@@ -183,7 +184,7 @@ class TestWeights:
     def test_writer_refuses_them(self, package, tmp_path):
         state = {name: tensor * torch.nan for name, tensor in load_file(package / packages.WEIGHTS).items()}
         with pytest.raises(ValueError, match="not finite"):
-            package_writer._write_weights(tmp_path / "w.safetensors", state, card())
+            package_writer._write_weights(tmp_path / "w.safetensors", state, Card.of(card()))
 
     def test_read_once(self, package, monkeypatch):
         """A file that changes between check and use would run unchecked weights."""

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from engine_cases import blob_image, card, stand_in, thresholding, write_image
-from veloxseg.contract.card import mirrored_classes
+from photo_cases import photo_card
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import devices, dispatch, mirrors, pipeline
 from veloxseg.inference.progress import Listener, Run
@@ -92,13 +93,13 @@ def test_several_labels():
 def test_photos_have_no_such_setting(path):
     from veloxseg.inference import photo_pipeline
 
-    model = stand_in({**card(), "roles": [{"name": "Photo", "kind": "photo"}]}, None)
+    model = stand_in(photo_card(), None)
     with pytest.raises(VeloxSegError, match="mirrors"):
         dispatch.segment(model, {"Photo": path}, photo_pipeline.Settings(mirrors=True), CPU)
 
 
 def sided(name, modifier=None):
-    return {"value": 1, "name": name, "terminology": {"type": ["SCT", "1", "x"], "type_modifier": modifier}}
+    return {"value": 1, "name": name, "color": [1, 2, 3], "terminology": {"type": ["SCT", "1", "x"], "type_modifier": modifier}}
 
 
 LEFT, RIGHT = ["SCT", "7771000", "Left"], ["SCT", "24028007", "Right"]
@@ -115,7 +116,7 @@ LEFT, RIGHT = ["SCT", "7771000", "Left"], ["SCT", "24028007", "Right"]
     ],
 )
 def test_left_and_right_change_places_in_the_mirror(labels, expected):
-    assert mirrored_classes({"labels": labels}) == expected
+    assert Card.of(card(labels=labels)).mirrored_classes == expected
 
 
 @pytest.mark.parametrize("relative", [False, True])

@@ -70,7 +70,7 @@ class TestGood:
 
     def test_photo(self, models, tmp_path):
         package = photo_package(tmp_path / "tiny-test")
-        assert package_import.import_package(package, models).card["working_size"] == 64
+        assert package_import.import_package(package, models).card.working_size == 64
 
     def test_same_version_is_replaced_and_another_stays(self, package, models, tmp_path):
         archive = zipped(package, tmp_path / "p.zip")

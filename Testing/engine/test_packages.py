@@ -108,7 +108,7 @@ class TestWrite:
     def test_as_zip(self, tmp_path):
         tiny_package(tmp_path / "tiny.zip")
         assert os.listdir(tmp_path) == ["tiny.zip"]
-        assert package_import.import_package(tmp_path / "tiny.zip", tmp_path / "models").card["id"] == "tiny-test"
+        assert package_import.import_package(tmp_path / "tiny.zip", tmp_path / "models").card.id == "tiny-test"
 
     def test_invalid_card_leaves_nothing(self, tmp_path):
         with pytest.raises(VeloxSegError):
@@ -235,7 +235,8 @@ class TestDamage:
         files.write_json(path, content | {"demo": said})
         package_writer.write_manifest(package)
         read = packages.read(package).card
-        assert read["level"] == level and "demo" not in read and cards.marked_title(read) == f"[{level}] Tiny test"
+        assert read.level == read.content["level"] == level and "demo" not in read.content
+        assert read.marked_title == f"[{level}] Tiny test"
         assert packages.verify(package) > 0.9
 
     @pytest.mark.parametrize("changes", [{"input_size": [30, 30, 30]}, {"unknown": 1}])
@@ -370,7 +371,7 @@ class TestPhotoPackage:
 
     def test_through_a_zip(self, photo_original, tmp_path):
         package_writer.pack(photo_original, tmp_path / "p.zip")
-        assert package_import.import_package(tmp_path / "p.zip", tmp_path / "models").card["working_size"] == 64
+        assert package_import.import_package(tmp_path / "p.zip", tmp_path / "models").card.working_size == 64
 
     def test_texts(self, photo_original):
         metadata = json.loads((photo_original / "configs" / "metadata.json").read_text())
@@ -411,4 +412,4 @@ def test_find(original, tmp_path, monkeypatch):
 @pytest.mark.parametrize("folder", cards.shipped(), ids=lambda folder: folder.name)
 def test_shipped_packages_are_intact(folder):
     assert packages.verify(folder) >= 0.99
-    assert folder.name == packages.read(folder).card["id"]
+    assert folder.name == packages.read(folder).card.id

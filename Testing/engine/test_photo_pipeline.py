@@ -28,6 +28,7 @@ from photo_cases import (
     veloxseg_card,
 )
 from veloxseg import diffusion
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, measures
 from veloxseg.inference import devices, dispatch, photo_pipeline
@@ -164,7 +165,7 @@ class TestEnsemble:
     def test_votes_decide_in_the_square(self, photo, fusion):
         model = automaton(sampling={**SAMPLING, "fusion": fusion})
         image, placement = photo_pipeline.prepare(photo_pipeline.read(photo).pixels, SIZE)
-        sampling = diffusion.Sampling(**model.card["sampling"], threshold=0.5, seed=1234)
+        sampling = diffusion.Sampling(**model.card.sampling, threshold=0.5, seed=1234)
         mask = diffusion.segment(model.network("cpu"), image, sampling).mask.float().numpy()
         expected = photo_pipeline.photos.to_photo(mask, placement) >= 0.5
         assert np.array_equal(mask_of(segment(model, photo)), expected)
@@ -188,7 +189,7 @@ class TestEnsemble:
         assert (outcome.sampling, outcome.agreement, outcome.uncertainty) == (None, None, None)
 
     def test_random_veloxseg(self, photo):
-        model = stand_in(veloxseg_card(), packages.build_network(veloxseg_card()).eval())
+        model = stand_in(veloxseg_card(), packages.build_network(Card.of(veloxseg_card())).eval())
         assert segment(model, photo).probability.std() > 0
 
     def test_numbers_that_are_none(self, photo):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from engine_cases import (
     tiny_arguments,
     write_image,
 )
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images, measures
 from veloxseg.inference import devices, pipeline
@@ -87,7 +89,7 @@ def test_position_and_volume_in_the_world(tmp_path):
     """The parts of the solid come back as lesions of their true size at their true places, from an oblique
     grid."""
     package = threshold_package()
-    package.card["lesions"] = True
+    package.card = replace(package.card, lists_lesions=True)
     shape = sample_shape(**GRIDS["oblique"])
     outcome = segment(package, {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
     truth = images.array_of(shape.mask)
@@ -204,7 +206,7 @@ class TestRefusals:
         for share, is_enough in ((0.5, True), (0.45, False)):
             moved = sitk.Image(image)
             moved.SetOrigin([image.GetOrigin()[0] + (1 - share) * width, *image.GetOrigin()[1:]])
-            volumes = {role["name"]: volume for role, volume in zip(package.card["roles"], (image, moved))}
+            volumes = {role.name: volume for role, volume in zip(package.card.roles, (image, moved))}
             with contextlib.nullcontext() if is_enough else pytest.raises(VeloxSegError, match="covers only"):
                 pipeline.check_overlap(package.card, volumes)
 
@@ -280,7 +282,7 @@ class TestMarginsAndSmoothing:
         array[5:14, 6:17, 7:18] = np.random.default_rng(0).uniform(1, 100, (9, 11, 11))
         image = images.image_of(array, images.Grid(array.shape, (2.0, 2.0, 2.0), (-10.0, 5.0, 30.0)))
         padded = sitk.ConstantPad(image, (6, 0, 2), (0, 4, 8), 0.0)
-        plain, more = (pipeline.prepare(the_card, {"CT": volume}) for volume in (image, padded))
+        plain, more = (pipeline.prepare(Card.of(the_card), {"CT": volume}) for volume in (image, padded))
         assert plain.volume.shape == (1, 9, 11, 11)
         assert torch.equal(plain.volume, more.volume)
         assert images.same_grid(plain.grid, more.grid)

@@ -88,10 +88,11 @@ def test_cards_are_honest():
     """The level is that of the training data, synthetic scores are marked, small samples have no interval."""
     for folder in cards.shipped():
         card = packages.read(folder).card
-        real = not any(score["synthetic"] for score in card["scores"])
-        assert card["level"] == ("research" if real and card["id"] != "brain-regions-t1" else "demo")
-        assert card["scores"] and card["limits"]
-        for score in card["scores"]:
+        scores = card.content["scores"]
+        real = not any(score["synthetic"] for score in scores)
+        assert card.level == ("research" if real and card.id != "brain-regions-t1" else "demo")
+        assert scores and card.content["limits"]
+        for score in scores:
             assert score["synthetic"] == (not real)
             assert (score["interval_95"] is None) == (score["n"] == 1)
 
@@ -99,7 +100,7 @@ def test_cards_are_honest():
 def test_page_of_models_quotes_the_scores_of_the_cards():
     page = (cards.SHIPPED.parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     for folder in cards.shipped():
-        for score in packages.read(folder).card["scores"]:
+        for score in packages.read(folder).card.content["scores"]:
             assert f"| {score['name']} | **{score['value']:.3f}** |" in page
 
 
@@ -181,7 +182,7 @@ def test_a_header_that_is_the_same_gives_the_same_mask(tmp_path, model):
     """Directions that `images.same_grid` calls the same are the same to the network, too."""
     package = packages.read(cards.find(model))
     example = package.folder / "example"
-    paths = {role["name"]: example / f"{role['name']}.nii.gz" for role in package.card["roles"]}
+    paths = {role.name: example / f"{role.name}.nii.gz" for role in package.card.roles}
     device = devices.choose("cpu")
     straight = pipeline.segment(package, paths, pipeline.Settings(), device, measure=False)
     for angle in (1e-5, 9e-4):

@@ -141,7 +141,7 @@ def threshold_network() -> Iterator[None]:
     found = engine_cases.thresholding([-4.0, 0.0])
 
     def network(package, device="cpu"):
-        is_volume = package.card["spacing_mm"] is not None
+        is_volume = package.card.spacing_mm is not None
         return (package.check_weights(), found)[1] if is_volume else plain(package, device)
 
     with mock.patch.object(packages.ModelPackage, "network", network):

@@ -80,7 +80,7 @@ def demonstrate(task: Task, folder: Path, outer, panel) -> None:
     choose(panel.ui.taskComboBox, task.taskId)
     if task.model:
         choose(panel.ui.modelComboBox, panel.catalogue.card(task.model).key)
-    tell(f"\n{panel.card.markedTitle} {panel.card.version}\n  loading a sample ...")
+    tell(f"\n{panel.card.marked_title} {panel.card.version}\n  loading a sample ...")
     seconds = press(panel.ui.sampleButton, lambda: all(panel.images.values()), panel)
     names = ", ".join(f"{role} = {node.GetName()}" for role, node in panel.images.items())
     tell(f"  sample loaded in {seconds:.1f} s: {names}\n  segmenting ...")

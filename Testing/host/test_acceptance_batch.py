@@ -112,7 +112,7 @@ def test_slicerReadsTheSegmentation(done, folder):
         entry = expected[segment.GetName()]
         assert segment.GetLabelValue() == entry.value
         assert [round(part * 255) for part in segment.GetColor()] == list(entry.color)
-        assert segment.GetTerminology() == entry.terminology
+        assert segment.GetTerminology() == entry.terminology_entry
 
 
 def test_loadedCaseIsTheFile(done, folder):

@@ -84,7 +84,7 @@ def test_uncertainty(widget, measured):
     pytest.importorskip("torch", reason="torch is needed for the shipped photo model")
     fixtures.useModels(widget, fixtures.modelFolder())
     card = next(card for card in widget.panel.catalogue.cards if card.content.get("sampling"))
-    fixtures.chooseTask(widget, card.taskId)
+    fixtures.chooseTask(widget, card.task_id)
     combo = widget.ui.modelComboBox
     combo.setCurrentIndex(combo.findData(card.key))
     combo.activated.emit(combo.currentIndex)

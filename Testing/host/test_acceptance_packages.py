@@ -40,7 +40,7 @@ def test_zipOfTrainingIsImported(module, trained, tmp_path, measured):
     measured(f"the zip of a training was imported in {amount(time.monotonic() - started, 's')}, four ticks")
     assert set(manager._checks.words().values()) == {"Passed"}, manager.ui.messageLabel.text
     (card,) = catalogue.cards
-    assert (card.id, card.isDemo, card.isImported) == ("smoke", True, True)
+    assert (card.id, card.is_demo, card.isImported) == ("smoke", True, True)
     assert [role.name for role in card.roles] == ["CT", "PET"]
     manager.close()
 

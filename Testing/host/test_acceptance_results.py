@@ -53,7 +53,7 @@ def test_dressOfEveryShippedModel(widget, measured):
         assert node is not None, (card.id, result.error)
         segments = [node.GetSegmentation().GetNthSegment(n) for n in range(node.GetSegmentation().GetNumberOfSegments())]
         assert [segment.GetName() for segment in segments] == [label.name for label in card.labels]
-        assert [segment.GetTerminology() for segment in segments] == [label.terminology for label in card.labels]
+        assert [segment.GetTerminology() for segment in segments] == [label.terminology_entry for label in card.labels]
         for segment, label in zip(segments, card.labels, strict=True):
             np.testing.assert_allclose(segment.GetColor(), np.array(label.color) / 255, atol=1e-6)
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study

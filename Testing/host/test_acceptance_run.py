@@ -77,8 +77,8 @@ def test_eventLoopDuringARun(threshold, measured):
 def test_clickToOverlay(widget, measured):
     """A shipped model on its small example: the first run loads torch and the network, the second finds both."""
     fixtures.useModels(widget, fixtures.modelFolder())
-    card = next(card for card in widget.panel.catalogue.cards if card.taskId == "petct-lesions")
-    fixtures.chooseTask(widget, card.taskId)
+    card = next(card for card in widget.panel.catalogue.cards if card.task_id == "petct-lesions")
+    fixtures.chooseTask(widget, card.task_id)
     for name in ("CT", "PET"):
         node = slicer.util.loadVolume(str(card.folder / "example" / f"{name}.nii.gz"), {"name": name})
         if name == "PET":

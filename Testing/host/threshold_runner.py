@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VeloxSegSlicer"))
 
+from veloxseg.contract.card import Card
 from veloxseg.packages import packages
 from veloxseg.service import runner
 
@@ -22,7 +23,7 @@ SHARPNESS = 40.0
 
 def read(folder):
     """A package whose network is the threshold; its weights are not looked at."""
-    card = json.loads((Path(folder) / "configs" / "velox.json").read_text(encoding="utf-8"))
+    card = Card.of(json.loads((Path(folder) / "configs" / "velox.json").read_text(encoding="utf-8")))
     return SimpleNamespace(
         card=card, folder=Path(folder), check_weights=lambda: None, network=lambda device: threshold(card)
     )
@@ -32,7 +33,7 @@ def threshold(card):
     """Logits of background and label 1: above half of the reference channel's range it is the label."""
     import torch
 
-    channel = next(index for index, role in enumerate(card["roles"]) if role["reference"])
+    channel = next(index for index, role in enumerate(card.roles) if role.is_reference)
 
     def network(x):
         time.sleep(pause)

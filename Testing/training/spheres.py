@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from training import export
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 
 SIZE, SPACING = (24, 24, 20), (4.0, 4.0, 5.0)
@@ -64,8 +65,12 @@ def write_run(run: Path, folder: Path, content: dict, test: list[str]) -> None:
 class Threshold:
     """Finds every voxel with an SUV above `suv`."""
 
-    card: dict
+    content: dict
     suv: float
+
+    @property
+    def card(self) -> Card:
+        return Card.of(self.content)
 
     def network(self, _device):
         return lambda x: torch.cat([x[:, 1:] * 0, 10 * (x[:, 1:] - self.suv)], dim=1)

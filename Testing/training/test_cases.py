@@ -64,16 +64,16 @@ def test_ct_numbers_come_from_labeled_voxels_of_training_cases_only(folder):
     values = np.concatenate([cases.labeled_values(folder, c, "CT") for c in found.split["train"]])
     low, high = np.percentile(values, (0.5, 99.5))
     clipped = np.clip(values, low, high)
-    spec = found.card["roles"][0]["intensity"]
+    spec = found.card.roles[0].intensity
     assert spec["low"] == pytest.approx(low, abs=1e-3) and spec["high"] == pytest.approx(high, abs=1e-3)
     assert spec["mean"] == pytest.approx(clipped.mean(), abs=1e-3) and spec["std"] == pytest.approx(clipped.std(), abs=1e-3)
-    assert found.card["roles"][1]["intensity"] == {"kind": "scale", "divide_by": 5.0, "clip": [0.0, 30.0]}
+    assert found.card.roles[1].intensity == {"kind": "scale", "divide_by": 5.0, "clip": [0.0, 30.0]}
 
 
 def test_training_sees_what_inference_computes(folder):
     found = task(folder)
     case = found.split["train"][0]
-    volumes = {r["name"]: images.read(folder / "cases" / case / f"{r['name']}.nii.gz") for r in found.card["roles"]}
+    volumes = {r.name: images.read(folder / "cases" / case / f"{r.name}.nii.gz") for r in found.card.roles}
     whole = pipeline.prepare(found.card, volumes).volume.numpy()
     stored = found.store.load(case)[0]
     assert whole.shape == stored.shape

@@ -41,17 +41,17 @@ def problems(options):
 
 def check_completed(card):
     """A card of a data set is a valid card as soon as a training has added its part."""
-    complete = json.loads(json.dumps(card))
+    complete = json.loads(json.dumps(card.content))
     channels = [len(group) for group in cards.groups(card)]
     complete["architecture"]["arguments"] = {
-        "input_size": [96] * 3, "patch_size": 2, "in_ch": channels, "n_classes": len(card["labels"]) + 1,
+        "input_size": [96] * 3, "patch_size": 2, "in_ch": channels, "n_classes": len(card.labels) + 1,
     }  # fmt: skip
     complete["training"] |= {"command": "none", "seed": 1}
     complete["weights_sha256"] = "0" * 64
     for role in complete["roles"]:
         if role["intensity"] == {"kind": "clip_zscore"}:
             role["intensity"] |= {"low": -800, "high": 700, "mean": 30, "std": 200}
-    check_card(complete, card["title"])
+    check_card(complete, card.title)
 
 
 @pytest.mark.parametrize("name", ["autopet", "hecktor", "brats", "msd-brain-tumor", "petct-lesions-demo"])
@@ -62,12 +62,12 @@ def test_cards_of_files(name):
 def test_cards_that_are_made():
     card = cards.made("Our own cases", ["T1", "CT", "T2", "PET"], "CT", {2: "Node", 1: "Tumor"}, (1, 1, 3))
     check_completed(card)
-    assert card["id"] == "our-own-cases"
-    assert [role["name"] for role in card["roles"]] == ["T1", "T2", "CT", "PET"]
+    assert card.id == "our-own-cases"
+    assert [role.name for role in card.roles] == ["T1", "T2", "CT", "PET"]
     assert cards.groups(card) == [["T1", "T2"], ["CT"], ["PET"]]
-    assert [role["unit"] for role in card["roles"]] == [None, None, "HU", "SUVbw"]
-    assert [role["name"] for role in card["roles"] if role["reference"]] == ["CT"]
-    assert [(label["value"], label["name"]) for label in card["labels"]] == [(1, "Tumor"), (2, "Node")]
+    assert [role.unit for role in card.roles] == [None, None, "HU", "SUVbw"]
+    assert [role.name for role in card.roles if role.is_reference] == ["CT"]
+    assert [(label.value, label.name) for label in card.labels] == [(1, "Tumor"), (2, "Node")]
 
 
 class TestAutoPet:
@@ -98,7 +98,7 @@ class TestAutoPet:
 
     def test_reference(self, tmp_path):
         touch(tmp_path, *(f"A/one/{name}" for name in ("CTres.nii.gz", "SUV.nii.gz", "SEG.nii.gz")))
-        roles = AutoPet(output=OUT, source=tmp_path, reference="CT").listing().card["roles"]
+        roles = AutoPet(output=OUT, source=tmp_path, reference="CT").listing().card.roles
         assert [role["reference"] for role in roles] == [True, False]
 
     def test_wrong_folder(self, tmp_path):
@@ -132,7 +132,7 @@ class TestBrats:
         data = Brats(output=OUT, source=tmp_path).listing()
         assert data.groups == [["FLAIR", "T1", "T1ce", "T2"]]
         assert data.label_values == {1: 1, 2: 2, 4: 3}
-        assert [label["name"] for label in data.card["labels"]][2] == "Enhancing tumor"
+        assert [label.name for label in data.card.labels][2] == "Enhancing tumor"
         assert data.cases[0].sources["T1ce"].name == "BraTS2021_00002_t1ce.nii.gz"
 
     def test_missing_sequence(self, tmp_path):
@@ -147,7 +147,7 @@ class TestMsd:
         touch(tmp_path, "imagesTr/BRATS_001.nii.gz", "imagesTr/._BRATS_001.nii.gz", "labelsTr/BRATS_001.nii.gz")
         (tmp_path / "dataset.json").write_text(json.dumps(MSD))
         data = MsdBrainTumor(output=OUT, source=tmp_path).listing()
-        names = {label["value"]: label["name"] for label in data.card["labels"]}
+        names = {label.value: label.name for label in data.card.labels}
         assert {MSD["labels"][str(value)]: names[ours] for value, ours in data.label_values.items()} == {
             "edema": "Peritumoral edema",
             "non-enhancing tumor": "Necrotic and non-enhancing core",
@@ -178,7 +178,7 @@ class TestNnUnet:
         source, options = self.options(tmp_path)
         touch(source, "imagesTr/a_b_0000.nrrd", "imagesTr/a_b_0001.nrrd", "labelsTr/a_b.nrrd")
         data = options.listing()
-        assert data.card["id"] == "neck" and data.label_values == {2: 2, 1: 1}
+        assert data.card.id == "neck" and data.label_values == {2: 2, 1: 1}
         names = {role: path.name for role, path in data.cases[0].sources.items()}
         assert names == {"CT": "a_b_0000.nrrd", "PET": "a_b_0001.nrrd"}
 
@@ -212,7 +212,7 @@ class TestListed:
         data = self.options(path, reference="PET").listing()
         assert (data.cases[0].id, data.cases[0].patient) == ("x1", "x")
         assert data.cases[0].sources == {"CT": tmp_path / "x/ct.nii.gz", "PET": tmp_path / "x/pet.nrrd"}
-        assert [role["reference"] for role in data.card["roles"]] == [False, True]
+        assert [role.is_reference for role in data.card.roles] == [False, True]
 
     @pytest.mark.parametrize(
         "text, sentence",
@@ -257,8 +257,8 @@ class TestListed:
         path.write_text("id,CT,PET,label\na,ct,pet,m\n")
         own = cards.FOLDER / "petct-sarcoma.json"
         card = self.options(path, card=own, reference="PET").listing().card
-        assert (card["id"], card["spacing_mm"], card["labels"][0]["name"]) == ("petct-sarcoma", [4.0, 4.0, 4.0], "Tumor")
-        assert [role["name"] for role in card["roles"] if role["reference"]] == ["PET"]
+        assert (card.id, card.spacing_mm, card.labels[0].name) == ("petct-sarcoma", (4.0, 4.0, 4.0), "Tumor")
+        assert [role.name for role in card.roles if role.is_reference] == ["PET"]
         other = cards.FOLDER / "hippocampus-mri.json"
         sentence = f"{other} cannot be used because its images or labels are not those of cases.csv; correct it and start again."
         assert problems(self.options(path, card=other)) == [sentence]
@@ -307,7 +307,7 @@ class TestPhantom:
         data = self.options().listing()
         assert [case.id for case in data.cases] == ["petct-0", "petct-1", "petct-10", "petct-20"]
         assert data.split == {"validation": ["petct-10"], "test": ["petct-20"]} and data.synthetic
-        assert [role["intensity"]["kind"] for role in data.card["roles"]] == ["clip_zscore", "scale"]
+        assert [role.intensity["kind"] for role in data.card.roles] == ["clip_zscore", "scale"]
 
     def test_a_seed_in_two_parts(self):
         assert problems(self.options(test=(1, 3))) == [

@@ -10,6 +10,7 @@ import torch
 
 from spheres import PET_CT, Threshold, card, distance, role, write_case, write_run
 from training import compare, confidence, evaluate, scored_cases, scores, suv_rules
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.packages import cards, packages
@@ -41,7 +42,7 @@ def test_what_is_not_defined_stays_empty(evaluated_run):
 
 def test_scores_fit_into_a_card(evaluated_run):
     found = json.loads((evaluated_run / "evaluation" / "scores.json").read_text())
-    assert first_problem("card", packages.read(cards.shipped()[0]).card | {"scores": found}) is None
+    assert first_problem("card", packages.read(cards.shipped()[0]).card.content | {"scores": found}) is None
     by_name = {entry["name"]: entry for entry in found}
     dice = by_name["Dice, label present"]
     assert (dice["n"], dice["undefined"], dice["synthetic"], dice["per_label"]) == (9, 0, True, None)
@@ -85,7 +86,7 @@ class Nearest:
     """Gives every voxel the label nearest to its intensity, and misses what is not there."""
 
     def __init__(self, content):
-        self.card = content
+        self.card = Card.of(content)
 
     def network(self, _device):
         import torch
@@ -117,7 +118,7 @@ def test_brats_has_nested_regions_and_the_published_number_apart(tmp_path):
 class Two:
     """Finds SUV 2 to 5 as label 1 and more as label 2."""
 
-    card: dict
+    card: Card
 
     def network(self, _device):
         return lambda x: torch.cat([2 - x[:, 1:], 0.5 - (x[:, 1:] - 3.5).abs() / 3, x[:, 1:] - 5], dim=1) * 10
@@ -131,7 +132,7 @@ def test_rules_count_several_labels_as_one(tmp_path):
     pet = pet.astype(np.float32)
     write_case(tmp_path / "data", "a", {"CT": pet, "PET": pet, "label": label.astype(np.uint8)})
     write_run(tmp_path / "run", tmp_path / "data", content, ["a"])
-    found = evaluate.evaluate(Two(content), scored_cases.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
+    found = evaluate.evaluate(Two(Card.of(content)), scored_cases.cases_of_run(tmp_path / "run", "test"), tmp_path / "out", "cpu")
     by_name = {entry["name"]: entry for entry in found}
     assert set(by_name["Dice"]["per_label"]) == {"tumor", "node"} and by_name["Dice"]["baseline"] is None
     pooled = by_name[f"Dice, {scores.POOLED}"]

@@ -48,7 +48,7 @@ def test_forms_of_a_training_list(tmp_path, form):
     data = listing(write(tmp_path, *FORMS[form]))
     assert [(case.id, case.patient, case.sources["T1"].name, case.label.name) for case in data.cases] == [
         ("c0", "p0", "c0_t1.nii.gz", "c0_label.nii.gz"), ("c1", "p1", "c1_t1.nii.gz", "c1_label.nii.gz")]  # fmt: skip
-    assert [role["name"] for role in data.card["roles"]] == ["T1"]
+    assert [role.name for role in data.card.roles] == ["T1"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -63,7 +63,7 @@ def test_the_same_forms_of_a_batch_list(tmp_path, form):
 def test_a_column_without_images_is_left_out_aloud(tmp_path, capsys):
     lines = [f"{line},{value}" for line, value in zip(PLAIN.splitlines(), ("age", "55", "55"))]
     data = listing(write(tmp_path, "\n".join(lines)))
-    assert [role["name"] for role in data.card["roles"]] == ["T1"]
+    assert [role.name for role in data.card.roles] == ["T1"]
     assert capsys.readouterr().err == "The column age of all.csv names no image and is left out.\n"
 
 

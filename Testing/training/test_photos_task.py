@@ -78,13 +78,13 @@ def test_a_run_ends_with_scores_a_sheet_and_a_package(finished):
     package = finished / "package" / "skin-lesion-nca-demo"
     assert packages.verify(package) > 0.99
     card = packages.read(package).card
-    assert card["working_size"] == 64 and card["architecture"]["arguments"]["hidden"] == 32
-    assert card["sampling"] == {"members": 10, "calls": 2, "method": "ddim", "fusion": "mean"}
-    command = card["training"]["command"]
+    assert card.working_size == 64 and card.arguments["hidden"] == 32
+    assert card.sampling == {"members": 10, "calls": 2, "method": "ddim", "fusion": "mean"}
+    command = card.content["training"]["command"]
     assert command.startswith("python training/train.py skin-nca --data.size 64") and "--nca.hidden 32" in command
-    assert [score["name"] for score in card["scores"]][:2] == ["Dice", "IoU"]
-    assert all(score["synthetic"] for score in card["scores"])
-    assert sum(stratum["n"] for stratum in card["scores"][0]["strata"]) == 6
+    assert [score["name"] for score in card.content["scores"]][:2] == ["Dice", "IoU"]
+    assert all(score["synthetic"] for score in card.content["scores"])
+    assert sum(stratum["n"] for stratum in card.content["scores"][0]["strata"]) == 6
     with Image.open(finished / "evaluation" / "masks" / "dermoscopy-60.png") as mask:
         assert mask.size == (256, 256), "the photo's own size"
 
@@ -147,8 +147,8 @@ def test_other_networks_on_the_same_photos(folder, tmp_path, name):
     train.train(replace(base, network=name, steps=2, batch_size=2, workers=0, device="cpu"))
     model = export.load_run(tmp_path, CARDS / "skin-lesion-veloxseg-demo.json")
     assert model.network()(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
-    assert model.card["architecture"]["name"] == {"veloxseg": "VeloxSeg"}.get(name, name)
-    assert "sampling" not in model.card and model.card["working_size"] == 64
+    assert model.card.network == {"veloxseg": "VeloxSeg"}.get(name, name)
+    assert not model.card.has_ensemble and model.card.working_size == 64
     assert set(rows(tmp_path)[-1]["cases"]) == {f"dermoscopy-{n}" for n in range(50, 56)}
     if name == "veloxseg":
         assert packages.verify(export.export(tmp_path, CARDS / "skin-lesion-veloxseg-demo.json")) > 0.99

@@ -60,4 +60,5 @@ def test_four_commands_from_nifti_files_to_a_segment(tmp_path):
     mask = sitk.ReadImage(str(tmp_path / "result" / "mask.nrrd"))
     assert images.same_grid(images.grid_of(mask), images.grid_of(sitk.ReadImage(str(tmp_path / "ct.nii.gz"))))
     card = packages.read(next((tmp_path / "runs" / "mine" / "package").glob("*/"))).card
-    assert card["level"] == "research" and card["scores"] and not any(score["synthetic"] for score in card["scores"])
+    scores = card.content["scores"]
+    assert card.level == "research" and scores and not any(score["synthetic"] for score in scores)

@@ -171,9 +171,9 @@ def test_exported_package_passes_its_own_checks(finished):
     target = export.export(finished)
     assert packages.verify(target) > 0.99
     card = packages.read(target).card
-    assert zipfile.is_zipfile(target.parent / f"{card['id']}-{card['version']}.zip")
-    assert card["training"]["steps"] in (6, 12) and card["training"]["cpu_minutes"] > 0
-    assert card["architecture"]["arguments"]["in_ch"] == [1, 1]
+    assert zipfile.is_zipfile(target.parent / f"{card.package_name}.zip")
+    assert card.content["training"]["steps"] in (6, 12) and card.content["training"]["cpu_minutes"] > 0
+    assert card.arguments["in_ch"] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_poor_model_is_packaged_with_a_loud_word(finished, capsys, value, words)
     target = export.export(finished)
     (finished / "evaluation" / "scores.json").unlink()
     text = cli_models._verify(str(target), None, lambda *_: None)[0]
-    limits = packages.read(target).card["limits"]
+    limits = packages.read(target).card.content["limits"]
     if words:
         assert words in capsys.readouterr().err and words in limits[0] and words in text
     else:
@@ -264,7 +264,8 @@ def test_smoke_ends_with_a_package_that_the_module_accepts(tmp_path):
     assert packages.verify(tmp_path / "run" / "package" / "smoke") > 0.99
     assert (tmp_path / "run" / "report.png").stat().st_size > 10_000
     card = packages.read(tmp_path / "run" / "package" / "smoke").card
-    assert card["scores"] and all(score["synthetic"] for score in card["scores"])
+    scores = card.content["scores"]
+    assert scores and all(score["synthetic"] for score in scores)
 
 
 def test_command_in_the_card_gives_the_settings_again(folder, tmp_path):
@@ -340,7 +341,7 @@ def test_name_and_version_of_a_model(finished, tmp_path):
     best["settings"] |= {"name": "Mine", "version": "3.0.1"}
     checkpoints.save(run / "best.pt", best)
     card = export.load_run(run).card
-    assert (card["id"], card["title"], card["version"]) == ("mine", "Mine", "3.0.1")
+    assert (card.id, card.title, card.version) == ("mine", "Mine", "3.0.1")
 
 
 def test_cards_that_compute_in_bfloat16_need_no_scaler(monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from veloxseg.contract import names
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging.images import Grid, image_of
@@ -44,7 +44,7 @@ class Result:
     """
 
     prediction: dispatch.Prediction
-    card: dict
+    card: Card
     run: Run
     written: dict | None = None
 
@@ -121,7 +121,7 @@ def models() -> list[packages.ModelPackage]:
 
     Example:
         >>> import veloxseg
-        >>> [model.card["roles"][0]["name"] for model in veloxseg.models() if model.card["id"] == "brain-regions-t1"]
+        >>> [model.card.roles[0].name for model in veloxseg.models() if model.card.id == "brain-regions-t1"]
         ['T1']
     """
     found = []
@@ -149,7 +149,7 @@ def load(model: str | Path, accept_license: bool = False) -> warm.WarmPackage:
 
     Example:
         >>> import veloxseg
-        >>> veloxseg.load("petct-lesions-demo").card["title"]
+        >>> veloxseg.load("petct-lesions-demo").card.title
         'PET/CT lesions'
     """
     package = packages.read(cards.find(model))
@@ -244,23 +244,23 @@ def _computed(package: Package, sources: Mapping[str, Source], settings: Setting
     return Result(found, package.card, run)
 
 
-def _sources(card: dict, given: Mapping[str, Image] | Image) -> dict[str, Source]:
+def _sources(card: Card, given: Mapping[str, Image] | Image) -> dict[str, Source]:
     """Raises MODEL_ROLES for one image without a role where the model has several, and what `_source` raises."""
-    roles = [role["name"] for role in card["roles"]]
+    roles = [role.name for role in card.roles]
     if not isinstance(given, Mapping):
         if len(roles) > 1:
-            raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=", ".join(roles), given="one image without a role")
+            raise VeloxSegError("MODEL_ROLES", model=card.title, needed=", ".join(roles), given="one image without a role")
         given = {roles[0]: given}
     return {str(role): _source(card, str(role), image) for role, image in given.items()}
 
 
-def _source(card: dict, role: str, image: Image) -> Source:
+def _source(card: Card, role: str, image: Image) -> Source:
     """Raises REQUEST for what is no image, INPUT_KIND and INPUT_GEOMETRY for arrays."""
     if isinstance(image, str | os.PathLike):
         return Path(image)
     if isinstance(image, sitk.Image):
         return image
-    is_photo = takes_photo(card)
+    is_photo = card.takes_photo
     if isinstance(image, np.ndarray) and is_photo:
         if image.ndim != 3:
             raise VeloxSegError("INPUT_KIND", role=role, found=f"an array of {image.ndim} axes")

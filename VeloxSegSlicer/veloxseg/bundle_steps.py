@@ -12,7 +12,6 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 
-from veloxseg.contract.card import reference_role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline
@@ -39,14 +38,14 @@ class Prepare:
 
     def __call__(self, data: dict) -> dict:
         paths = [data["image"]] if isinstance(data["image"], str | Path) else list(data["image"])
-        names = [role["name"] for role in self.card["roles"]]
+        names = [role.name for role in self.card.roles]
         if len(paths) != len(names):
             given = ", ".join(str(path) for path in paths)
-            raise VeloxSegError("MODEL_ROLES", model=self.card["title"], needed=", ".join(names), given=given)
+            raise VeloxSegError("MODEL_ROLES", model=self.card.title, needed=", ".join(names), given=given)
         by_role = {name: Path(path) for name, path in zip(names, paths)}
         volumes = pipeline.read_inputs(self.card, by_role)
         prepared = pipeline.prepare(self.card, volumes)
-        reference = reference_role(self.card)
+        reference = self.card.reference.name
         grid = images.grid_of(volumes[reference])
         meta = {
             "filename_or_obj": str(by_role[reference]),

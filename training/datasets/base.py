@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from training.datasets import reading
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError
 
 LABEL = "label"
@@ -60,10 +61,10 @@ class Case:
     sources: dict[str, Path]
     label: Path
 
-    def load(self, card: dict) -> Loaded | LoadedPhoto:
+    def load(self, card: Card) -> Loaded | LoadedPhoto:
         """Raises the INPUT_* codes or SUV."""
         notes: list[Note] = []
-        volumes = {role["name"]: reading.read(self.sources[role["name"]], role, notes.append) for role in card["roles"]}
+        volumes = {role.name: reading.read(self.sources[role.name], role, notes.append) for role in card.roles}
         return Loaded(volumes, reading.read_label(self.label, notes.append), notes=notes)
 
 
@@ -75,7 +76,7 @@ class DataSet:
     `split` as in dataset.json.
     """
 
-    card: dict
+    card: Card
     groups: list[list[str]]
     label_values: dict[int, int]
     cases: list[Case]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from training import records
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 
 FOLDER = Path(__file__).resolve().parent.parent / "cards"
@@ -30,38 +31,38 @@ TISSUE = {
 }
 
 
-def load(path: Path, reference: str | None = None) -> dict:
+def load(path: Path, reference: str | None = None) -> Card:
     """A card file with every role's intensity filled in by modality where the file leaves it open.
 
     reference: name of the role whose grid the result lives on; None keeps the file's choice. Raises DATASET_FILE.
     """
     try:
-        card = json.loads(Path(path).read_text(encoding="utf-8"))
-        for role in card["roles"]:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        for role in content["roles"]:
             role["intensity"] = role["intensity"] or copy.deepcopy(INTENSITIES[role["modality"]])
             if reference is not None:
                 role["reference"] = role["name"] == reference
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Card.of(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise VeloxSegError("DATASET_FILE", path=path, reason=f"it is no model card ({error})") from error
-    return card
 
 
-def with_static_part(trained: dict, path: Path) -> dict:
+def with_static_part(trained: Card, path: Path) -> Card:
     """The card of a file with the intensities that `trained` was fitted with, and the size at which it saw photos.
 
     Raises DATASET_FILE for a file that is no card of the same images and labels.
     """
-    static = load(path)
+    static, content = load(path).content, trained.content
     problem = records.card_problem(static)
     for key, what in (("roles", "name"), ("labels", "value")):
-        if not problem and {entry[what] for entry in static[key]} != {entry[what] for entry in trained[key]}:
-            problem = f"its {key} aren't {', '.join(str(entry[what]) for entry in trained[key])}"
+        if not problem and {entry[what] for entry in static[key]} != {entry[what] for entry in content[key]}:
+            problem = f"its {key} aren't {', '.join(str(entry[what]) for entry in content[key])}"
     if problem:
         raise VeloxSegError("DATASET_FILE", path=path, reason=problem)
-    fitted = {role["name"]: role["intensity"] for role in trained["roles"]}
-    if "working_size" in trained:
-        static["working_size"] = trained["working_size"]
-    return {**static, "roles": [{**role, "intensity": fitted[role["name"]]} for role in static["roles"]]}
+    fitted = {role.name: role.intensity for role in trained.roles}
+    if trained.working_size is not None:
+        static |= {"working_size": trained.working_size}
+    return Card.of(static | {"roles": [role | {"intensity": fitted[role["name"]]} for role in static["roles"]]})
 
 
 def modality(role: str) -> str:
@@ -87,29 +88,29 @@ def reference(wanted: str | None, roles: Iterable[str]) -> str:
     return wanted or roles[0]
 
 
-def groups(card: dict) -> list[list[str]]:
+def groups(card: Card) -> list[list[str]]:
     """Roles by modality, in channel order: every modality is one branch of the network."""
     by_modality: dict[str, list[str]] = {}
-    for role in card["roles"]:
-        by_modality.setdefault(role["modality"], []).append(role["name"])
+    for role in card.roles:
+        by_modality.setdefault(role.modality, []).append(role.name)
     return list(by_modality.values())
 
 
-def square(card: dict) -> tuple[int, int] | None:
+def square(card: Card) -> tuple[int, int] | None:
     """Rows and columns in which the network sees a photo; None for volumes."""
-    return (card["working_size"],) * 2 if "working_size" in card else None
+    return None if card.working_size is None else (card.working_size,) * 2
 
 
 def made(
     name: str, roles: Sequence[str], reference: str, labels: dict[int, str], spacing_mm: Sequence[float]
-) -> dict:
+) -> Card:
     """A card for a data set that brings none.
 
     roles: names; those of one modality are put together. labels: value -> name. spacing_mm: (x, y, z).
     """
     first = {modality(role): number for number, role in reversed(list(enumerate(roles)))}
     ordered = sorted(roles, key=lambda role: first[modality(role)])
-    return {
+    return Card.of({
         "schema_version": 1,
         "id": identifier(name),
         "title": name,
@@ -137,7 +138,7 @@ def made(
         "license": "Not stated",
         "citation": ["VeloxSeg (ICLR 2026), the network; written anew from a description."],
         "weights_sha256": "",
-    }
+    })
 
 
 def _role(name: str, is_reference: bool) -> dict:

@@ -10,7 +10,7 @@ import os
 import shutil
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from training.datasets.base import LABEL, Case, Loaded, LoadedPhoto
 from training.lock import PARTIAL
 from veloxseg import files
 from veloxseg.contract import errors, limits, plausibility
-from veloxseg.contract.card import reference_role
+from veloxseg.contract.card import Card, Role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.foreground import foreground_threshold
 from veloxseg.imaging import images, intensities, registration
@@ -38,7 +38,7 @@ class Job:
     """What a process needs to prepare one case into `folder`/<id>."""
 
     case: Case
-    card: dict
+    card: Card
     label_values: dict[int, int]
     register: bool
     folder: Path
@@ -83,7 +83,7 @@ def _write(job: Job) -> None:
     facts = {
         "id": case.id,
         "patient": case.patient,
-        "sources": {role["name"]: _path(case.sources.get(role["name"])) for role in job.card["roles"]},
+        "sources": {role.name: _path(case.sources.get(role.name)) for role in job.card.roles},
         "label_source": None if loaded.parameters is not None else _path(case.label),
         **facts,
     }
@@ -96,7 +96,7 @@ def _photo(job: Job, loaded: LoadedPhoto) -> tuple[dict[str, sitk.Image], dict]:
     """Pictures by file name, and what the report says about them."""
     photo = sitk.GetImageFromArray(loaded.pixels, isVector=True)
     mask = sitk.GetImageFromArray(loaded.mask.astype(np.uint8) * 255)
-    share = {job.card["labels"][0]["name"]: round(float(loaded.mask.mean()), 5)}
+    share = {job.card.labels[0].name: round(float(loaded.mask.mean()), 5)}
     return {"photo.png": photo, "mask.png": mask}, {"size": list(photo.GetSize()), "label_share": share}
 
 
@@ -112,8 +112,8 @@ def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
     notes = [*loaded.notes]
     pipeline.check_plausibility(_with_files(card, case), volumes, (), notes.append)
 
-    grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
-    arrays = {role["name"]: _on_grid(volumes[role["name"]], role, grid) for role in card["roles"]}
+    grid = images.working_grid(images.grid_of(volumes[card.reference.name]), card.spacing_mm)
+    arrays = {role.name: _on_grid(volumes[role.name], role, grid) for role in card.roles}
     mask = _label_on_grid(label, grid)
     box = foreground_box(arrays, mask)
     low = np.array([[side.start for side in box]], dtype=np.float64)
@@ -123,8 +123,7 @@ def _volumes(job: Job, loaded: Loaded) -> tuple[dict[str, sitk.Image], dict]:
         "moved": moved,
         "size": list(cut.size),
         "label_ml": {
-            entry["name"]: {"source": _volume(label, entry["value"]), "prepared": _ml(mask == entry["value"], grid)}
-            for entry in card["labels"]
+            one.name: {"source": _volume(label, one.value), "prepared": _ml(mask == one.value, grid)} for one in card.labels
         },
     }
     pictures = {name: images.image_of(array[box], cut) for name, array in (arrays | {LABEL: mask}).items()}
@@ -163,12 +162,12 @@ def _card_label(label: sitk.Image, case: Case, values: Mapping[int, int]) -> sit
     return images.image_of(result, images.grid_of(label))
 
 
-def _label_owner(label: sitk.Image, volumes: Mapping[str, sitk.Image], card: dict, case: Case) -> str:
+def _label_owner(label: sitk.Image, volumes: Mapping[str, sitk.Image], card: Card, case: Case) -> str:
     """The role that the label was drawn on: the one with its grid, else the reference. Raises LABEL_PLACE.
 
     A label of an image's very size that lies elsewhere has lost its header; a size of its own is taken by position.
     """
-    reference = reference_role(card)
+    reference = card.reference.name
     grid = images.grid_of(label)
     grids = {name: images.grid_of(volumes[name]) for name in (reference, *volumes)}
     for name, other in grids.items():
@@ -182,10 +181,10 @@ def _label_owner(label: sitk.Image, volumes: Mapping[str, sitk.Image], card: dic
 
 
 def _registered(
-    volumes: Mapping[str, sitk.Image], label: sitk.Image, owner: str, card: dict
+    volumes: Mapping[str, sitk.Image], label: sitk.Image, owner: str, card: Card
 ) -> tuple[dict[str, sitk.Image], sitk.Image, dict]:
     """Every role moved onto the reference, the label with the image it was drawn on, and the report's numbers."""
-    reference = reference_role(card)
+    reference = card.reference.name
     result, report = dict(volumes), {}
     for name, image in volumes.items():
         if name == reference:
@@ -198,19 +197,19 @@ def _registered(
     return result, label, report
 
 
-def _with_files(card: dict, case: Case) -> dict:
+def _with_files(card: Card, case: Case) -> Card:
     """The card with the file of each role in its title, for what is said about the case."""
     roles = [
-        {**role, "title": f"{role['title']} ({case.sources[role['name']]})"} if role["name"] in case.sources else role
-        for role in card["roles"]
+        replace(role, title=f"{role.title} ({case.sources[role.name]})") if role.name in case.sources else role
+        for role in card.roles
     ]
     # its grid is the one that is being prepared
-    return {**card, "roles": roles, "plausibility": {"MODEL_DOMAIN": plausibility.IGNORE, **card.get("plausibility", {})}}
+    return replace(card, roles=tuple(roles), plausibility={"MODEL_DOMAIN": plausibility.IGNORE, **card.plausibility})
 
 
-def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: dict, case: Case) -> None:
+def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: Card, case: Case) -> None:
     """Raises INPUT_OVERLAP with the file's name for an image or label elsewhere than the reference image."""
-    reference = reference_role(card)
+    reference = card.reference.name
     paths = {name: case.sources.get(name) for name in volumes} | {LABEL: case.label}
     for name, image in (*volumes.items(), (LABEL, label)):
         shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
@@ -218,13 +217,13 @@ def _check_places(volumes: Mapping[str, sitk.Image], label: sitk.Image, card: di
             raise VeloxSegError("INPUT_OVERLAP", role=f"{name} ({paths[name]})", reference=reference, percent=100 * shared)
 
 
-def _on_grid(image: sitk.Image, role: dict, grid: images.Grid) -> np.ndarray:
+def _on_grid(image: sitk.Image, role: Role, grid: images.Grid) -> np.ndarray:
     """The role's image on the grid: CT as int16, everything else as float32."""
-    outside = OUTSIDE.get(role["modality"])
+    outside = OUTSIDE.get(role.modality)
     if outside is None:
         outside = intensities.air_value(sitk.GetArrayViewFromImage(image))
     array = images.array_of(images.resample(image, grid, background=outside))
-    if role["modality"] == "CT":
+    if role.modality == "CT":
         limits = np.iinfo(np.int16)
         return np.clip(np.rint(array), limits.min, limits.max).astype(np.int16)
     return array

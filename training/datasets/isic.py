@@ -14,6 +14,7 @@ from training.datasets import cards
 from training.datasets.base import LABEL, Case, DataSet, LoadedPhoto, Options, find, pair
 from training.datasets.description import read_rows
 from training.datasets.given_split import given_split
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import photos
 
@@ -24,7 +25,7 @@ PHOTO = "Photo"
 class IsicCase(Case):
     """A photo with its mask."""
 
-    def load(self, card: dict) -> LoadedPhoto:
+    def load(self, card: Card) -> LoadedPhoto:
         """Raises the PHOTO_* codes, and for the mask DATASET_FILE or LABEL_VALUES."""
         pixels = photos.read(self.sources[PHOTO])
         return LoadedPhoto(pixels, read_mask(self.label, pixels.shape[:2]))
@@ -51,7 +52,7 @@ class Isic(Options):
     def listing(self) -> DataSet:
         """Raises DATASET_FILE for a card of volumes or a list that can't be used, and what `cases` raises."""
         card = cards.load(self.card)
-        if [role["name"] for role in card["roles"]] != [PHOTO]:
+        if [role.name for role in card.roles] != [PHOTO]:
             raise VeloxSegError("DATASET_FILE", path=self.card, reason=f"its only role isn't {PHOTO}")
         found, split = cases(self.images, self.masks), None
         if self.cases is not None:

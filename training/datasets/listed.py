@@ -14,6 +14,7 @@ from training.datasets import cards
 from training.datasets.base import LABEL, DataSet, Found, Options, pair
 from training.datasets.description import read_rows
 from training.datasets.given_split import COLUMN, given_split
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 
 OTHER_COLUMNS = ("id", "patient", COLUMN, LABEL)
@@ -58,17 +59,17 @@ class Listed(Options):
         split = given_split(self.source, rows, patients)
         return DataSet(card, cards.groups(card), {value: value for value in names}, cases, split=split)
 
-    def _card(self, roles: list[str], names: dict[int, str]) -> dict:
+    def _card(self, roles: list[str], names: dict[int, str]) -> Card:
         """Raises DATASET_REFERENCE, or DATASET_FILE for a card of other images or labels."""
         reference = cards.reference(self.reference, roles)
         if self.card is None:
             return cards.made(self.source.stem, roles, reference, names, self.spacing_mm)
         card = cards.load(self.card, reference)
-        found = {role["name"] for role in card["roles"]}, {label["value"] for label in card["labels"]}
+        found = {role.name for role in card.roles}, {label.value for label in card.labels}
         if found != (set(roles), set(names)):
             reason = f"its images or labels are not those of {self.source.name}"
             raise VeloxSegError("DATASET_FILE", path=self.card, reason=reason)
-        return card | {"spacing_mm": [float(step) for step in self.spacing_mm]}
+        return Card.of({**card.content, "spacing_mm": [float(step) for step in self.spacing_mm]})
 
     def _roles(self, rows: list[dict[str, str]]) -> list[str]:
         """The columns with images. Beside such, one like an age, which neither has nor names any, is left out aloud."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from training.datasets import cards, reading
 from training.datasets.base import LABEL, NIFTI, Case, DataSet, Loaded, Options, find, pair
 from training.datasets.description import read_description
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError
 
 CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
@@ -24,10 +25,10 @@ EXPECTED = {IMAGE: "imagesTr/{id}.nii.gz", LABEL: "labelsTr/{id}.nii.gz"}
 class ChannelsCase(Case):
     """A case whose roles are the channels of one 4D file."""
 
-    def load(self, card: dict) -> Loaded:
+    def load(self, card: Card) -> Loaded:
         """Raises IMAGE_CHANNELS or the INPUT_* codes."""
         notes: list[Note] = []
-        roles = {role["name"]: role for role in card["roles"]}
+        roles = {role.name: role for role in card.roles}
         channels = reading.read_channels(self.sources[IMAGE], [roles[name] for name in ROLES], notes.append)
         return Loaded({name: channels[name] for name in roles}, reading.read_label(self.label, notes.append), notes=notes)
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from training.datasets import cards
 from training.datasets.base import LABEL, Case, DataSet, Loaded, LoadedPhoto, Options
 from veloxseg import phantoms
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 
 
@@ -22,14 +22,14 @@ class PhantomCase(Case):
     kind: str = ""
     seed: int = 0
 
-    def load(self, card: dict) -> Loaded | LoadedPhoto:
+    def load(self, card: Card) -> Loaded | LoadedPhoto:
         case = phantoms.generate_case(self.kind, self.seed)
-        if takes_photo(card):
+        if card.takes_photo:
             return LoadedPhoto(case.rgb, case.lesion, case.parameters)
         files = phantoms.PHANTOMS[self.kind].files
         volumes: dict[str, sitk.Image] = {Path(name).stem: getattr(case, attribute) for name, attribute in files.items()}
         label = volumes.pop(LABEL)
-        return Loaded({role["name"]: volumes[role["name"]] for role in card["roles"]}, label, case.parameters)
+        return Loaded({role.name: volumes[role.name] for role in card.roles}, label, case.parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,16 +52,16 @@ class Phantom(Options):
         card = cards.load(self.card)
         files = phantoms.PHANTOMS[self.kind].files
         images = {"Photo"} if "photo.png" in files else {Path(name).stem for name in files}
-        for role in card["roles"]:
-            if role["name"] not in images:
+        for role in card.roles:
+            if role.name not in images:
                 raise VeloxSegError(
-                    "DATASET_FILE", path=self.card, reason=f"the phantom {self.kind} has no image for its role {role['name']}"
+                    "DATASET_FILE", path=self.card, reason=f"the phantom {self.kind} has no image for its role {role.name}"
                 )
         parts = {part: range(*getattr(self, part)) for part in ("train", "validation", "test")}
         seeds = [seed for part in parts.values() for seed in part]
         if len(set(seeds)) < len(seeds):
             raise VeloxSegError("DATASET_SPLIT", found=f"the seed {max(seeds, key=seeds.count)}")
-        values = {label["value"]: label["value"] for label in card["labels"]}
+        values = {label.value: label.value for label in card.labels}
         cases = [PhantomCase(self.name(s), self.name(s), {}, Path(self.name(s)), self.kind, s) for s in sorted(seeds)]
         split = {part: [self.name(seed) for seed in parts[part]] for part in ("validation", "test")}
         return DataSet(card, cards.groups(card), values, cases, synthetic=True, split=split)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from veloxseg.contract.card import Role
 from veloxseg.contract.errors import Hear, VeloxSegError, unheard
 from veloxseg.imaging import images, intensities, reading, suv
 from veloxseg.imaging.stored import contradiction, unreadable
@@ -23,14 +24,14 @@ RESCALED = ("CT", "PT")
 """Modalities whose unit comes from the rescaling."""
 
 
-def read(path: Path, role: dict, hear: Hear = unheard) -> sitk.Image:
+def read(path: Path, role: Role, hear: Hear = unheard) -> sitk.Image:
     """The image of a card's role; a PET series in DICOM becomes SUVbw, a PET file is taken to be SUV.
 
     `hear` gets the notes of `images.read`.
     Raises the INPUT_* codes with role and file, or SUV.
     """
-    name = f"{role['name']} ({path})"
-    empty = partial(intensities.background, role["intensity"])
+    name = f"{role.name} ({path})"
+    empty = partial(intensities.background, role.intensity)
     return read_series(path, role) if path.is_dir() else images.read(path, name, empty, hear)
 
 
@@ -39,7 +40,7 @@ def read_label(path: Path, hear: Hear = unheard) -> sitk.Image:
     return images.read_volume(path, f"label ({path})", hear)
 
 
-def read_channels(path: Path, roles: Sequence[dict], hear: Hear = unheard) -> dict[str, sitk.Image]:
+def read_channels(path: Path, roles: Sequence[Role], hear: Hear = unheard) -> dict[str, sitk.Image]:
     """The channels of a 4D file by the name of their role, in the file's order.
 
     Raises IMAGE_CHANNELS, INPUT_UNREADABLE or INPUT_NAN.
@@ -47,24 +48,24 @@ def read_channels(path: Path, roles: Sequence[dict], hear: Hear = unheard) -> di
     whole = reading.read(path, f"4D ({path})", hear)
     found = whole.GetSize()[3] if whole.GetDimension() == 4 else 1
     if found != len(roles):
-        names = ", ".join(role["name"] for role in roles)
+        names = ", ".join(role.name for role in roles)
         raise VeloxSegError("IMAGE_CHANNELS", path=path, found=found, needed=f"{len(roles)} ({names})")
     size = [*whole.GetSize()[:3], 0]
     channels = {}
     for number, role in enumerate(roles):
-        image, name = sitk.Extract(whole, size, [0, 0, 0, number]), f"{role['name']} ({path})"
-        image = images.finite(image, name, partial(intensities.background, role["intensity"]), hear)
+        image, name = sitk.Extract(whole, size, [0, 0, 0, number]), f"{role.name} ({path})"
+        image = images.finite(image, name, partial(intensities.background, role.intensity), hear)
         images.check_contrast(image, name)
-        channels[role["name"]] = image
+        channels[role.name] = image
     return channels
 
 
-def read_series(folder: Path, role: dict) -> sitk.Image:
+def read_series(folder: Path, role: Role) -> sitk.Image:
     """The only DICOM series of a folder as float32, CT in HU, PET in SUVbw.
 
     Raises INPUT_UNREADABLE, INPUT_GEOMETRY, INPUT_ROLE for several series or missing slices, and SUV.
     """
-    name = f"{role['name']} ({folder})"
+    name = f"{role.name} ({folder})"
     reader = sitk.ImageSeriesReader()
     series = reader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
@@ -79,14 +80,14 @@ def read_series(folder: Path, role: dict) -> sitk.Image:
         image = reader.Execute()
     except RuntimeError as error:
         raise unreadable(name, "its DICOM files are damaged", detail=str(error)) from error
-    return image * suv.factor(headers, folder) if role["modality"] == "PT" else image
+    return image * suv.factor(headers, folder) if role.modality == "PT" else image
 
 
-def _check_slices(headers: list, role: dict, name: str) -> None:
+def _check_slices(headers: list, role: Role, name: str) -> None:
     """What a header lacks, GDCM and ITK make up, and the gap of a missing slice they close, both in silence."""
-    modalities = {str(header.get("Modality", "")) for header in headers} - {"", role["modality"]}
+    modalities = {str(header.get("Modality", "")) for header in headers} - {"", role.modality}
     if modalities:
-        raise VeloxSegError("INPUT_ROLE", role=name, reason=f"its modality is {modalities.pop()} instead of {role['modality']} "
+        raise VeloxSegError("INPUT_ROLE", role=name, reason=f"its modality is {modalities.pop()} instead of {role.modality} "
                                                             "(Modality)")  # fmt: skip
     found = {keyword: [suv.numbers(header, keyword, count) for header in headers] for keyword, count in GEOMETRY.items()}
     for keyword, values in found.items():
@@ -94,7 +95,7 @@ def _check_slices(headers: list, role: dict, name: str) -> None:
             raise contradiction(name, f"a slice has no {GEOMETRY[keyword]} numbers in {keyword}")
         if keyword != POSITION and np.ptp(values, axis=0).max() > ROUNDING:
             raise contradiction(name, f"its slices differ in {keyword}")
-    if role["modality"] in RESCALED and not all(_is_number(header, keyword) for header in headers for keyword in RESCALE):
+    if role.modality in RESCALED and not all(_is_number(header, keyword) for header in headers for keyword in RESCALE):
         raise VeloxSegError("INPUT_ROLE", role=name, reason=f"a slice has no number in {' or '.join(RESCALE)}")
     rows, columns = np.split(np.array(found["ImageOrientationPatient"][0]), 2)
     products = rows @ rows, columns @ columns, rows @ columns

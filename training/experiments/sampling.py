@@ -33,10 +33,10 @@ COVERAGES = (0.9, 0.8, 0.5)
 def automaton(run: Path) -> tuple[NCA, int]:
     """The network of a run on photos, as it would be shipped, and its working size. Raises CHECKPOINT for others."""
     model = export.load_run(run)
-    if "sampling" not in model.card:
+    if not model.card.has_ensemble:
         raise VeloxSegError("CHECKPOINT", path=run, reason="it holds no cellular automaton",
                             remedy="choose a run of --network nca")
-    return model.network(), model.card["working_size"]
+    return model.network(), model.card.working_size
 
 
 def steps(run: Path, most: int | None, fewest: bool) -> str:

@@ -64,7 +64,7 @@ def members(network: NCA, image: Tensor, sampling: diffusion.Sampling) -> np.nda
 def scored(model: TrainedModel, chosen: Sequence[UnseenPhoto], count: int) -> np.ndarray:
     """Dice (photos,) of the model as it is shipped, but with `count` members where it has an ensemble."""
     network = model.network()
-    chosen_members = photo_pipeline.Settings(members=count if "sampling" in model.card else None)
+    chosen_members = photo_pipeline.Settings(members=count if model.card.has_ensemble else None)
     sampling = photo_pipeline.sampling_of(model.card, chosen_members)
     answers = (photo_pipeline.answer(model.card, network, photo.image, sampling, "cpu") for photo in chosen)
     return np.array([photo.dice(answer.support, answer.cut) for photo, answer in zip(chosen, answers)])

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from veloxseg.contract import plausibility
+from veloxseg.contract.card import LEVELS
 
-from . import ResultAttributes, Shapes
+from . import Shapes
 
 _TEXTS = Shapes.listOf(Shapes.text)
 _SCORE_NUMBER = Shapes.number(-1e9, 1e9)
@@ -34,7 +35,7 @@ _ROLE = Shapes.record(
         "name": _pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"),
         "title": Shapes.text,
         "modality": Shapes.text,
-        "kind": Shapes.text,
+        "kind": Shapes.oneOf("scalar", "photo"),
         "unit": Shapes.orNone(Shapes.text),
         "reference": Shapes.flag,
         "description": Shapes.text,
@@ -87,10 +88,10 @@ _CARD = Shapes.record(
     {
         "single": Shapes.flag,
         "turns": Shapes.flag,
-        "level": Shapes.oneOf(*ResultAttributes.LEVELS),
+        "level": Shapes.oneOf(*LEVELS),
         "demo": Shapes.flag,
         "spacing_mm": Shapes.orNone(Shapes.listOf(_ABOVE_ZERO, 3)),
-        "window": Shapes.orNone(Shapes.record({"overlap": Shapes.number(0, 0.9)})),
+        "window": Shapes.orNone(Shapes.record({"overlap": Shapes.number(0, 0.9), "blend": Shapes.text})),
         "sampling": Shapes.record(
             {"members": Shapes.whole(1, 1000), "calls": Shapes.whole(1, 10**6), "method": Shapes.text, "fusion": Shapes.text}
         ),
@@ -122,3 +123,5 @@ def _disagreements(content: dict) -> Iterator[str]:
     kinds = {role["kind"] for role in content["roles"]}
     if kinds == {"scalar"} and (content.get("spacing_mm") is None or content.get("window") is None):
         yield "spacing_mm and window are needed for volumes"
+    elif kinds == {"scalar"} and not {"input_size", "size"} & {*content["architecture"]["arguments"], *content["window"]}:
+        yield "architecture.arguments.input_size is missing"

@@ -14,13 +14,13 @@ SETTING = "VeloxSegSlicer/AcceptedLicenses/"
 
 def isRestrictive(card: ModelCard) -> bool:
     """Whether a person must have accepted the license before the first run. An unknown license counts as restrictive."""
-    return card.content["license"] not in limits.PERMISSIVE
+    return card.license not in limits.PERMISSIVE
 
 
 def text(card: ModelCard) -> str:
     """The license in full: the file of the package, and the words of the card where there is none."""
     path = card.folder / "LICENSE"
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else card.content["license"]
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else card.license
 
 
 def isAccepted(card: ModelCard) -> bool:
@@ -38,7 +38,7 @@ def check(card: ModelCard) -> None:
     :raises VeloxSegError: MODEL_LICENSE.
     """
     if not isAccepted(card):
-        raise VeloxSegError("MODEL_LICENSE", model=card.title, license=card.content["license"])
+        raise VeloxSegError("MODEL_LICENSE", model=card.title, license=card.license)
 
 
 def _fingerprint(card: ModelCard) -> str:

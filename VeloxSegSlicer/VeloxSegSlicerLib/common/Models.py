@@ -7,72 +7,21 @@ from pathlib import Path
 import qt
 
 from veloxseg.contract import limits
+from veloxseg.contract.card import Card
 
-from . import CardCheck, ResultAttributes, Shapes
+from . import CardCheck, Shapes
 from .Errors import VeloxSegError
 
 CARD_FILE = Path("configs") / "velox.json"
 WEIGHTS_FILE = Path("models") / "model.safetensors"
-NEOPLASM_CONTEXT = "Segmentation category and type - DICOM master list"
-ANATOMY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-REGION_CONTEXT = "Anatomic codes - DICOM master list"
-MORPHOLOGICALLY_ALTERED = "49755003"
 
 
 @dataclass(frozen=True)
-class Role:
-    """One input image of a model: `kind` is "scalar" or "photo", `patterns` are parts of names."""
-
-    name: str
-    title: str
-    modality: str
-    kind: str
-    unit: str | None
-    isReference: bool
-    description: str
-    patterns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Label:
-    """One label of the result: its value in the mask, name, color (0-255) and serialized terminology."""
-
-    value: int
-    name: str
-    color: tuple[int, int, int]
-    terminology: str
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What the panel needs of a card; `content` is the whole card for showing it."""
+class ModelCard(Card):
+    """The card of an installed package: where it lies, and whether a person brought it."""
 
     folder: Path
-    id: str
-    title: str
-    version: str
-    taskId: str
-    taskTitle: str
-    summary: str
-    level: str
-    """One of `ResultAttributes.LEVELS`."""
-    listsLesions: bool
-    threshold: float
-    roles: tuple[Role, ...]
-    labels: tuple[Label, ...]
-    weightsSha256: str
-    content: dict
     isImported: bool = False
-
-    @property
-    def isDemo(self) -> bool:
-        """Whether the weights were trained on synthetic images or one person."""
-        return self.level == "demo"
-
-    @property
-    def markedTitle(self) -> str:
-        """The title with the mark of its level in front."""
-        return ResultAttributes.mark(self.level) + self.title
 
     @property
     def key(self) -> str:
@@ -82,17 +31,7 @@ class ModelCard:
     @property
     def fullTitle(self) -> str:
         """The mark of its level, title and version."""
-        return f"{self.markedTitle} {self.version}"
-
-    @property
-    def reference(self) -> Role:
-        """The role whose image gives the result its grid."""
-        return next(role for role in self.roles if role.isReference)
-
-    @property
-    def hasEnsemble(self) -> bool:
-        """Whether a result is drawn from several runs of the network."""
-        return "sampling" in self.content
+        return f"{self.marked_title} {self.version}"
 
 
 def readCard(folder: Path) -> ModelCard:
@@ -160,15 +99,15 @@ class Catalogue:
         self.cards = list(found.values())
         # The newest model that is not a demo comes first within its task.
         self.cards.sort(key=lambda card: versionKey(card.version), reverse=True)
-        self.cards.sort(key=lambda card: (card.taskTitle, card.isDemo))
+        self.cards.sort(key=lambda card: (card.task_title, card.is_demo))
 
     def tasks(self) -> dict[str, str]:
         """Task id -> title, in the order of the combo box."""
-        return {card.taskId: card.taskTitle for card in self.cards}
+        return {card.task_id: card.task_title for card in self.cards}
 
     def models(self, taskId: str) -> list[ModelCard]:
         """The models of a task, best first."""
-        return [card for card in self.cards if card.taskId == taskId]
+        return [card for card in self.cards if card.task_id == taskId]
 
     def card(self, modelKey: str) -> ModelCard | None:
         """The card of a key, or of an id, whose newest version is taken; None when it is not installed."""
@@ -193,63 +132,12 @@ def _cardFrom(folder: Path, content: dict) -> ModelCard:
     problem = CardCheck.problemOf(content)
     if problem:
         raise ValueError(f"in its card, {problem}")
-    roles = tuple(_roleFrom(role) for role in content["roles"])
-    if sum(role.isReference for role in roles) != 1:
+    roles = content["roles"]
+    if sum(role["reference"] for role in roles) != 1:
         raise ValueError("its card must name exactly one reference image")
-    if len({role.name for role in roles}) != len(roles):
+    if len({role["name"] for role in roles}) != len(roles):
         raise ValueError("its card names an image twice")
-    return ModelCard(
-        folder=folder,
-        id=content["id"],
-        title=content["title"],
-        version=content["version"],
-        taskId=content["task"]["id"],
-        taskTitle=content["task"]["title"],
-        summary=content["summary"],
-        level=content.get("level") or ("demo" if content["demo"] else "research"),
-        listsLesions=content["lesions"],
-        threshold=float(content["threshold"]),
-        roles=roles,
-        labels=tuple(_labelFrom(label) for label in content["labels"]),
-        weightsSha256=content["weights_sha256"],
-        content=content,
-    )
-
-
-def _roleFrom(entry: dict) -> Role:
-    if entry["kind"] not in ("scalar", "photo"):
-        raise ValueError(f"its card has the unknown image kind '{entry['kind']:.20}'")
-    return Role(
-        name=entry["name"],
-        title=entry["title"],
-        modality=entry["modality"],
-        kind=entry["kind"],
-        unit=entry["unit"],
-        isReference=entry["reference"],
-        description=entry["description"],
-        patterns=tuple(pattern.lower() for pattern in entry["patterns"]),
-    )
-
-
-def _labelFrom(entry: dict) -> Label:
-    return Label(
-        value=entry["value"],
-        name=entry["name"],
-        color=tuple(entry["color"]),
-        terminology=terminologyEntry(entry["terminology"]),
-    )
-
-
-def terminologyEntry(terminology: dict) -> str:
-    """Slicer's serialized terminology: seven fields joined by ~, codes as scheme^value^meaning.
-
-    :param terminology: the card's `category`, `type`, `type_modifier` and `region`, each a triplet or None.
-    """
-    context = NEOPLASM_CONTEXT if terminology["category"][1] == MORPHOLOGICALLY_ALTERED else ANATOMY_CONTEXT
-    codes = [
-        "^".join(terminology[key] or ("", "", "")) for key in ("category", "type", "type_modifier", "region")
-    ]
-    return "~".join([context, *codes[:3], REGION_CONTEXT, codes[3], "^^"])
+    return ModelCard(**vars(Card.of(content)), folder=folder)
 
 
 def versionKey(version: str) -> tuple[int, ...]:

@@ -39,20 +39,20 @@ class Quality(enum.Enum):
 
         Empty for a model that has one way of computing only.
         """
-        if card.hasEnsemble:
+        if card.has_ensemble:
             return {"members": {Quality.FAST: 3, Quality.BALANCED: None, Quality.THOROUGH: 20}[self]}
-        if card.reference.kind == "photo":
+        if card.takes_photo:
             return {}
         overlap = {Quality.FAST: 0.25, Quality.BALANCED: None, Quality.THOROUGH: 0.5}[self]
         return {"overlap": overlap, "mirrors": self is Quality.THOROUGH}
 
     def hasSeveralRuns(self, card: ModelCard) -> bool:
         """Whether the result tells where repeated runs disagree."""
-        return card.hasEnsemble or bool(self.request(card).get("mirrors"))
+        return card.has_ensemble or bool(self.request(card).get("mirrors"))
 
     def tip(self, card: ModelCard) -> str:
         """What the button does."""
-        if card.hasEnsemble:
+        if card.has_ensemble:
             return {
                 Quality.FAST: _("A preview from 3 runs."),
                 Quality.BALANCED: _("Default. As many runs as the model was tested with."),

@@ -2,6 +2,8 @@
 
 import math
 
+from veloxseg.contract.card import LEVELS
+
 from . import Shapes
 
 PREFIX = "VeloxSeg."
@@ -18,8 +20,6 @@ LESIONS = "lesions"
 SEGMENTS = "segments"
 REGIONS = "regions"
 PHOTO = "photo"
-LEVELS = ("demo", "research")
-"""What a model's weights are: trained on synthetic images or one person, or on real images of many; never for the clinic."""
 
 
 def fact(segmentationNode, name: str) -> str:
@@ -31,11 +31,6 @@ def level(segmentationNode) -> str:
     """One of the `LEVELS`, "" when unknown; a result of before there were levels says only whether it is of a demo."""
     found = fact(segmentationNode, "Level") or {"yes": "demo", "no": "research"}.get(fact(segmentationNode, "Demo"), "")
     return found if found in LEVELS else ""
-
-
-def mark(level: str) -> str:
-    """What stands in front of a name, where nothing cuts it off."""
-    return f"[{level}] " if level else ""
 
 
 def setFact(segmentationNode, name: str, value: object) -> None:

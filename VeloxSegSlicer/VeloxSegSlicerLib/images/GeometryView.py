@@ -70,7 +70,7 @@ def _rows(card: ModelCard, images: dict) -> list[tuple[str, ...]]:
             orientation = _("no number")
         if Geometry.isMovedNonlinearly(node):
             orientation = _("deformed")
-        overlap = _overlapText(grid, reference, role.isReference)
+        overlap = _overlapText(grid, reference, role.is_reference)
         # The side of a photo's pixels is the person's to tell; Slicer takes 1 mm for it.
         spacing = "-" if role.kind == "photo" else grid.spacingText()
         rows.append((role.title, grid.sizeText(), spacing, orientation, overlap))

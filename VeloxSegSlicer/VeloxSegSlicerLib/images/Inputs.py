@@ -6,10 +6,10 @@ import re
 import slicer
 
 from veloxseg.contract import limits, plausibility
+from veloxseg.contract.card import Role
 
 from ..common import Geometry, Names
 from ..common.Errors import VeloxSegError
-from ..common.Models import Role
 from . import ImageStatistics, InputOptions, Suv
 
 IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")

@@ -16,13 +16,12 @@ def findings(card: ModelCard, images: dict, options: Options) -> dict[str, list[
 
     :param images: role name -> volume node or None.
     """
-    if card.reference.kind == "photo":
+    if card.takes_photo:
         return {}
     looked = {name: ImageStatistics.lookAt(node) for name, node in images.items() if _isReadable(card, name, node)}
-    roles = [plausibility.Role.of(entry) for entry in card.content["roles"]]
     found: dict[str, list[VeloxSegError]] = {}
-    for finding in plausibility.findings(roles, looked, card.content["spacing_mm"]):
-        if not _isSettled(finding, options) and plausibility.action(card.content, finding.code) != plausibility.IGNORE:
+    for finding in plausibility.findings(card.roles, looked, card.spacing_mm):
+        if not _isSettled(finding, options) and plausibility.action(card, finding.code) != plausibility.IGNORE:
             error = VeloxSegError(finding.code, name=finding.role, image=Names.nameOf(images[finding.role]), **finding.facts)
             if isRefused(card, finding.code):
                 error.actions = (Errors.ACCEPT, *error.actions)
@@ -32,7 +31,7 @@ def findings(card: ModelCard, images: dict, options: Options) -> dict[str, list[
 
 def isRefused(card: ModelCard, code: str) -> bool:
     """Whether the engine refuses images with this finding, unless it is accepted."""
-    return plausibility.action(card.content, code) == plausibility.REFUSE
+    return plausibility.action(card, code) == plausibility.REFUSE
 
 
 def acceptedCodes(options: Options) -> list[str]:

@@ -6,7 +6,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..common.Models import Role
+from veloxseg.contract.card import Role
+
 from ..widgets import Icons, PlainText
 from ..widgets.KeptChoice import KeptChoice
 from . import Inputs

@@ -46,7 +46,7 @@ def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: floa
     working = _workingSize(card, Geometry.worldGrid(reference))
     computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
     windows = _windowCount(card, np.minimum(computed, working), overlap)
-    window = int(np.prod(_windowSize(card)))
+    window = int(np.prod(card.size))
     classes = len(card.labels) + 1
     # The engine itself; channels on the working grid, their source and copy; class maps and their weights; mask and maps
     # on the reference grid.
@@ -87,17 +87,13 @@ def storedNumber(setting: str) -> float:
 def _workingSize(card: ModelCard, grid: Geometry.WorldGrid) -> np.ndarray:
     """(3,) voxels along the world axes of the box around a grid."""
     extent = np.abs(grid.ijkToRas[:3, :3]) @ np.array(grid.size)
-    return np.maximum(np.ceil(extent / np.array(card.content["spacing_mm"])), 1).astype(int)
-
-
-def _windowSize(card: ModelCard) -> list[int]:
-    return card.content["architecture"]["arguments"].get("input_size", [96, 96, 96])
+    return np.maximum(np.ceil(extent / np.array(card.spacing_mm)), 1).astype(int)
 
 
 def _windowCount(card: ModelCard, size: np.ndarray, overlap: float | None) -> int:
-    overlap = card.content["window"]["overlap"] if overlap is None else overlap
+    overlap = card.window.overlap if overlap is None else overlap
     counts = [
         math.ceil(max(n - window, 0) / max(window * (1 - overlap), 1)) + 1
-        for n, window in zip(size, _windowSize(card), strict=True)
+        for n, window in zip(size, card.size, strict=True)
     ]
     return math.prod(counts)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from slicer.i18n import tr as _
 
 from veloxseg.contract import limits, plausibility
+from veloxseg.contract.card import Role
 
 from ..common import Computer, Geometry
 from ..common.Errors import VeloxSegError
-from ..common.Models import ModelCard, Role
+from ..common.Models import ModelCard
 from . import ImageStatistics, InputOptions, Inputs, Plausibility, RegionBox, RunEstimate
 from .InputOptions import InputOptions as Options
 
@@ -107,7 +108,7 @@ def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options, odd:
     Inputs.checkUnit(role, node, options)
     grid = Geometry.worldGrid(node)
     advice = Inputs.remark(role, node) or next(iter(odd), None)
-    if role.isReference:
+    if role.is_reference:
         _checkRegion(role, grid, options)
         advice = advice or _effort(card, images, options)
         shown = grid.sizeText() if role.kind == "photo" else grid.description()
@@ -146,7 +147,7 @@ def _checkRegion(role: Role, grid: Geometry.WorldGrid, options: Options) -> None
 
 def _effort(card: ModelCard, images: dict, options: Options) -> VeloxSegError | None:
     isWhole = all(images.get(role.name) is not None and Inputs.isSuitable(role, images[role.name]) for role in card.roles)
-    if card.reference.kind == "photo" or not isWhole or options.accepts(InputOptions.LARGE):
+    if card.takes_photo or not isWhole or options.accepts(InputOptions.LARGE):
         return None
     effort, free = RunEstimate.estimate(card, images, options), Computer.freeMemory()
     if not RunEstimate.isGreat(effort, free):

@@ -26,7 +26,7 @@ def html(card: ModelCard, problem: str = "") -> str:
         _list(_("Scores"), [_scoreText(score) for score in content.get("scores", [])]),
         _list(_("Known limits"), content.get("limits", [])),
         _section(_("Training data"), f"{training.get('data', '')} {training.get('data_license', '')}"),
-        _section(_("License of the weights"), content.get("license")),
+        _section(_("License of the weights"), card.license),
         _list(_("Please cite"), content.get("citation", [])),
     ]
     return "\n".join(part for part in parts if part)
@@ -34,14 +34,14 @@ def html(card: ModelCard, problem: str = "") -> str:
 
 def levelText(card: ModelCard) -> str:
     """What the level of a model means."""
-    if card.isDemo:
+    if card.is_demo:
         return _("Demo weights. Trained briefly on small or synthetic data. Not for clinical use.")
     return _("Research weights. Trained on real images; how good they are stands in the card. Not for clinical use.")
 
 
 def license(card: ModelCard, text: str) -> str:
     """The license in full."""
-    title = _("License of {model}: {license}").format(model=card.title, license=card.content["license"])
+    title = _("License of {model}: {license}").format(model=card.title, license=card.license)
     return f'<h3>{escape(title)}</h3><p style="white-space: pre-wrap">{escape(text)}</p>'
 
 
@@ -67,11 +67,11 @@ def _facts(card: ModelCard) -> dict[str, str]:
         _("Level"): card.level,
         _("Images"): ", ".join(role.title for role in card.roles),
         _("Segments"): ", ".join(label.name for label in card.labels),
-        _("Network"): content["architecture"]["name"],
+        _("Network"): card.network,
         _("Training data"): training.get("data", ""),
         _("Steps of training"): str(training.get("steps", "")),
         _("Date of training"): training.get("date", ""),
-        _("License of the weights"): content["license"],
+        _("License of the weights"): card.license,
         _("Known limits"): " ".join(content.get("limits", [])),
     }
     facts |= {score["name"]: _valueText(score) for score in content.get("scores", [])}

@@ -57,7 +57,7 @@ class Choices:
         if self.card is None:
             return InputOptions()
         accepted = self._decisions.accepted(self.images, self.card.reference.name)
-        if self.card.reference.kind == "photo":
+        if self.card.takes_photo:
             return InputOptions(accepted, None, self.parameters.mmPerPixel)
         return InputOptions(accepted, RegionBox.entryOf(self.parameters.region))
 
@@ -155,5 +155,5 @@ class Choices:
         ]
 
     def _setModel(self, card: ModelCard) -> None:
-        self.parameters.task = card.taskId
+        self.parameters.task = card.task_id
         self.parameters.model = card.key

@@ -120,7 +120,7 @@ class ModelManager:
         origin = _("Imported") if entry.folder.parent == self.catalogue.importedRoot else _("Shipped")
         if card is None:
             return entry.title, "", self._stateOf(entry), origin, size, ""
-        return card.markedTitle, card.version, self._stateOf(entry), origin, size, card.taskTitle
+        return card.marked_title, card.version, self._stateOf(entry), origin, size, card.task_title
 
     def _stateOf(self, entry: "_Entry") -> str:
         if entry.error is not None or entry.folder in self._failures:

@@ -26,7 +26,7 @@ def text(
         f"Slicer {slicer.app.majorVersion}.{slicer.app.minorVersion} revision {slicer.app.revision}",
         f"Python {platform.python_version()}, {platform.system()} {platform.release()} {platform.machine()}",
         f"AI engine {engine.status}, torch {engine.torchVersion or '-'}, device {device or '-'}",
-        f"Model {card.id} {card.version} {card.weightsSha256[:12]}" if card else "Model -",
+        f"Model {card.id} {card.version} {card.weights_sha256[:12]}" if card else "Model -",
     ]
     lines += [
         f"Image {role}: {Geometry.worldGrid(node).description()}"

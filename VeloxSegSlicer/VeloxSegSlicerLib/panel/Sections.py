@@ -15,8 +15,8 @@ MEGABYTE = 1e6
 
 def showModels(ui, catalogue: Catalogue, card: ModelCard | None) -> None:
     """Both combo boxes and the summary of the chosen model, or why there is none."""
-    models = catalogue.models(card.taskId) if card else []
-    ComboBox.fill(ui.taskComboBox, catalogue.tasks(), card.taskId if card else None)
+    models = catalogue.models(card.task_id) if card else []
+    ComboBox.fill(ui.taskComboBox, catalogue.tasks(), card.task_id if card else None)
     ComboBox.fill(ui.modelComboBox, {model.key: model.fullTitle for model in models}, card.key if card else None)
     ui.summaryLabel.text = card.summary if card else _modelProblem(catalogue)
 
@@ -85,7 +85,7 @@ def showTask(ui, state: State.PanelState, card: ModelCard | None, isSampleBusy: 
 
 def showImageOptions(ui, state: State.PanelState, card: ModelCard | None, images: dict) -> None:
     """Region for volumes, scale for photos."""
-    isPhoto = card is not None and card.reference.kind == "photo"
+    isPhoto = card is not None and card.takes_photo
     for widget in (ui.scaleLabel, ui.scaleSpinBox):
         widget.setVisible(isPhoto)
     for widget in (ui.regionLabel, ui.regionSelector, ui.newRegionButton):

@@ -182,7 +182,7 @@ class Panel:
 
     def choosePhotoTask(self) -> None:
         """Choose the first task that reads photos, or say that there is none."""
-        models = [card for card in self.catalogue.cards if card.reference.kind == "photo"]
+        models = [card for card in self.catalogue.cards if card.takes_photo]
         if models:
             self.chooseModel(models[0])
         else:

@@ -17,7 +17,7 @@ NAMES = (WHOLE_TUMOR, TUMOR_CORE, ENHANCING)
 
 def compositesOf(card: ModelCard) -> dict[str, list[int]]:
     """Name of a sum -> the label values in it; empty where the labels are not necrosis, edema and enhancing tumor."""
-    types = {label["value"]: label["terminology"]["type"][1] for label in card.content["labels"]}
+    types = {label.value: label.terminology["type"][1] for label in card.labels}
     enhancing = [value for value, code in types.items() if code in NEOPLASM]
     if not enhancing or not {NECROSIS, EDEMA} <= set(types.values()):
         return {}

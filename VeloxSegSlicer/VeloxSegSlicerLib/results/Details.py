@@ -4,6 +4,8 @@ from html import escape
 
 from slicer.i18n import tr as _
 
+from veloxseg.contract.card import mark
+
 from ..common import Names, ResultAttributes, Shapes
 from ..images import InputOptions
 
@@ -24,12 +26,12 @@ def entries(segmentationNode) -> list[tuple[str, str]]:
     images = content("InputNames", Shapes.mapOf(Shapes.text), {})
     notes = content("Notes", Shapes.listOf(Shapes.record({"text": Shapes.text})), [])
     accepted = content("Accepted", Shapes.listOf(Shapes.listOf(Shapes.text, 2)), [])
-    mark = ResultAttributes.mark(ResultAttributes.level(segmentationNode))
+    levelMark = mark(ResultAttributes.level(segmentationNode))
     found = [
         (_("Date"), fact("Created").replace("T", " ").replace("Z", " UTC")),
         (_("Images"), ", ".join(f"{role} = {name}" for role, name in images.items())),
         (_("Reference image"), fact("Reference")),
-        (_("Model"), f"{mark}{fact('ModelTitle')} {fact('ModelVersion')}"),
+        (_("Model"), f"{levelMark}{fact('ModelTitle')} {fact('ModelVersion')}"),
         (_("Weights (SHA-256)"), fact("WeightsSha256")),
         (_("Quality"), fact("Quality").capitalize()),
         (_("Windows"), fact("Windows")),

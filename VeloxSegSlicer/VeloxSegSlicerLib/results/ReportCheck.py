@@ -63,7 +63,7 @@ def _shapeFor(card: ModelCard) -> Shapes.Check:
         "sampling": Shapes.orNone(_SAMPLING),
         "agreement": Shapes.orNone(_SHARE),
     }
-    (required if card.listsLesions else optional)["lesions"] = lesions
+    (required if card.lists_lesions else optional)["lesions"] = lesions
     return Shapes.record(required, optional)
 
 
@@ -91,7 +91,7 @@ def _disagreements(report: dict, card: ModelCard):
     if len(set(values)) != len(values):
         yield "segments name a label twice"
     weights = report.get("model", {}).get("weights_sha256")
-    if weights is not None and weights != card.weightsSha256:
+    if weights is not None and weights != card.weights_sha256:
         yield "model.weights_sha256 is that of another model"
     if len({"suv_max" in lesion for lesion in report.get("lesions", [])}) > 1:
         yield "lesions have SUV only in part"

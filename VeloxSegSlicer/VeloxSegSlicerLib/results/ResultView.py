@@ -5,6 +5,8 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
+from veloxseg.contract.card import mark
+
 from ..common import Geometry, ResultAttributes, SegmentVoxels
 from ..widgets import Notice
 from . import Messages, Results, Sensitivity, Views
@@ -150,7 +152,7 @@ def _factsText(node) -> str:
     return text.format(
         title=ResultAttributes.fact(node, "ModelTitle"),
         version=ResultAttributes.fact(node, "ModelVersion"),
-        mark=ResultAttributes.mark(ResultAttributes.level(node)),
+        mark=mark(ResultAttributes.level(node)),
         device=ResultAttributes.fact(node, "Device"),
         date=ResultAttributes.fact(node, "Created").replace("T", " ").replace("Z", " UTC"),
     )

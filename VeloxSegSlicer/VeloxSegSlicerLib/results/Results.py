@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import slicer
 
+from veloxseg.contract.card import LEVELS, mark
+
 from ..common import Geometry, Names, ResultAttributes, Shapes
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
@@ -166,7 +168,7 @@ def _place(loaded: Loaded, segmentation):
     _sign(segmentation, loaded.report, facts)
     if loaded.uncertainty is not None:
         Uncertainty.addVolume(segmentation, loaded.uncertainty, loaded.ijkToRas)
-    if facts.card.listsLesions:
+    if facts.card.lists_lesions:
         Lesions.store(segmentation, Lesions.withAgreement(segmentation, Lesions.fromReport(loaded.report)))
     return segmentation
 
@@ -193,9 +195,9 @@ def _readMap(path: Path, mask) -> np.ndarray | None:
 
 def _marked(name: str, card: ModelCard) -> str:
     """A name with the mark of the card's level, in place of another one."""
-    for level in ResultAttributes.LEVELS:
-        name = name.removeprefix(ResultAttributes.mark(level))
-    return ResultAttributes.mark(card.level) + name
+    for level in LEVELS:
+        name = name.removeprefix(mark(level))
+    return mark(card.level) + name
 
 
 def _newName(facts: RunFacts) -> str:
@@ -263,7 +265,7 @@ def _sign(segmentationNode, report: dict, facts: RunFacts) -> None:
         "ModelId": card.id,
         "ModelTitle": card.title,
         "ModelVersion": card.version,
-        "WeightsSha256": card.weightsSha256[:HASH_CHARACTERS],
+        "WeightsSha256": card.weights_sha256[:HASH_CHARACTERS],
         "Level": card.level,
         "EngineVersion": versions.get("engine", ""),
         "TorchVersion": versions.get("torch", ""),
@@ -310,9 +312,9 @@ def _emissionId(report: dict, facts: RunFacts) -> str | None:
 
 def kindOf(card: ModelCard) -> str:
     """What the table of such a model's result lists: one of the kinds of ResultAttributes."""
-    if card.reference.kind == "photo":
+    if card.takes_photo:
         return ResultAttributes.PHOTO
-    if card.listsLesions:
+    if card.lists_lesions:
         return ResultAttributes.LESIONS
-    isAnatomy = all(label["terminology"]["category"][1] == ANATOMY for label in card.content["labels"])
+    isAnatomy = all(label.terminology["category"][1] == ANATOMY for label in card.labels)
     return ResultAttributes.REGIONS if isAnatomy else ResultAttributes.SEGMENTS

@@ -76,7 +76,7 @@ def whyNot(card: ModelCard) -> str:
     """Why a model's result has no threshold to change (one of the codes above), "" when it has one."""
     if len(card.labels) > 1:
         return SEVERAL_LABELS
-    return VOTES if (card.content.get("sampling") or {}).get("fusion", "mean") != "mean" else ""
+    return VOTES if (card.sampling or {}).get("fusion", "mean") != "mean" else ""
 
 
 def whyNotText(code: str) -> str:

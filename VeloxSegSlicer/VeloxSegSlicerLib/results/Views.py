@@ -40,7 +40,7 @@ class Layers:
             slicer.util.setSliceViewerLayers(
                 background=images[card.reference.name], foreground=None, fit=True
             )
-        if card.reference.kind == "photo":
+        if card.takes_photo:
             self._showOneSliceView()
 
     def cover(self, volumeNode, opacity: float) -> None:

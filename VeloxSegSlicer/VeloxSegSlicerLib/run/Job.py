@@ -7,9 +7,11 @@ import numpy as np
 import slicer
 import vtk
 
+from veloxseg.contract.card import Role
+
 from ..common import Computer, Geometry, Temporary, VolumeFile
 from ..common.Errors import VeloxSegError
-from ..common.Models import ModelCard, Role
+from ..common.Models import ModelCard
 from ..images import InputOptions, Plausibility, RunEstimate, Suv
 from ..results import Sensitivity
 
@@ -22,7 +24,7 @@ def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions)
     :param images: role name -> volume node.
     :raises VeloxSegError: DISK_FULL.
     """
-    if card.reference.kind == "photo":
+    if card.takes_photo:
         needed = 3 * sum(slicer.util.arrayFromVolume(node).nbytes for node in images.values())
     else:
         needed = RunEstimate.estimate(card, images, options).disk
@@ -87,7 +89,7 @@ class Job:
             **way,
             "outputs": outputs,
         }
-        if card.reference.kind == "photo":
+        if card.takes_photo:
             request["mm_per_px"] = options.mmPerPixel or None
         else:
             request["region"] = options.region

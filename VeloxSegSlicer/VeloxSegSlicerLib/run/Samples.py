@@ -70,7 +70,7 @@ def phantomFor(card: ModelCard) -> SamplePhantom | None:
     """The phantom of a card's task, else the first one that has an image for each of its roles, or None."""
     names = {role.name for role in card.roles}
     fitting = [phantom for phantom in PHANTOMS if names <= set(phantom.nodeNames)]
-    return next((phantom for phantom in fitting if phantom.task == card.taskId), next(iter(fitting), None))
+    return next((phantom for phantom in fitting if phantom.task == card.task_id), next(iter(fitting), None))
 
 
 def nilearnBrain() -> Path | None:

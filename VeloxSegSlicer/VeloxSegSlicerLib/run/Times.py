@@ -31,7 +31,7 @@ def about(card: ModelCard, images: dict, quality: Quality, device: str, options)
     measured = RunEstimate.storedNumber(_key(card, images, quality, device))
     if measured:
         return measured
-    if card.reference.kind == "photo" or not RunEstimate.isChecked():
+    if card.takes_photo or not RunEstimate.isChecked():
         return None
     request = quality.request(card)
     effort = RunEstimate.estimate(card, images, options, request["overlap"])

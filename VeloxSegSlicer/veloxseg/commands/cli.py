@@ -21,6 +21,7 @@ from veloxseg import __version__, phantoms
 from veloxseg.commands.cli_batch import BatchCommand
 from veloxseg.commands.cli_models import Models
 from veloxseg.contract import names, redaction, requirements, strict_json
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
 from veloxseg.contract.settings import FIELDS, Settings
 from veloxseg.packages import cards
@@ -163,12 +164,12 @@ class ProgressBar:
             self._bar = None
 
 
-def check_roles(card: dict, inputs: dict[str, str]) -> None:
+def check_roles(card: Card, inputs: dict[str, str]) -> None:
     """Raises MODEL_ROLES, with the roles to give, when those that were given are others."""
-    needed = [role["name"] for role in card["roles"]]
+    needed = [role.name for role in card.roles]
     if set(inputs) != set(needed):
         given = ", ".join(map(names.shown, inputs)) or "none"
-        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=", ".join(needed), given=given)
+        raise VeloxSegError("MODEL_ROLES", model=card.title, needed=", ".join(needed), given=given)
 
 
 def parse_inputs(entries: Sequence[str]) -> dict[str, str]:
@@ -217,7 +218,7 @@ def table(content: dict) -> str:
     """Segments, their sizes and lesions of a results.json as text."""
     model = content["model"]
     lines = [
-        f"{cards.marked_title(model)} {model['version']} on {content['device']}, "
+        f"{model.marked_title} {model['version']} on {content['device']}, "
         f"{content['seconds']['total']:.1f} s",
         "",
         *(_photo_lines(content) if "working_size" in content else _volume_lines(content)),

@@ -89,14 +89,14 @@ def _row(package: Path, origin: str) -> tuple[str, ...] | str:
         card = cards.read(package)
     except VeloxSegError as error:
         return f"{names.shown(package.name)}: {error.text}"
-    roles = " ".join(role["name"] for role in card["roles"])
-    return card["id"], card["version"], roles, cards.marked_title(card), origin
+    roles = " ".join(role.name for role in card.roles)
+    return card.id, card.version, roles, card.marked_title, origin
 
 
 def _print_card(package: str, folder: Path | None) -> None:
     from veloxseg.packages import cards
 
-    print(json.dumps(cards.read(cards.find(package, folder)), indent=2, ensure_ascii=False))
+    print(json.dumps(cards.read(cards.find(package, folder)).content, indent=2, ensure_ascii=False))
 
 
 def _verify(package: str, folder: Path | None, checks: Checks) -> tuple[str, dict]:
@@ -104,7 +104,7 @@ def _verify(package: str, folder: Path | None, checks: Checks) -> tuple[str, dic
 
     found = cards.find(package, folder)
     dice = packages.verify(found, checks)
-    warning = cards.warning(cards.read(found))
+    warning = cards.warning(cards.read(found).content["scores"])
     text = f"{found.name}: intact, example Dice {dice:.3f}" + (f"\n{warning.text}" if warning else "")
     return text, {"folder": str(found), "dice": dice}
 
@@ -114,7 +114,7 @@ def _import(package: str, folder: Path | None, checks: Checks) -> tuple[str, dic
 
     target = folder or cards.user_folder()
     found = package_import.import_package(Path(package), target, checks)
-    name = cards.package_name(found.card)
+    name = found.card.package_name
     return f"{name}: imported into {target}", {"folder": str(found.folder), "name": name}
 
 

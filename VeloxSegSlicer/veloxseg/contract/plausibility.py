@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from veloxseg.contract.card import Card, Role
 from veloxseg.contract.foreground import foreground_threshold
 
 IGNORE, NOTE, REFUSE = "ignore", "note", "refuse"
@@ -56,27 +57,6 @@ SAMPLES = 40  # per axis, at which an image is looked at
 HIGHEST_WRITTEN_OUT = 1e9
 BOX_SAMPLES = 1 << 15
 EVEN_STEPS = 1.2207440846057596 ** -np.arange(1.0, 4.0)  # Roberts' R3: spread evenly in space and along each axis
-
-
-@dataclass(frozen=True)
-class Role:
-    """What a card says about an image: `name` is its key, `title` stands in sentences, `unit` is None where none is needed."""
-
-    name: str
-    title: str
-    modality: str
-    unit: str | None
-    is_reference: bool
-
-    @classmethod
-    def of(cls, entry: Mapping) -> Role:
-        """Of a card's entry."""
-        return cls(entry["name"], entry["title"], entry["modality"], entry["unit"], entry["reference"])
-
-    @property
-    def wants_suv(self) -> bool:
-        """Whether values are SUV."""
-        return "SUV" in (self.unit or "").upper()
 
 
 @dataclass(frozen=True)
@@ -198,9 +178,9 @@ def findings(roles: Sequence[Role], images: Mapping[str, Image], spacing_mm: Seq
     return sorted(found, key=lambda finding: order.index(finding.role))
 
 
-def action(card: Mapping, code: str) -> str:
+def action(card: Card, code: str) -> str:
     """What a card wants done about a finding: IGNORE, NOTE or REFUSE."""
-    return card.get("plausibility", {}).get(code, DEFAULTS[code])
+    return card.plausibility.get(code, DEFAULTS[code])
 
 
 def holds_suv(found: Sequence[Finding]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from veloxseg.contract import limits
+from veloxseg.contract.card import Label
 from veloxseg.imaging.images import Grid, array_of, grid_of, image_of, resample, same_grid
 
 LARGEST_PROJECTION = 1 << 20  # values at once
@@ -25,15 +26,15 @@ class Component:
     voxels: np.ndarray
 
 
-def segments(mask: np.ndarray, grid: Grid, labels: Sequence[dict]) -> list[dict]:
+def segments(mask: np.ndarray, grid: Grid, labels: Sequence[Label]) -> list[dict]:
     """Voxels and millilitres of every label of the card, also of the empty ones."""
     counts = np.bincount(mask.ravel(), minlength=256)
     return [
         {
-            "value": label["value"],
-            "name": label["name"],
-            "voxels": int(counts[label["value"]]),
-            "volume_ml": float(counts[label["value"]] * grid.voxel_ml),
+            "value": label.value,
+            "name": label.name,
+            "voxels": int(counts[label.value]),
+            "volume_ml": float(counts[label.value] * grid.voxel_ml),
         }
         for label in labels
     ]

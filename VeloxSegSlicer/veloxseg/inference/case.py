@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -16,7 +17,7 @@ class Package(Protocol):
     """What the pipeline needs of a model package."""
 
     @property
-    def card(self) -> dict: ...
+    def card(self) -> Card: ...
 
     def network(self, device: torch.device) -> Network:
         """The network, in eval mode, on a device."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from veloxseg.contract import names
-from veloxseg.contract.card import takes_photo
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging.reading import Source
@@ -33,5 +32,5 @@ def segment(
             if Path(source).is_dir():
                 raise VeloxSegError("INPUT_FOLDER", role=role, path=names.shown(source))
     photo_pipeline.check_settings(package.card, settings)
-    way = photo_pipeline if takes_photo(package.card) else pipeline
+    way = photo_pipeline if package.card.takes_photo else pipeline
     return way.segment(package, sources, settings, device, run, measure)

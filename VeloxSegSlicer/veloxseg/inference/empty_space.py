@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import SimpleITK as sitk
 
+from veloxseg.contract.card import Card, Role
 from veloxseg.imaging import images, intensities
 
 # Where nobody looks: below half a step of a probability that is stored in 8 bits.
@@ -21,39 +22,39 @@ PADDING_HU = -1100.0
 VOXELS_AT_ONCE = 1 << 20
 
 
-def marked_in_vain(card: dict, volumes: Mapping[str, sitk.Image], probability: np.ndarray) -> np.ndarray:
+def marked_in_vain(card: Card, volumes: Mapping[str, sitk.Image], probability: np.ndarray) -> np.ndarray:
     """Indices (n, 3) of the voxels (x, y, z) of the reference grid that have a probability and where no image shows anything.
 
     An image shows nothing outside of its grid and where its values are at or below `empty_level`.
     """
-    role = next(role for role in card["roles"] if role["reference"])
-    reference = volumes[role["name"]]
+    role = card.reference
+    reference = volumes[role.name]
     values = sitk.GetArrayViewFromImage(reference).transpose(2, 1, 0)
     candidates = np.argwhere((probability >= LEAST_PROBABILITY) & (values <= empty_level(card, role, values)))
-    for other in card["roles"]:
+    for other in card.roles:
         if other is not role:
-            candidates = _empty_in(card, other, volumes[other["name"]], images.grid_of(reference), candidates)
+            candidates = _empty_in(card, other, volumes[other.name], images.grid_of(reference), candidates)
     return candidates
 
 
-def empty_level(card: dict, role: dict, values: np.ndarray) -> float:
+def empty_level(card: Card, role: Role, values: np.ndarray) -> float:
     """The value at or below which an image shows nothing, in its own unit; minus infinity where this cannot be told.
 
     PET: the counts that scatter into air (`intensities.SCATTER`). CT: air, or padding where it is the only image. Others: the
     value that a notable part of the image was filled with.
     """
-    spec = role["intensity"]
+    spec = role.intensity
     if spec["kind"] == "scale":
         low, high = spec["clip"]
         return low + intensities.SCATTER * (high - low)
-    if role["modality"] == "CT":
-        return AIR_HU if len(card["roles"]) > 1 else PADDING_HU
+    if role.modality == "CT":
+        return AIR_HU if len(card.roles) > 1 else PADDING_HU
     air = intensities.air_value(values)
     return air if (values <= air).mean() >= LEAST_PADDING else -np.inf
 
 
 def _empty_in(
-    card: dict, role: dict, image: sitk.Image, reference: images.Grid, candidates: np.ndarray
+    card: Card, role: Role, image: sitk.Image, reference: images.Grid, candidates: np.ndarray
 ) -> np.ndarray:
     values, grid = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), images.grid_of(image)
     level = empty_level(card, role, values)

@@ -33,7 +33,7 @@ class Opinions(NamedTuple):
 class Mirrored:
     """A network that looks at every window in the mirror. Its answer lies the right way round.
 
-    classes: what each class is in the mirror, see `contract.card.mirrored_classes`.
+    classes: what each class is in the mirror, see `contract.card.Card.mirrored_classes`.
     """
 
     def __init__(self, network: Network, classes: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from veloxseg import diffusion
 from veloxseg.contract import errors
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card, Label
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, measures, photos, reading
@@ -69,18 +69,18 @@ class PhotoOutcome:
     highest_probability: dict
 
 
-def check_settings(card: dict, settings: Settings) -> None:
+def check_settings(card: Card, settings: Settings) -> None:
     """Raises REQUEST for a setting that the model does not have, and for a scale that is no positive number."""
     unused = {
-        "overlap": settings.overlap is not None and takes_photo(card),
-        "region": settings.region is not None and takes_photo(card),
-        "mirrors": settings.mirrors and takes_photo(card),
-        "members": settings.members is not None and "sampling" not in card,
-        "mm_per_px": settings.mm_per_px is not None and not takes_photo(card),
+        "overlap": settings.overlap is not None and card.takes_photo,
+        "region": settings.region is not None and card.takes_photo,
+        "mirrors": settings.mirrors and card.takes_photo,
+        "members": settings.members is not None and not card.has_ensemble,
+        "mm_per_px": settings.mm_per_px is not None and not card.takes_photo,
     }
     for name, given in unused.items():
         if given:
-            raise VeloxSegError("REQUEST", reason=f"the model {card['title']} has no setting {name}")
+            raise VeloxSegError("REQUEST", reason=f"the model {card.title} has no setting {name}")
     if settings.mm_per_px is not None and not 0 < settings.mm_per_px < math.inf:
         raise VeloxSegError("REQUEST", reason=f"mm_per_px must be a positive number and not {settings.mm_per_px}")
 
@@ -121,16 +121,16 @@ def prepare(pixels: np.ndarray, size: int) -> tuple[Tensor, photos.Placement]:
     return torch.from_numpy(working.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous(), placement
 
 
-def sampling_of(card: dict, settings: Settings) -> diffusion.Sampling | None:
+def sampling_of(card: Card, settings: Settings) -> diffusion.Sampling | None:
     """How the card's ensemble is drawn with these settings; None for a network that answers in one call."""
-    if "sampling" not in card:
+    if not card.has_ensemble:
         return None
-    chosen = card["sampling"] if settings.members is None else {**card["sampling"], "members": settings.members}
-    return diffusion.Sampling(**chosen, threshold=card["threshold"], seed=settings.seed)
+    chosen = card.sampling if settings.members is None else {**card.sampling, "members": settings.members}
+    return diffusion.Sampling(**chosen, threshold=card.threshold, seed=settings.seed)
 
 
 def answer(
-    card: dict,
+    card: Card,
     network: torch.nn.Module,
     image: Tensor,
     sampling: diffusion.Sampling | None,
@@ -141,7 +141,7 @@ def answer(
     run = run or Run()
     listener = run.listener
     if sampling is None:
-        views = VIEWS if card.get("turns") else VIEWS[:1]
+        views = VIEWS if card.takes_turns else VIEWS[:1]
         maps = []
         for done, view in enumerate(views):
             run.check()
@@ -153,7 +153,7 @@ def answer(
             maps.append(_turned_back(torch.softmax(logits, dim=0)[1], view))
         listener.progress(len(views), len(views))
         probability = torch.stack(maps).mean(dim=0).numpy()
-        return Answer(probability, probability, card["threshold"], None, None)
+        return Answer(probability, probability, card.threshold, None, None)
     ensemble = diffusion.segment(network, image, sampling, listener.progress, listener.cancelled)
     probability = ensemble.probability.numpy()
     # The mean can be cut after it was brought to the photo, which gives a smooth border; votes are cut already.
@@ -197,14 +197,14 @@ def segment(
         with run.stage("reading"):
             photo = read(_source(card, sources), run.note)
         with run.stage("preparing"):
-            image, placement = prepare(photo.pixels, card["working_size"])
+            image, placement = prepare(photo.pixels, card.working_size)
         found, device = _compute(package, image, sampling, settings, device, run)
         with run.stage("computing", "Bringing the result onto the photo"):
             probability = photos.to_photo(found.probability, placement)
             shared = found.support is found.probability
             inside = (probability if shared else photos.to_photo(found.support, placement)) >= found.cut
             uncertainty = None if found.variance is None else _as_slice(photos.to_photo(found.variance, placement))
-            if card.get("single"):
+            if card.is_single:
                 beside = single.beside_largest(inside)
                 inside[beside], probability[beside] = False, 0
         with run.stage("measuring"):
@@ -212,23 +212,23 @@ def segment(
             if not inside.any():
                 pipeline.note_nothing(card, highest, run)
             return PhotoOutcome(
-                _as_slice(np.where(inside, card["labels"][0]["value"], 0).astype(np.uint8)),
+                _as_slice(np.where(inside, card.labels[0].value, 0).astype(np.uint8)),
                 _as_slice(probability),
                 uncertainty,
                 photo.grid,
                 device.name,
                 settings,
-                None if sampling is None else {name: getattr(sampling, name) for name in card["sampling"]},
+                None if sampling is None else {name: getattr(sampling, name) for name in card.sampling},
                 found.agreement,
-                [_segment(card["labels"][0], inside, settings.mm_per_px)] if measure else [],
+                [_segment(card.labels[0], inside, settings.mm_per_px)] if measure else [],
                 highest,
             )
 
 
-def _source(card: dict, sources: Mapping[str, reading.Source]) -> reading.Source:
-    name = card["roles"][0]["name"]
+def _source(card: Card, sources: Mapping[str, reading.Source]) -> reading.Source:
+    name = card.roles[0].name
     if set(sources) != {name}:
-        raise VeloxSegError("MODEL_ROLES", model=card["title"], needed=name, given=", ".join(sources) or "none")
+        raise VeloxSegError("MODEL_ROLES", model=card.title, needed=name, given=", ".join(sources) or "none")
     return sources[name]
 
 
@@ -252,13 +252,13 @@ def _compute(
     return found, rung.device
 
 
-def _segment(label: dict, inside: np.ndarray, mm_per_px: float | None) -> dict:
+def _segment(label: Label, inside: np.ndarray, mm_per_px: float | None) -> dict:
     # brings in scipy, which volumes don't need
     from veloxseg.imaging import photo_measures
 
     measured = asdict(photo_measures.measure(inside, mm_per_px))
     numbers = {name: number for name, number in measured.items() if number is not None}
-    return {"value": label["value"], "name": label["name"], **numbers}
+    return {"value": label.value, "name": label.name, **numbers}
 
 
 def _plain_grid(pixels: np.ndarray) -> images.Grid:

@@ -19,7 +19,7 @@ import torch
 
 from veloxseg import parallel
 from veloxseg.contract import errors, limits, plausibility
-from veloxseg.contract.card import mirrored_classes, reference_role, window_size
+from veloxseg.contract.card import Card, Role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, intensities, measures, regions
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def read_inputs(
-    card: dict, sources: Mapping[str, Source], run: Run | None = None, accept_overlap: bool = False
+    card: Card, sources: Mapping[str, Source], run: Run | None = None, accept_overlap: bool = False
 ) -> dict[str, sitk.Image]:
     """One image per role of the card, read where it is a file, in channel order; checks that they lie in the same place.
 
@@ -59,20 +59,20 @@ def read_inputs(
     two images share less than half of the smaller one's box and that is not accepted, and everything that `images.read` raises.
     """
     run = run or Run()
-    names = [role["name"] for role in card["roles"]]
+    names = [role.name for role in card.roles]
     if set(names) != set(sources):
         raise VeloxSegError(
-            "MODEL_ROLES", model=card["title"], needed=", ".join(names), given=", ".join(sources) or "none"
+            "MODEL_ROLES", model=card.title, needed=", ".join(names), given=", ".join(sources) or "none"
         )
     _refuse_doubles(sources)
     run.check()
 
-    def read(role: dict) -> tuple[sitk.Image, list[errors.Note]]:
+    def read(role: Role) -> tuple[sitk.Image, list[errors.Note]]:
         notes: list[errors.Note] = []
-        empty = partial(intensities.background, role["intensity"])
-        return images.read(sources[role["name"]], role["name"], empty, notes.append), notes
+        empty = partial(intensities.background, role.intensity)
+        return images.read(sources[role.name], role.name, empty, notes.append), notes
 
-    found = parallel.each(read, card["roles"])
+    found = parallel.each(read, card.roles)
     volumes = {name: image for name, (image, _) in zip(names, found)}
     for _, notes in found:
         for note in notes:
@@ -92,10 +92,10 @@ def _refuse_doubles(sources: Mapping[str, Source]) -> None:
             raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the same {kind} is given as {other}")
 
 
-def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
+def check_overlap(card: Card, volumes: Mapping[str, sitk.Image]) -> None:
     """Raises INPUT_OVERLAP when an image shares less than half of the smaller box with the reference
     image."""
-    reference = reference_role(card)
+    reference = card.reference.name
     for name, image in volumes.items():
         shared = images.overlap(images.grid_of(image), images.grid_of(volumes[reference]))
         if not limits.covers(shared):
@@ -103,15 +103,14 @@ def check_overlap(card: dict, volumes: Mapping[str, sitk.Image]) -> None:
 
 
 def check_plausibility(
-    card: dict, volumes: Mapping[str, sitk.Image], accept: Collection[str], hear: errors.Hear
+    card: Card, volumes: Mapping[str, sitk.Image], accept: Collection[str], hear: errors.Hear
 ) -> bool:
     """Notes, or refuses as the card says, what is odd about the images; returns whether a PET holds SUV.
 
     accept: codes that are noted and not refused. Raises the codes of `plausibility`.
     """
-    roles = [plausibility.Role.of(role) for role in card["roles"]]
     looked = dict(zip(volumes, parallel.each(_look, volumes.values())))
-    found = plausibility.findings(roles, looked, card["spacing_mm"])
+    found = plausibility.findings(card.roles, looked, card.spacing_mm)
     for finding in found:
         wanted = plausibility.action(card, finding.code)
         if wanted == plausibility.REFUSE and finding.code not in accept:
@@ -127,18 +126,18 @@ def _look(image: sitk.Image) -> plausibility.Image:
     return plausibility.look(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), to_world)
 
 
-def prepare(card: dict, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
+def prepare(card: Card, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
     """Every role's image on the working grid with the card's intensities, stacked in channel order, without empty margins."""
     (run or Run()).check()
-    grid = images.working_grid(images.grid_of(volumes[reference_role(card)]), card["spacing_mm"])
+    grid = images.working_grid(images.grid_of(volumes[card.reference.name]), card.spacing_mm)
 
-    def channel(role: dict) -> tuple[np.ndarray, float]:
-        image, spec = volumes[role["name"]], role["intensity"]
+    def channel(role: Role) -> tuple[np.ndarray, float]:
+        image, spec = volumes[role.name], role.intensity
         outside = intensities.background(spec, sitk.GetArrayViewFromImage(image))
         values = intensities.apply(spec, images.on_grid(image, grid, outside))
         return values, intensities.padding_value(spec, values)
 
-    channels, pad_values = zip(*parallel.each(channel, card["roles"]))
+    channels, pad_values = zip(*parallel.each(channel, card.roles))
     return without_margins(Prepared(torch.from_numpy(np.stack(channels)), grid, list(pad_values)))
 
 
@@ -157,7 +156,7 @@ def without_margins(prepared: Prepared) -> Prepared:
 
 
 def probabilities(
-    card: dict,
+    card: Card,
     network: Network,
     prepared: Prepared,
     device: torch.device,
@@ -167,19 +166,19 @@ def probabilities(
     """Class probabilities (K, x, y, z) on the working grid, float32 on the CPU. Raises NUMERIC or
     CANCELLED."""
     listener = (run or Run()).listener
-    classes = torch.empty((len(card["labels"]) + 1, *prepared.volume.shape[1:]))
+    classes = torch.empty((len(card.labels) + 1, *prepared.volume.shape[1:]))
     slabs = windows.slabs(
         network,
         prepared.volume,
-        window_size(card),
+        card.size,
         overlap,
-        card["window"]["blend"],
+        card.window.blend,
         prepared.pad_values,
         len(classes),
         device,
         listener.progress,
         listener.cancelled,
-        tolerances=[intensities.empty_tolerance(role["intensity"]) for role in card["roles"]],
+        tolerances=[intensities.empty_tolerance(role.intensity) for role in card.roles],
     )
     with contextlib.closing(slabs):
         for place, logits in slabs:
@@ -189,12 +188,12 @@ def probabilities(
             zeros = logits.new_zeros((len(classes) - len(logits), *logits.shape[1:]))
             classes[:, place] = torch.softmax(torch.cat([zeros, logits]), dim=0)
     for class_map in classes:
-        class_map.copy_(torch.from_numpy(images.smooth(class_map.numpy(), prepared.grid, card["smoothing_mm"])))
+        class_map.copy_(torch.from_numpy(images.smooth(class_map.numpy(), prepared.grid, card.smoothing_mm)))
     return classes
 
 
 def mask_on(
-    card: dict, classes: torch.Tensor, source: images.Grid, target: images.Grid, run: Run | None = None
+    card: Card, classes: torch.Tensor, source: images.Grid, target: images.Grid, run: Run | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mask (uint8, values of the card) and probability of any label (float32), both (x, y, z) on the target
     grid.
@@ -205,13 +204,13 @@ def mask_on(
     run = run or Run()
     foreground = images.map_on_grid(1.0 - classes[0].numpy(), source, target)
     run.check()
-    labels = card["labels"]
+    labels = card.labels
     if len(labels) == 1:
-        mask = np.where(foreground >= card["threshold"], labels[0]["value"], 0).astype(np.uint8)
+        mask = np.where(foreground >= card.threshold, labels[0].value, 0).astype(np.uint8)
     else:
-        values = [0, *(label["value"] for label in labels)]
+        values = [0, *(label.value for label in labels)]
         mask = images.labels_on_grid((class_map.numpy() for class_map in classes), source, target, values, run.check)
-    if card.get("single"):
+    if card.is_single:
         beside = single.beside_largest(mask > 0)
         mask[beside], foreground[beside] = 0, 0
     return mask, foreground
@@ -237,14 +236,14 @@ def segment(
         with run.stage("reading"):
             volumes = read_inputs(card, sources, run, settings.accept_overlap)
             holds_suv = check_plausibility(card, volumes, settings.accept, run.note) and settings.suv
-            grid = images.grid_of(volumes[reference_role(card)])
+            grid = images.grid_of(volumes[card.reference.name])
             inside = None if settings.region is None else regions.inside(settings.region, grid)
             devices.check_main_memory(least_memory(card, grid))
         with run.stage("preparing"):
             prepared = prepare(card, volumes, run)
             if settings.region is not None:
-                prepared = prepared.part(*regions.box(prepared.grid, settings.region, window_size(card)))
-        overlap = card["window"]["overlap"] if settings.overlap is None else settings.overlap
+                prepared = prepared.part(*regions.box(prepared.grid, settings.region, card.size))
+        overlap = card.window.overlap if settings.overlap is None else settings.overlap
         found, device = _compute(package, prepared, settings, device, overlap, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
@@ -260,7 +259,7 @@ def segment(
                     result[empty] = 0
         with run.stage("measuring"):
             lesions = (
-                _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card["lesions"] else None
+                _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card.lists_lesions else None
             )
             highest = measures.highest_probability(probability, grid)
             if not mask.any():
@@ -272,27 +271,27 @@ def segment(
                 uncertainty,
                 found.agreement,
                 grid,
-                passes * windows.count(prepared.volume.shape[1:], window_size(card), overlap),
+                passes * windows.count(prepared.volume.shape[1:], card.size, overlap),
                 device.name,
                 overlap,
                 settings,
-                measures.segments(mask, grid, card["labels"]),
+                measures.segments(mask, grid, card.labels),
                 highest,
                 lesions,
             )
 
 
-def note_nothing(card: dict, highest: dict, run: Run) -> None:
+def note_nothing(card: Card, highest: dict, run: Run) -> None:
     """Nothing found is a result too: say how close it was and what may be behind it. highest: of `measures`."""
     position = plausibility.position_text(highest["position_lps"])
-    facts = {"threshold": card["threshold"], "score": highest["value"], "position": position}
+    facts = {"threshold": card.threshold, "score": highest["value"], "position": position}
     run.note(errors.note("NOTHING_FOUND", **facts))
 
 
-def least_memory(card: dict, grid: images.Grid) -> int:
+def least_memory(card: Card, grid: images.Grid) -> int:
     """Bytes without which a case cannot be done: the network's input, and mask and probability on the reference grid."""
-    working = images.working_grid(grid, card["spacing_mm"])
-    return 4 * len(card["roles"]) * math.prod(working.size) + 5 * math.prod(grid.size)
+    working = images.working_grid(grid, card.spacing_mm)
+    return 4 * len(card.roles) * math.prod(working.size) + 5 * math.prod(grid.size)
 
 
 def _compute(
@@ -301,7 +300,7 @@ def _compute(
     """Load and run the network; where memory is short, in the ways of `ladder`. Without mirrors variance and agreement are
     None."""
     card = package.card
-    threshold = card["threshold"] if len(card["labels"]) == 1 else None
+    threshold = card.threshold if len(card.labels) == 1 else None
 
     def compute(rung: ladder.Rung) -> mirrors.Opinions:
         def classes(network: Network, run: Run) -> torch.Tensor:
@@ -311,7 +310,7 @@ def _compute(
             network = rung.network(package.network(rung.device.torch_device))
         with run.stage("computing"):
             if settings.mirrors:
-                return mirrors.opinions(classes, network, mirrored_classes(card), threshold, run)
+                return mirrors.opinions(classes, network, card.mirrored_classes, threshold, run)
             return mirrors.Opinions(classes(network, run), None, None)
 
     way = ladder.start(ladder.rungs(device, settings.device), _collected_bytes(card, prepared))
@@ -319,21 +318,21 @@ def _compute(
     return found, rung.device
 
 
-def _collected_bytes(card: dict, prepared: Prepared) -> int:
+def _collected_bytes(card: Card, prepared: Prepared) -> int:
     """Of the logits of a slab as thick as a window."""
     _, _, y, z = prepared.volume.shape
-    return 4 * (len(card["labels"]) + 1) * window_size(card)[0] * y * z
+    return 4 * (len(card.labels) + 1) * card.size[0] * y * z
 
 
 def _lesions(
-    card: dict,
+    card: Card,
     mask: np.ndarray,
     probability: np.ndarray,
     grid: images.Grid,
     volumes: Mapping[str, sitk.Image],
     suv: bool,
 ) -> list[dict]:
-    pets = [volumes[role["name"]] for role in card["roles"] if role["modality"] == "PT"]
+    pets = [volumes[role.name] for role in card.roles if role.modality == "PT"]
     pet = pets[0] if pets and suv else None
     return measures.lesions(mask, probability, grid, pet)
 

@@ -13,7 +13,7 @@ import torch
 
 from veloxseg import __version__, files
 from veloxseg.contract import names
-from veloxseg.contract.card import reference_role
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference.photo_pipeline import PhotoOutcome
@@ -82,7 +82,7 @@ def _refuse_content(folder: Path) -> None:
         )
 
 
-def write(outcome: Outcome | PhotoOutcome, card: dict, folder: Path, outputs: Collection[str], run: Run) -> dict:
+def write(outcome: Outcome | PhotoOutcome, card: Card, folder: Path, outputs: Collection[str], run: Run) -> dict:
     """Write the files of `outputs` into an existing folder; returns the content of results.json.
 
     The mask is always written; an uncertainty that the outcome does not have is left out.
@@ -106,12 +106,12 @@ def _byte_image(values: np.ndarray, highest: float, grid: images.Grid) -> sitk.I
     return images.image_of(scaled, grid)
 
 
-def describe(outcome: Outcome | PhotoOutcome, card: dict, run: Run, measured: bool = True) -> dict:
+def describe(outcome: Outcome | PhotoOutcome, card: Card, run: Run, measured: bool = True) -> dict:
     """Content of results.json; without `measured` it has no numbers about the mask."""
     content = {
         "schema_version": 1,
-        "model": {key: card[key] for key in ("id", "title", "version", "level", "weights_sha256")},
-        "reference": reference_role(card),
+        "model": {key: getattr(card, key) for key in ("id", "title", "version", "level", "weights_sha256")},
+        "reference": card.reference.name,
         "device": outcome.device,
         "seed": outcome.settings.seed,
         **_way(outcome, card),
@@ -128,7 +128,7 @@ def describe(outcome: Outcome | PhotoOutcome, card: dict, run: Run, measured: bo
     return content
 
 
-def _way(outcome: Outcome | PhotoOutcome, card: dict) -> dict:
+def _way(outcome: Outcome | PhotoOutcome, card: Card) -> dict:
     if isinstance(outcome, Outcome):
         return {
             "overlap": outcome.overlap,
@@ -137,7 +137,7 @@ def _way(outcome: Outcome | PhotoOutcome, card: dict) -> dict:
             "agreement": outcome.agreement,
         }
     return {
-        "working_size": card["working_size"],
+        "working_size": card.working_size,
         "mm_per_px": outcome.settings.mm_per_px,
         "sampling": outcome.sampling,
         "agreement": outcome.agreement,

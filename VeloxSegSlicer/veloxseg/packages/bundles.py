@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from veloxseg.contract import names
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card
 from veloxseg.packages import cards
 from veloxseg.packages.cards import CARD
 
@@ -26,13 +26,13 @@ MONAI_VERSION = "1.6.1"
 NEEDED_BY_MONAI = {"pytorch-ignite": "0.5.5", "fire": "0.7.1", "nibabel": "5.4.2"}
 
 
-def texts(card: dict) -> dict[str, str]:
+def texts(card: Card) -> dict[str, str]:
     """Relative path -> text of every derived file."""
     derived = {METADATA: _json(metadata(card)), "docs/README.md": readme(card)}
-    return derived if takes_photo(card) else {**derived, INFERENCE: _json(inference(card))}
+    return derived if card.takes_photo else {**derived, INFERENCE: _json(inference(card))}
 
 
-def foreign(folder: Path, card: dict) -> str:
+def foreign(folder: Path, card: Card) -> str:
     """Why MONAI's tools, which evaluate texts, would read something else than what this engine writes; "" when they would not."""
     derived = texts(card)
     for path in sorted((folder / CARD).parent.rglob("*")):
@@ -55,51 +55,51 @@ def _evaluated(content: object) -> bool:
     return isinstance(content, str) and content.lstrip().startswith(EVALUATED)
 
 
-def metadata(card: dict) -> dict:
+def metadata(card: Card) -> dict:
     """MONAI's `configs/metadata.json` (schema 20240725)."""
-    photo = takes_photo(card)
+    photo = card.takes_photo
     return {
         "schema": METADATA_SCHEMA,
-        "version": card["version"],
-        "changelog": {card["version"]: "this version"},
+        "version": card.version,
+        "changelog": {card.version: "this version"},
         "monai_version": MONAI_VERSION,
         "pytorch_version": torch.__version__.partition("+")[0],
         "numpy_version": np.__version__,
         "required_packages_version": {
-            "veloxseg": card["engine_version"].removeprefix(">="),
+            "veloxseg": card.content["engine_version"].removeprefix(">="),
             **({} if photo else NEEDED_BY_MONAI),
         },
-        "name": card["title"],
-        "task": card["task"]["title"],
-        "description": card["summary"],
+        "name": card.title,
+        "task": card.task_title,
+        "description": card.summary,
         "authors": "VeloxSegSlicer contributors",
-        "copyright": f"See LICENSE ({card['license']})",
-        "data_source": card["training"]["data"],
+        "copyright": f"See LICENSE ({card.license})",
+        "data_source": card.content["training"]["data"],
         "data_type": "png" if photo else "nibabel",
-        "intended_use": card["intended_use"],
-        "references": card["citation"],
+        "intended_use": card.content["intended_use"],
+        "references": card.content["citation"],
         "network_data_format": _photo_data_format(card) if photo else _volume_data_format(card),
     }
 
 
-def _volume_data_format(card: dict) -> dict:
-    size = card["architecture"]["arguments"]["input_size"]
-    modality = "+".join(role["modality"] for role in card["roles"])
-    channels = [role["title"] for role in card["roles"]]
-    classes = ["background", *(label["name"] for label in card["labels"])]
+def _volume_data_format(card: Card) -> dict:
+    size = card.size
+    modality = "+".join(role.modality for role in card.roles)
+    channels = [role.title for role in card.roles]
+    classes = ["background", *(label.name for label in card.labels)]
     return {
         "inputs": {"image": _data_format({"format": "magnitude", "modality": modality}, channels, size, [], True)},
         "outputs": {"pred": _data_format({"format": "segmentation"}, classes, size, [0, 1], True)},
     }
 
 
-def _photo_data_format(card: dict) -> dict:
+def _photo_data_format(card: Card) -> dict:
     """The whole photo in its square, and the probability of the label there."""
-    size = [card["working_size"]] * 2
-    image = {"format": "magnitude", "modality": card["roles"][0]["modality"]}
+    size = [card.working_size] * 2
+    image = {"format": "magnitude", "modality": card.roles[0].modality}
     return {
         "inputs": {"image": _data_format(image, ["Red", "Green", "Blue"], size, [-1, 1], False)},
-        "outputs": {"pred": _data_format({"format": "segmentation"}, [card["labels"][0]["name"]], size, [0, 1], False)},
+        "outputs": {"pred": _data_format({"format": "segmentation"}, [card.labels[0].name], size, [0, 1], False)},
     }
 
 
@@ -116,7 +116,7 @@ def _data_format(kind: dict, channels: list[str], size: list[int], value_range: 
     }
 
 
-def inference(card: dict) -> dict:
+def inference(card: Card) -> dict:
     """`configs/inference.json` for MONAI's bundle tools. A case is the list of its images in role order."""
     steps = "veloxseg.bundle_steps."
     return {
@@ -125,7 +125,7 @@ def inference(card: dict) -> dict:
         "dataset_dir": "$@bundle_root + '/example'",
         # not in the package, whose manifest would no longer hold
         "output_dir": "eval",
-        "datalist": [{"image": [f"$@dataset_dir + '/{role['name']}.nii.gz'" for role in card["roles"]]}],
+        "datalist": [{"image": [f"$@dataset_dir + '/{role.name}.nii.gz'" for role in card.roles]}],
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
         "network_def": {"_target_": steps + "network", "package": "@bundle_root"},
         "network": "$@network_def.to(@device)",
@@ -144,7 +144,7 @@ def inference(card: dict) -> dict:
         "inferer": {
             "_target_": steps + "Windows",
             "package": "@bundle_root",
-            "overlap": card["window"]["overlap"],
+            "overlap": card.window.overlap,
             "device": "cpu",
         },
         "postprocessing": {
@@ -177,26 +177,26 @@ def inference(card: dict) -> dict:
     }
 
 
-def readme(card: dict) -> str:
+def readme(card: Card) -> str:
     """The card for people, as Markdown."""
     demo = (
         ["**Demonstration only:** these weights were not trained on patient images.", ""]
-        if card["level"] == "demo"
+        if card.level == "demo"
         else []
     )
     lines = [
-        f"# {card['title']} {card['version']}",
+        f"# {card.title} {card.version}",
         "",
         *demo,
-        card["summary"],
+        card.summary,
         "",
         "## Inputs",
         "",
         "| Role | Modality | Unit | |",
         "|---|---|---|---|",
         *(
-            f"| {role['title']} | {role['modality']} | {role['unit'] or '-'} | {role['description']} |"
-            for role in card["roles"]
+            f"| {role.title} | {role.modality} | {role.unit or '-'} | {role.description} |"
+            for role in card.roles
         ),
         "",
         _working_line(card),
@@ -205,42 +205,42 @@ def readme(card: dict) -> str:
         "",
         "| Value | Name |",
         "|---|---|",
-        *(f"| {label['value']} | {label['name']} |" for label in card["labels"]),
+        *(f"| {label.value} | {label.name} |" for label in card.labels),
         "",
         "## Scores",
         "",
-        *_score_lines(card["scores"]),
+        *_score_lines(card.content["scores"]),
         "",
         "## Training",
         "",
-        *(f"- {key.replace('_', ' ')}: {value}" for key, value in card["training"].items()),
+        *(f"- {key.replace('_', ' ')}: {value}" for key, value in card.content["training"].items()),
         "",
         "## Use",
         "",
-        f"Intended: {card['intended_use']}",
+        f"Intended: {card.content['intended_use']}",
         "",
-        f"Not for: {card['not_for']}",
+        f"Not for: {card.content['not_for']}",
         "",
-        *(f"- {limit}" for limit in card["limits"]),
+        *(f"- {limit}" for limit in card.content["limits"]),
         "",
         "## Licence and citation",
         "",
-        f"{card['license']}",
+        f"{card.license}",
         "",
-        *(f"- {entry}" for entry in card["citation"]),
+        *(f"- {entry}" for entry in card.content["citation"]),
         "",
     ]
     return "\n".join(lines)
 
 
-def _working_line(card: dict) -> str:
-    if not takes_photo(card):
-        size = card["architecture"]["arguments"]["input_size"]
-        return f"The network works on a grid of {_by(card['spacing_mm'])} mm with windows of {_by(size)} voxels."
-    line = f"The network sees the whole photo in a square of {card['working_size']} pixels."
-    if "sampling" not in card:
+def _working_line(card: Card) -> str:
+    if not card.takes_photo:
+        size = card.size
+        return f"The network works on a grid of {_by(card.spacing_mm)} mm with windows of {_by(size)} voxels."
+    line = f"The network sees the whole photo in a square of {card.working_size} pixels."
+    if not card.has_ensemble:
         return line
-    sampling = card["sampling"]
+    sampling = card.sampling
     return (
         f"{line} The mask is joined from an ensemble of {sampling['members']} members ({sampling['fusion']}), "
         f"each of {sampling['calls']} call(s) of the network ({sampling['method']})."

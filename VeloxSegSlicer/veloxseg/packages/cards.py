@@ -6,11 +6,13 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from veloxseg import __version__, files
 from veloxseg.contract import limits, names, strict_json
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError, note
 from veloxseg.validation import first_problem
 
@@ -70,17 +72,12 @@ def _missing(name: str, known: set[str]) -> VeloxSegError:
     return VeloxSegError("MODEL_MISSING", path=names.shown(name), near=near.rstrip("?"))
 
 
-def check_license(card: dict, folder: Path, is_accepted: bool) -> None:
+def check_license(card: Card, folder: Path, is_accepted: bool) -> None:
     """Raises MODEL_LICENSE for weights whose license may restrict their use, as an unknown one may, until a person accepts it."""
-    if card["license"] not in limits.PERMISSIVE and not is_accepted:
+    if card.license not in limits.PERMISSIVE and not is_accepted:
         file = folder / "LICENSE"
         where = f" (in full: {names.shown(file)})" if file.is_file() else ""
-        raise VeloxSegError("MODEL_LICENSE", model=card["title"], license=card["license"], where=where)
-
-
-def package_name(card: dict) -> str:
-    """Name of an imported package's folder and of a package's zip: id and version."""
-    return f"{card['id']}-{card['version']}"
+        raise VeloxSegError("MODEL_LICENSE", model=card.title, license=card.license, where=where)
 
 
 def _packages_in(folder: Path) -> list[Path]:
@@ -94,37 +91,31 @@ def _names(folder: Path) -> set[str]:
         card = read(folder)
     except VeloxSegError:
         return {folder.name}
-    return {folder.name, card["id"], package_name(card)}
+    return {folder.name, card.id, card.package_name}
 
 
 def _version(folder: Path) -> tuple[tuple[int, ...], bool]:
     """For sorting: the version's numbers, then whether the package is an imported one."""
     try:
-        numbers = tuple(int(part) for part in read(folder)["version"].split("."))
+        numbers = tuple(int(part) for part in read(folder).version.split("."))
     except VeloxSegError:
         numbers = ()
     return numbers, folder.parent != SHIPPED
 
 
-def read(folder: Path) -> dict:
+def read(folder: Path) -> Card:
     """Read and check the card of a package. Raises MODEL_MISSING, MODEL_CORRUPT, MODEL_NEWER or MODEL_SCHEMA."""
     folder = Path(folder)
     if not (folder / CARD).is_file():
         raise VeloxSegError("MODEL_MISSING", path=names.shown(folder), near="")
-    card = read_json(folder, CARD)
-    check_card(card, folder.name)
-    return with_level(card)
+    return checked(read_json(folder, CARD), folder.name)
 
 
-def with_level(card: dict) -> dict:
-    """A checked card with its `level`; a card of before there were levels says only whether its weights are a demo."""
-    level = card.get("level") or ("demo" if card["demo"] else "research")
-    return {name: value for name, value in card.items() if name != "demo"} | {"level": level}
-
-
-def marked_title(card: Mapping) -> str:
-    """The title with the mark of its level in front, where no column is too narrow for it."""
-    return f"[{card['level']}] {card['title']}"
+def checked(content: object, name: str) -> Card:
+    """The card with this content, which has a `level` then. Raises MODEL_NEWER or MODEL_SCHEMA with the field's name."""
+    check_card(content, name)
+    card = Card.of(content)
+    return replace(card, content={key: value for key, value in content.items() if key != "demo"} | {"level": card.level})
 
 
 def check_card(card: object, name: str) -> None:
@@ -275,9 +266,9 @@ def read_json(folder: Path, name: str) -> object:
         raise VeloxSegError("MODEL_CORRUPT", model=names.shown(folder.name), reason=f"{name}: {error}") from error
 
 
-def warning(card: dict) -> Note | None:
+def warning(scores: Sequence[Mapping]) -> Note | None:
     """What everybody who gets a model should hear aloud: that its first Dice is poor, or that it has none; else None."""
-    score = next((entry for entry in card["scores"] if entry["name"].startswith("Dice")), None)
+    score = next((entry for entry in scores if entry["name"].startswith("Dice")), None)
     if score is None:
         return note("MODEL_UNSCORED")
     if score["value"] >= POOR_DICE:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from veloxseg import files
 from veloxseg.contract import names
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.packages.cards import CARD, is_unsafe_name, package_name
+from veloxseg.packages.cards import CARD, is_unsafe_name
 from veloxseg.packages.packages import ModelPackage, Report, read, reported, unheard, verify
 
 LARGEST_PACKAGE_BYTES = 2 << 30
@@ -73,7 +73,7 @@ def import_package(source: Path, models_folder: Path, report: Report = unheard) 
 
 def _place(root: Path, models_folder: Path) -> ModelPackage:
     card = read(root).card
-    target = models_folder / package_name(card)
+    target = models_folder / card.package_name
     with files.replacing_folder(target) as folder:
         folder.rmdir()
         root.rename(folder)

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,10 +14,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from veloxseg import files
+from veloxseg.contract.card import Card
 from veloxseg.imaging import images
 from veloxseg.networks import load_weights
 from veloxseg.packages import bundles
-from veloxseg.packages.cards import CARD, check_card, with_level
+from veloxseg.packages.cards import CARD, checked
 from veloxseg.packages.packages import EXPECTED, MANIFEST, WEIGHTS, build_network
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -37,13 +39,13 @@ class Example:
 def write(
     destination: Path,
     state_dict: Mapping[str, torch.Tensor],
-    card: dict,
+    content: dict[str, Any],
     example: Example,
     extra_files: Mapping[str, bytes],
 ) -> Path:
     """Write a package as a folder, or as a zip when the destination ends in `.zip`; an older one is replaced.
 
-    state_dict: weights, with or without the training-only branches, which are left out. card: content of
+    state_dict: weights, with or without the training-only branches, which are left out. content: of
     configs/velox.json; `weights_sha256` is filled in. extra_files: relative path -> content, `LICENSE` at
     least. Raises MODEL_SCHEMA for an invalid card, ValueError for weights that do not fit, DISK_FULL,
     OUTPUT_UNWRITABLE.
@@ -53,10 +55,10 @@ def write(
         raise ValueError("a package needs a LICENSE file in extra_files")
     if destination.suffix != ".zip":
         with files.replacing_folder(destination) as folder:
-            _fill(folder, state_dict, card, example, extra_files)
+            _fill(folder, state_dict, content, example, extra_files)
         return destination
     with files.replacing_folder(destination.with_suffix("")) as folder:
-        _fill(folder, state_dict, card, example, extra_files)
+        _fill(folder, state_dict, content, example, extra_files)
         pack(folder, destination)
         shutil.rmtree(folder)
     return destination
@@ -65,27 +67,26 @@ def write(
 def _fill(
     folder: Path,
     state_dict: Mapping[str, torch.Tensor],
-    card: dict,
+    content: dict[str, Any],
     example: Example,
     extra_files: Mapping[str, bytes],
 ) -> None:
     for name in ("configs", "models", "docs", "example"):
         (folder / name).mkdir()
-    card = {**card, "weights_sha256": _write_weights(folder / WEIGHTS, state_dict, card)}
-    check_card(card, card["id"])
-    card = with_level(card)
-    files.write_json(folder / CARD, card)
+    weights_sha256 = _write_weights(folder / WEIGHTS, state_dict, Card.of(content))
+    card = checked({**content, "weights_sha256": weights_sha256}, content["id"])
+    files.write_json(folder / CARD, card.content)
     for name, text in bundles.texts(card).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_text(folder / name, text)
     _write_example(folder, example)
-    for name, content in extra_files.items():
+    for name, data in extra_files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        (folder / name).write_bytes(data)
     write_manifest(folder)
 
 
-def _write_weights(path: Path, state_dict: Mapping[str, torch.Tensor], card: dict) -> str:
+def _write_weights(path: Path, state_dict: Mapping[str, torch.Tensor], card: Card) -> str:
     network = build_network(card)
     load_weights(network, state_dict)
     # half precision and no derived buffers: packages are kept in git and downloaded

@@ -17,7 +17,7 @@ from safetensors.torch import load
 
 from veloxseg import files
 from veloxseg.contract import names
-from veloxseg.contract.card import takes_photo
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import EXIT_INPUT, VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images, measures
@@ -47,7 +47,7 @@ class ModelPackage:
     """A package whose card has been read and checked."""
 
     folder: Path
-    card: dict
+    card: Card
 
     def network(self, device: torch.device | str = "cpu") -> fast.FastVeloxSeg | VeloxSeg | NCA:
         """The network with the package's weights, in eval mode, on a device; for volumes in its fast form, whose logits are
@@ -83,7 +83,7 @@ class ModelPackage:
             data = path.read_bytes()
         except OSError as error:
             raise _corrupt(self, f"{WEIGHTS} cannot be read", str(error)) from error
-        if hashlib.sha256(data).hexdigest() != self.card["weights_sha256"]:
+        if hashlib.sha256(data).hexdigest() != self.card.weights_sha256:
             raise _corrupt(self, f"{WEIGHTS} is not the file that the card names")
         return data
 
@@ -97,16 +97,16 @@ def _check_numbers(state: Mapping[str, torch.Tensor]) -> None:
             raise ValueError(f"{names.shown(name)} has numbers that are not finite")
 
 
-def build_network(card: dict) -> VeloxSeg | NCA:
+def build_network(card: Card) -> VeloxSeg | NCA:
     """The inference network of a card, without weights. Raises MODEL_SCHEMA."""
-    arguments = card["architecture"]["arguments"]
+    arguments = card.arguments
     try:
-        if card["architecture"]["name"] == "NCA":
+        if card.network == "NCA":
             return NCA(**arguments)
         return VeloxSeg(**{**arguments, "teachers": False, "deep_supervision": False})
     except (TypeError, ValueError) as error:
         raise VeloxSegError(
-            "MODEL_SCHEMA", model=card["title"], reason=f"architecture.arguments: {error}"
+            "MODEL_SCHEMA", model=card.title, reason=f"architecture.arguments: {error}"
         ) from error
 
 
@@ -186,7 +186,7 @@ def dry_run(package: ModelPackage) -> float:
     dice = measures.mean_dice(outcome.mask, truth)
     if not dice >= least:
         reason = f"its example gives a Dice of {dice:.3f} instead of {least:g} or more"
-        raise VeloxSegError("MODEL_ANSWER", model=package.card["title"], reason=reason)
+        raise VeloxSegError("MODEL_ANSWER", model=package.card.title, reason=reason)
     return dice
 
 
@@ -198,12 +198,12 @@ def _least_dice(value: object) -> float:
 
 def _expected_mask(package: ModelPackage, path: Path) -> tuple[np.ndarray, images.Grid]:
     """The label values (x, y, z) that the example shall give, and their grid."""
-    if takes_photo(package.card):
+    if package.card.takes_photo:
         inside, grid = photo_pipeline.read_mask(path)
-        return inside * np.uint8(package.card["labels"][0]["value"]), grid
+        return inside * np.uint8(package.card.labels[0].value), grid
     image = images.read_volume(path, "expected mask")
     mask = images.array_of(image)
-    if not np.isin(mask, [0, *(label["value"] for label in package.card["labels"])]).all():
+    if not np.isin(mask, [0, *(label.value for label in package.card.labels)]).all():
         raise _corrupt(package, "its expected mask has values that no label has")
     return mask, images.grid_of(image)
 
@@ -216,4 +216,4 @@ def _inside(package: ModelPackage, relative: str) -> Path:
 
 
 def _corrupt(package: ModelPackage, reason: str, detail: str = "") -> VeloxSegError:
-    return VeloxSegError("MODEL_CORRUPT", detail=detail, model=package.card["title"], reason=reason)
+    return VeloxSegError("MODEL_CORRUPT", detail=detail, model=package.card.title, reason=reason)

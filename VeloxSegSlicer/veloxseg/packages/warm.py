@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from veloxseg.contract.card import Card
     from veloxseg.inference.case import Network
     from veloxseg.packages import packages
 
@@ -32,7 +33,7 @@ class Keeper:
         """The kept network if it is that of this package on this device, else a new one, which is kept from now on."""
         cold.check_weights()
         # The card names the hash of the weights: equal cards are equal networks.
-        key = (json.dumps(cold.card), device)
+        key = (json.dumps(cold.card.content), device)
         if key != self._key:
             self._key = self._network = None
             self._network = cold.network(device)
@@ -54,7 +55,7 @@ class WarmPackage:
     keeper: Keeper
 
     @property
-    def card(self) -> dict:
+    def card(self) -> Card:
         return self.cold.card
 
     @property

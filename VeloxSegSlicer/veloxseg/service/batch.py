@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from veloxseg import files
 from veloxseg.contract import names, redaction, strict_json
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import EXIT_MODEL, VeloxSegError, expected
 from veloxseg.contract.settings import FIELDS
 from veloxseg.packages import cards
@@ -44,7 +45,7 @@ class Batch:
 
     settings: dict
     folder: Path
-    card: dict
+    card: Card
 
     @property
     def output(self) -> Path:
@@ -56,7 +57,7 @@ class Batch:
         record = batch_files.finished(self.output / case.name)
         if record is None:
             return None
-        return batch_files.difference(record, case, self.settings, self.card["weights_sha256"])
+        return batch_files.difference(record, case, self.settings, self.card.weights_sha256)
 
 
 class BatchListener:
@@ -115,13 +116,13 @@ def read(path: Path) -> Batch:
     return Batch(settings | {"model": str(folder)}, folder, card)
 
 
-def _check(settings: dict, card: dict) -> None:
-    is_photo = card["roles"][0]["kind"] == "photo"
+def _check(settings: dict, card: Card) -> None:
+    is_photo = card.takes_photo
     possible = dict.fromkeys(("overlap", "mirrors", "region"), not is_photo)
-    possible |= {"mm_per_px": is_photo, "members": "sampling" in card}
+    possible |= {"mm_per_px": is_photo, "members": card.has_ensemble}
     for name, is_possible in possible.items():
         if settings[name] != DEFAULTS[name] and not is_possible:
-            raise VeloxSegError("REQUEST", reason=f"the model {card['title']} has no setting {name}")
+            raise VeloxSegError("REQUEST", reason=f"the model {card.title} has no setting {name}")
     source, output = Path(settings["source"]["path"]).resolve(), Path(settings["output"]).resolve()
     if settings["source"]["kind"] != "list" and (output == source or source in output.parents):
         raise VeloxSegError("REQUEST", reason="the output folder lies in the folder of the images")
@@ -177,7 +178,7 @@ def _outlook(batch: Batch, case: Case) -> tuple[str, str]:
 
 def _patterns_in_use(batch: Batch) -> dict[str, str]:
     source = batch.settings["source"]
-    default = batch_cases.default_patterns(batch.card["roles"]) if source["kind"] == "names" else {}
+    default = batch_cases.default_patterns(batch.card.roles) if source["kind"] == "names" else {}
     return default | source.get("patterns", {})
 
 

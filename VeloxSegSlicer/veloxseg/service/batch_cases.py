@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from veloxseg.contract import names
+from veloxseg.contract.card import Card, Role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import reading
 from veloxseg.service import case_lists
@@ -40,7 +41,7 @@ class Case:
     size: tuple[int, ...] | None = None
 
 
-def discover(source: dict, card: dict) -> list[Case]:
+def discover(source: dict, card: Card) -> list[Case]:
     """The cases of a batch's `source` (docs/formats.md), sorted by name.
 
     Raises BATCH_SOURCE when the source itself cannot be used; what is wrong with one case is its `problem`.
@@ -51,9 +52,9 @@ def discover(source: dict, card: dict) -> list[Case]:
         raise _source_error(path, "there is no such file", "choose a CSV file")
     if kind != "list" and not path.is_dir():
         raise _source_error(path, "there is no such folder", "choose a folder")
-    roles, endings = card["roles"], endings_of(card)
+    roles, endings = card.roles, endings_of(card)
     patterns = source.get("patterns", {})
-    unknown = set(patterns) - {role["name"] for role in roles}
+    unknown = set(patterns) - {role.name for role in roles}
     if unknown:
         raise VeloxSegError("REQUEST", reason=f"the model has no image {', '.join(sorted(unknown))}")
     if kind == "folders":
@@ -61,24 +62,24 @@ def discover(source: dict, card: dict) -> list[Case]:
     elif kind == "names":
         cases = _cases_by_name(path, default_patterns(roles) | patterns, endings)
     else:
-        cases = _listed_cases(path, [role["name"] for role in roles])
+        cases = _listed_cases(path, [role.name for role in roles])
     if not cases:
         raise _source_error(path, "it has no cases", "choose another place or change the patterns")
     return _without_doubles(sorted(cases, key=lambda case: case.name.lower()))
 
 
-def default_patterns(roles: Sequence[dict]) -> dict[str, str]:
+def default_patterns(roles: Sequence[Role]) -> dict[str, str]:
     """Role -> pattern of file names for a folder with all cases."""
     if len(roles) == 1:
-        return {roles[0]["name"]: f"{CASE}.*"}
-    return {role["name"]: f"{CASE}_{role['name']}.*" for role in roles}
+        return {roles[0].name: f"{CASE}.*"}
+    return {role.name: f"{CASE}_{role.name}.*" for role in roles}
 
 
-def inspect(case: Case, card: dict) -> Case:
+def inspect(case: Case, card: Card) -> Case:
     """The case with the size of its reference image, or unreadable; only headers are read."""
     if case.state != READY:
         return case
-    sizes, is_photo = {}, card["roles"][0]["kind"] == "photo"
+    sizes, is_photo = {}, card.takes_photo
     for role, path in case.files.items():
         if not path.is_file():
             return replace(case, state=UNREADABLE, problem=vanished(role))
@@ -88,8 +89,7 @@ def inspect(case: Case, card: dict) -> Case:
             return replace(case, state=UNREADABLE, problem=error.text)
         except (OSError, UnidentifiedImageError, ValueError):
             return replace(case, state=UNREADABLE, problem=f"The {role} file cannot be read; export it again.")
-    reference = next(role["name"] for role in card["roles"] if role["reference"])
-    return replace(case, size=sizes[reference])
+    return replace(case, size=sizes[card.reference.name])
 
 
 def vanished(role: str) -> str:
@@ -97,9 +97,9 @@ def vanished(role: str) -> str:
     return f"The {role} file is not there any more; put it back or take the case out."
 
 
-def endings_of(card: dict) -> tuple[str, ...]:
+def endings_of(card: Card) -> tuple[str, ...]:
     """What names of image files for this card end in, lower case."""
-    return PHOTO_ENDINGS if card["roles"][0]["kind"] == "photo" else VOLUME_ENDINGS
+    return PHOTO_ENDINGS if card.takes_photo else VOLUME_ENDINGS
 
 
 def stem(path: Path, endings: Sequence[str] = VOLUME_ENDINGS + PHOTO_ENDINGS) -> str:
@@ -125,18 +125,18 @@ def _images_in(folder: Path, endings: Sequence[str]) -> Iterator[tuple[str, Path
             yield path.relative_to(folder).as_posix(), path
 
 
-def _folder_case(folder: Path, roles: Sequence[dict], patterns: Mapping[str, str], endings: Sequence[str]) -> Case:
+def _folder_case(folder: Path, roles: Sequence[Role], patterns: Mapping[str, str], endings: Sequence[str]) -> Case:
     images = list(_images_in(folder, endings))
     found = {}
     for role in roles:
-        pattern = patterns.get(role["name"])
+        pattern = patterns.get(role.name)
         if pattern is not None:
             matches = [path for name, path in images if _expression(pattern, endings).fullmatch(name)]
         elif len(roles) == 1 and len(images) == 1:
             matches = [images[0][1]]
         else:
-            matches = [path for _, path in images if any(_has_word(stem(path), word) for word in role["patterns"])]
-        found[role["name"]] = matches
+            matches = [path for _, path in images if any(_has_word(stem(path), word) for word in role.patterns)]
+        found[role.name] = matches
     return _case(folder.name, found)
 
 
