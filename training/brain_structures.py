@@ -17,6 +17,7 @@ from tqdm import tqdm
 from training import drawn_heads
 from training.brain_labels import NAMES, structures_of
 from training.metrics import dice
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline, windows
@@ -48,7 +49,8 @@ class BrainStructures:
         """Raises DATASET for a folder without label maps or without people to validate on."""
         self.settings, self.notes = settings, []
         self.spacing = np.full(3, settings.spacing_mm)
-        self.card = json.loads(CARD.read_text(encoding="utf-8")) | {"spacing_mm": self.spacing.tolist()}
+        content = json.loads(CARD.read_text(encoding="utf-8"))
+        self.card = Card.of(content | {"spacing_mm": self.spacing.tolist()})
         maps = _files(settings.folder, MAPS)
         self.split = {"train": [path.name for path in maps], "validation": people_of(settings.validation), "test": []}
         self.heads = [drawn_heads.read(path) for path in tqdm(maps, desc="reading label maps", leave=False)]
@@ -65,7 +67,7 @@ class BrainStructures:
 
     def describe(self) -> dict:
         """data.json of a run: what export needs to know about the data."""
-        return {"card": self.card, "groups": [[ROLE]], "split": self.split, "folder": None, "synthetic": False}
+        return {"card": self.card.content, "groups": [[ROLE]], "split": self.split, "folder": None, "synthetic": False}
 
     def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
         """Mean Dice over the structures of real images on the working grid."""

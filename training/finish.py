@@ -22,7 +22,7 @@ def finish(run: Path, card: Path | None = None, score: str = "test") -> None:
     if on_cases:
         evaluate.evaluate(model, scored_cases.cases_of_run(run, score), run / "evaluation")
         print((run / "evaluation" / "summary.txt").read_text(encoding="utf-8"))
-    elif model.card["task"]["id"] == "brain-structures":
+    elif model.card.task_id == "brain-structures":
         evaluate_structures.main(run)
     else:
         evaluate_heads.main(run)
