@@ -9,7 +9,7 @@ the pipeline does it, and is compared with the sphere itself.
 import numpy as np
 import SimpleITK as sitk
 
-from veloxseg.imaging import images, measures
+from veloxseg.imaging import findings, images
 
 SPACINGS = (1.0, 1.5, 2.0, 3.0)
 CASES = 40
@@ -58,7 +58,7 @@ def dices(spacing, cases=range(CASES)):
             images.map_on_grid(probability, working, grid) >= 0.5,
             images.array_of(images.resample(labels, grid, "nearest")) > 0,
         )
-        rows.append([measures.dice(mask.astype(np.uint8), truth, 1) for mask in back])
+        rows.append([findings.dice(mask.astype(np.uint8), truth, 1) for mask in back])
     return np.array(rows)
 
 

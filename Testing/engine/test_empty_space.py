@@ -10,7 +10,7 @@ import torch
 
 from engine_cases import blob_image, card, label, role, stand_in, write_image
 from veloxseg.contract.card import Card
-from veloxseg.imaging import images, measures
+from veloxseg.imaging import findings, images
 from veloxseg.inference import devices, empty_space, pipeline
 from veloxseg.packages import cards, packages
 
@@ -129,6 +129,6 @@ def test_real_stripped_brain():
     outcome = pipeline.segment(package, {"T1": file}, pipeline.Settings(), CPU)
     image = images.array_of(images.read_volume(file))
     truth = images.array_of(images.read_volume(file.with_name("1000_labels138.nii.gz"))) > 0
-    dice = measures.dice((outcome.mask > 0).astype(np.uint8), truth.astype(np.uint8), 1)
+    dice = findings.dice((outcome.mask > 0).astype(np.uint8), truth.astype(np.uint8), 1)
     print(f"outside 0, Dice of the whole brain {dice:.3f}")
     assert not outcome.mask[image == 0].any() and dice > 0.86

@@ -1,4 +1,4 @@
-"""What the panel measures after a change, against the engine's numbers for the same mask."""
+"""The panel's parts of masks, (k, j, i) and RAS, against the engine's findings in the same mask, (x, y, z) and LPS."""
 
 import importlib.util
 import math
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from veloxseg.imaging import images, measures, photo_measures
+from veloxseg.contract import measures
+from veloxseg.imaging import findings, images
 
 # By path: the package around the file needs 3D Slicer, the file itself does not.
 FILE = Path(__file__).resolve().parents[2] / "VeloxSegSlicer" / "VeloxSegSlicerLib" / "common" / "Components.py"
@@ -44,32 +45,25 @@ def test_lesions(pet_spacing):
     pet_grid = images.Grid(shape, pet_spacing, origin, OBLIQUE)
     mask = blobs(grid.size)
     pet = np.random.default_rng(1).gamma(2.0, 2.0, shape).astype(np.float32)
-    expected = measures.lesions(mask.astype(np.uint8), np.ones(grid.size, np.float32), grid, images.image_of(pet, pet_grid))
+    expected = findings.lesions(mask.astype(np.uint8), np.ones(grid.size, np.float32), grid, images.image_of(pet, pet_grid))
     found = Components.pieces(Components.cut(mask.transpose(2, 1, 0), to_ras(grid)))
     assert len(found) == len(expected) > 2
     for piece, entry in zip(found, expected, strict=True):
         assert piece.count == entry["voxels"]
         assert piece.volumeMl == pytest.approx(entry["volume_ml"])
         assert piece.centerRas * [-1, -1, 1] == pytest.approx(entry["centroid_lps"])
-        assert Components.diameterMm(piece) == pytest.approx(entry["diameter_mm"])
-        numbers = Components.suv(piece, pet.transpose(2, 1, 0), to_ras(pet_grid))
+        assert measures.diameter_mm(piece.structure) == pytest.approx(entry["diameter_mm"])
+        numbers = measures.suv(piece.structure, pet, to_ras(pet_grid))
         assert numbers == pytest.approx({name: entry[name] for name in numbers})
-
-
-@pytest.mark.parametrize("mm_per_px", [None, 0.05])
-def test_photo(mm_per_px):
-    mask = blobs((60, 50, 8)).max(axis=2)
-    expected = photo_measures.measure(mask, mm_per_px)
-    numbers = Components.photo(mask, mm_per_px)
-    assert numbers == pytest.approx({name: getattr(expected, name) for name in numbers}, rel=1e-4)
-    assert len(numbers) == (3 if mm_per_px is None else 6)
 
 
 def test_empty_mask():
     empty = Components.cut(np.zeros((5, 6, 7), bool), np.eye(4))
     assert empty.count == 0
     assert Components.pieces(empty) == []
-    assert Components.photo(np.zeros((5, 6), bool), None) == {"area_px": 0, "perimeter_px": 0, "diameter_px": 0}
+    assert Components.photo(np.zeros((5, 6), bool), None) == {
+        "parts": 0, "area_px": 0, "perimeter_px": 0, "diameter_px": 0,
+    }  # fmt: skip
 
 
 def test_largest_distance_between_positions():

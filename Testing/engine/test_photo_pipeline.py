@@ -30,7 +30,7 @@ from photo_cases import (
 from veloxseg import diffusion
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.imaging import images, measures
+from veloxseg.imaging import findings, images
 from veloxseg.inference import devices, dispatch, photo_pipeline
 from veloxseg.inference.progress import Listener, Run
 from veloxseg.packages import packages
@@ -70,7 +70,7 @@ class TestGeometry:
         truth = disk(rows, columns, min(rows, columns) / 3)
         found = mask_of(segment(thresholding(working_size=256), save(skin(truth), tmp_path / "p.png")))
         assert found.shape == (rows, columns)
-        assert measures.dice(found, truth, 1) > 0.96
+        assert findings.dice(found, truth, 1) > 0.96
 
     def test_place_and_label(self, tmp_path):
         truth = disk(120, 200, 15, (30, 160))

@@ -23,7 +23,7 @@ from engine_cases import (
 )
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.imaging import images, measures
+from veloxseg.imaging import findings, images
 from veloxseg.inference import devices, pipeline
 from veloxseg.inference.progress import Listener, Run
 from veloxseg.networks import VeloxSeg
@@ -80,7 +80,7 @@ def test_the_same_object_on_any_grid(tmp_path, name):
     shape = sample_shape(**GRIDS[name])
     outcome = segment(threshold_package(), {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
     assert images.same_grid(outcome.grid, images.grid_of(shape.mask))
-    dice = measures.dice(outcome.mask, images.array_of(shape.mask), 1)
+    dice = findings.dice(outcome.mask, images.array_of(shape.mask), 1)
     print(f"{name}: Dice {dice:.4f}")
     assert dice > 0.99
 
@@ -93,7 +93,7 @@ def test_position_and_volume_in_the_world(tmp_path):
     shape = sample_shape(**GRIDS["oblique"])
     outcome = segment(package, {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
     truth = images.array_of(shape.mask)
-    expected = measures.lesions(truth, truth.astype(np.float32), images.grid_of(shape.mask))
+    expected = findings.lesions(truth, truth.astype(np.float32), images.grid_of(shape.mask))
     assert len(outcome.lesions) == len(expected) == 2
     for lesion, true in zip(outcome.lesions, expected, strict=True):
         assert lesion["volume_ml"] == pytest.approx(true["volume_ml"], rel=0.03)
@@ -123,7 +123,7 @@ def test_flipping_and_permuting_the_array_changes_nothing_for_a_real_network(tmp
     turned = sitk.Flip(sitk.PermuteAxes(image, order), [bool(flip) for flip in flips])
     outcome = segment(package, {"T1": write_image(turned, tmp_path / "t1.nrrd")}, overlap=0.25)
     assert outcome.mask.shape == turned.GetSize()
-    assert measures.mean_dice(mask_like(outcome, turned, image), expected) > 0.999
+    assert findings.mean_dice(mask_like(outcome, turned, image), expected) > 0.999
 
 
 def nervous_case():
@@ -156,7 +156,7 @@ def test_roles_on_different_grids_meet_by_position(tmp_path):
             "PET": write_image(other.image, tmp_path / "pet.nrrd"),
         },
     )
-    assert measures.dice(outcome.mask, images.array_of(reference.mask), 1) > 0.98
+    assert findings.dice(outcome.mask, images.array_of(reference.mask), 1) > 0.98
 
 
 def test_several_labels_take_the_card_s_values(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from training import heads
-from veloxseg.imaging import images, measures
+from veloxseg.imaging import findings, images
 from veloxseg.inference import devices, pipeline
 from veloxseg.packages import cards, packages
 from veloxseg.phantoms import headneck, petct, tumor
@@ -66,7 +66,7 @@ def _background(image):
 def dice_between(first, second):
     """Mean Dice over labels of two masks, on the grid of the first."""
     back = images.resample(second, images.grid_of(first), "nearest", 0)
-    return measures.mean_dice(images.array_of(first), images.array_of(back))
+    return findings.mean_dice(images.array_of(first), images.array_of(back))
 
 
 @pytest.mark.parametrize("folder", cards.shipped(), ids=lambda folder: folder.name)
@@ -194,4 +194,4 @@ def test_a_header_that_is_the_same_gives_the_same_mask(tmp_path, model):
             turned[name] = tmp_path / f"{name}-{angle}.nrrd"
             images.write(image, turned[name])
         outcome = pipeline.segment(package, turned, pipeline.Settings(), device, measure=False)
-        assert measures.mean_dice(outcome.mask, straight.mask) > 0.999
+        assert findings.mean_dice(outcome.mask, straight.mask) > 0.999

@@ -92,9 +92,7 @@ class Mask:
 
 
 def _affine(grid: images.Grid) -> torch.Tensor:
-    lps = np.eye(4)
-    lps[:3, :3], lps[:3, 3] = grid.index_to_world, grid.origin
-    return torch.from_numpy(RAS_LPS @ lps)
+    return torch.from_numpy(RAS_LPS @ grid.to_world)
 
 
 def _grid(size: Sequence[int], affine: torch.Tensor) -> images.Grid:

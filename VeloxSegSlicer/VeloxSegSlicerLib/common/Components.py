@@ -1,16 +1,14 @@
-"""Connected pieces of a mask and what is measured on them. No scene here: arrays (k, j, i) and 4x4 matrices to RAS mm.
+"""Parts of masks on their grids. No scene here: arrays (k, j, i) and 4x4 matrices to RAS mm.
 
-The engine measures a new result by the same definitions (measures and photo_measures of veloxseg.imaging); these functions
-follow what happens to it afterwards: another sensitivity, removed lesions, edits. Testing/engine compares the two.
+What a number means is said in `veloxseg.contract.measures`, by which the engine measures a new result, too.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from veloxseg.contract import limits
+from veloxseg.contract import measures
 
 AXES_26 = np.ones((3, 3, 3), bool)
 SMALLEST_SIDE = 0.1
@@ -32,7 +30,7 @@ class Voxels:
     @property
     def voxelMl(self) -> float:
         """Volume of one voxel in milliliters."""
-        return abs(float(np.linalg.det(self.ijkToRas[:3, :3]))) / 1000.0
+        return measures.voxel_ml(self.ijkToRas)
 
     @property
     def volumeMl(self) -> float:
@@ -40,9 +38,14 @@ class Voxels:
         return self.count * self.voxelMl
 
     @property
+    def structure(self) -> measures.Structure:
+        """The same for the engine's definitions of what is measured, whose axes are (i, j, k)."""
+        return measures.Structure(self.mask.T, self.ijkToRas)
+
+    @property
     def centerRas(self) -> np.ndarray:
         """(3,) mean position of the voxels, RAS mm."""
-        return _toRas(np.argwhere(self.mask).mean(axis=0), self.ijkToRas)
+        return self.structure.center
 
 
 def cut(mask: np.ndarray, ijkToRas: np.ndarray) -> Voxels:
@@ -62,9 +65,7 @@ def boxOf(mask: np.ndarray) -> tuple[slice, ...]:
 
 def movedTo(ijkToRas: np.ndarray, kji) -> np.ndarray:
     """The matrix of a part of an array that begins at (k, j, i)."""
-    moved = ijkToRas.copy()
-    moved[:3, 3] = _toRas(np.asarray(kji), ijkToRas)
-    return moved
+    return measures.moved(ijkToRas, np.asarray(kji)[::-1])
 
 
 def pieces(voxels: Voxels) -> list[Voxels]:
@@ -103,107 +104,31 @@ def _holds(voxels: Voxels, positionRas) -> bool:
     return bool(voxels.mask[tuple(kji)])
 
 
-def diameterMm(voxels: Voxels) -> float:
-    """Greatest distance between two voxel centers plus the width of a voxel (cube root of its volume).
-
-    Compared are the voxels that lie outermost in 500 evenly spread directions.
-    """
-    points = _toRas(_rowEnds(voxels.mask), voxels.ijkToRas)
-    outermost = {end(points @ direction) for direction in _directions() for end in (np.argmin, np.argmax)}
-    corners = points[sorted(outermost)]
-    distances = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
-    return float(distances.max() + (voxels.voxelMl * 1000.0) ** (1 / 3))
-
-
 def farthestMm(positions) -> float:
     """The largest distance between two of some positions in mm; 0 for fewer than two."""
     points = np.asarray(positions, dtype=float).reshape(-1, 3)
     return float(np.linalg.norm(points[:, None] - points[None], axis=-1).max()) if len(points) > 1 else 0.0
 
 
-def suv(voxels: Voxels, values: np.ndarray, ijkToRas: np.ndarray) -> dict[str, float]:
-    """SUVmax, SUVmean, SUVpeak and total lesion glycolysis (SUVmean x ml) on the untouched voxels of a PET image.
-
-    SUVpeak is the highest mean over a 1 ml sphere centered on a voxel of the lesion (PERCIST).
-
-    :param values: SUV (k, j, i).
-    :param ijkToRas: the grid of the PET image.
-    """
-    indices = _indicesOn(voxels, values.shape, ijkToRas)
-    inside = values[tuple(indices.T)].astype(np.float64)
-    voxelMl = Voxels(np.ones((1, 1, 1), bool), ijkToRas).voxelMl
-    return {
-        "suv_max": float(inside.max()),
-        "suv_mean": float(inside.mean()),
-        "suv_peak": _peak(values, indices, ijkToRas),
-        "tlg": float(inside.sum() * voxelMl),
-    }
-
-
 def meanOn(voxels: Voxels, values: np.ndarray, ijkToRas: np.ndarray) -> float:
-    """Mean of another image's values inside the voxels."""
-    return float(values[tuple(_indicesOn(voxels, values.shape, ijkToRas).T)].mean(dtype=np.float64))
+    """Mean of another image's values (k, j, i) inside the voxels."""
+    return measures.mean_on(voxels.structure, values.T, ijkToRas)
 
 
 def photo(mask: np.ndarray, mmPerPx: float | None) -> dict[str, float]:
-    """Area, perimeter and longest diameter of a mask (y, x) of square pixels, in px and with a scale in mm.
-
-    The perimeter follows Cauchy and Crofton with lines in four directions; the diameter is that of the largest part.
-    """
-    padded = np.pad(mask, 1)
-    straight = sum(np.count_nonzero(np.diff(padded, axis=axis)) for axis in (0, 1))
-    diagonal = np.count_nonzero(padded[1:, 1:] != padded[:-1, :-1]) + np.count_nonzero(padded[1:, :-1] != padded[:-1, 1:])
-    parts, count = ndimage.label(padded, np.ones((3, 3), bool))
-    measured = {
-        "area_px": float(np.count_nonzero(mask)),
-        "perimeter_px": float(math.pi / 8 * (straight + diagonal / math.sqrt(2))),
-        "diameter_px": max((_edgeDistance(parts == number) for number in range(1, count + 1)), default=0.0),
-    }
-    if mmPerPx is not None:
-        measured["area_mm2"] = measured["area_px"] * mmPerPx**2
-        measured["perimeter_mm"] = measured["perimeter_px"] * mmPerPx
-        measured["diameter_mm"] = measured["diameter_px"] * mmPerPx
-    return measured
-
-
-def _edgeDistance(padded: np.ndarray) -> float:
-    """Longest distance between the middles of two pixel edges on the border."""
-    down = np.argwhere(np.diff(padded, axis=0)) + (0.5, 0.0)
-    across = np.argwhere(np.diff(padded, axis=1)) + (0.0, 0.5)
-    points = np.concatenate([down, across])
-    angles = np.arange(limits.DIAMETER_DIRECTIONS) * math.pi / limits.DIAMETER_DIRECTIONS
-    directions = np.stack([np.sin(angles), np.cos(angles)], axis=1)
-    ends = {end(points @ direction) for direction in directions for end in (np.argmin, np.argmax)}
-    corners = points[sorted(ends)]
-    return float(np.linalg.norm(corners[:, None] - corners[None], axis=-1).max())
+    """Area, perimeter and longest diameter of a mask (y, x) of square pixels, in px and with a scale in mm."""
+    numbered, _count = ndimage.label(mask, np.ones((3, 3), bool))
+    return measures.photo(numbered, mmPerPx)
 
 
 def _toRas(kji: np.ndarray, ijkToRas: np.ndarray) -> np.ndarray:
-    return np.asarray(kji, dtype=float)[..., ::-1] @ ijkToRas[:3, :3].T + ijkToRas[:3, 3]
-
-
-def _rowEnds(mask: np.ndarray) -> np.ndarray:
-    """(n, 3) the first and the last voxel of every row: what lies outermost in any direction is among them."""
-    rows = np.argwhere(mask.any(axis=2))
-    inRows = mask[tuple(rows.T)]
-    first, last = inRows.argmax(axis=1), mask.shape[2] - 1 - inRows[:, ::-1].argmax(axis=1)
-    return np.concatenate([np.column_stack([rows, first]), np.column_stack([rows, last])])
-
-
-def _directions() -> np.ndarray:
-    """Unit vectors spread over half a sphere on a golden spiral."""
-    steps = np.arange(limits.DIAMETER_DIRECTIONS)
-    height = (steps + 0.5) / limits.DIAMETER_DIRECTIONS
-    angle = steps * math.pi * (3 - math.sqrt(5))
-    radius = np.sqrt(1 - height**2)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+    return measures.world(np.asarray(kji)[..., ::-1], ijkToRas)
 
 
 def onGrid(voxels: Voxels, ijkToRas: np.ndarray) -> Voxels:
     """The voxels of another, endless grid whose centers lie inside; `ijkToRas` is the grid from any of its voxels."""
-    low, high = _reach(voxels, ijkToRas)
-    box = _indices(low, high)
-    return cut(_isInside(voxels, box, ijkToRas), movedTo(ijkToRas, low))
+    low, isInside = measures.on_grid(voxels.structure, ijkToRas)
+    return cut(isInside.T, measures.moved(ijkToRas, low))
 
 
 def united(first: Voxels, second: Voxels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -228,54 +153,3 @@ def united(first: Voxels, second: Voxels) -> tuple[np.ndarray, np.ndarray, np.nd
 def startOn(part: Voxels, rasToIjk: np.ndarray) -> np.ndarray:
     """(3,) index (k, j, i) of the first voxel of a part on a grid with equal voxels."""
     return np.rint(rasToIjk[:3, :3] @ part.ijkToRas[:3, 3] + rasToIjk[:3, 3]).astype(int)[::-1]
-
-
-def _reach(voxels: Voxels, ijkToRas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest index (k, j, i) of another grid that may lie inside."""
-    corners = np.array(np.meshgrid(*([-0.5, size - 0.5] for size in voxels.mask.shape))).reshape(3, -1).T
-    reached = _toRas(_toRas(corners, voxels.ijkToRas)[..., ::-1], np.linalg.inv(ijkToRas))[..., ::-1]
-    return np.floor(reached.min(axis=0)).astype(int), np.ceil(reached.max(axis=0)).astype(int)
-
-
-def _indices(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(k, j, i, 3) all indices of a box, its ends included."""
-    return np.stack(np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True)), indexing="ij"), axis=-1)
-
-
-def _isInside(voxels: Voxels, indices: np.ndarray, ijkToRas: np.ndarray) -> np.ndarray:
-    """bool (...) for indices (..., 3) of another grid: whether their centers lie inside."""
-    own = _toRas(_toRas(indices, ijkToRas)[..., ::-1], np.linalg.inv(voxels.ijkToRas))[..., ::-1]
-    own = np.rint(own).astype(int)
-    isInside = np.all((own >= 0) & (own < voxels.mask.shape), axis=-1)
-    isInside[isInside] = voxels.mask[tuple(own[isInside].T)]
-    return isInside
-
-
-def _indicesOn(voxels: Voxels, shape: tuple[int, ...], ijkToRas: np.ndarray) -> np.ndarray:
-    """(n, 3) indices (k, j, i) of an image's voxels whose centers lie inside; at least the nearest to the center."""
-    last = np.array(shape) - 1
-    low, high = (np.clip(end, 0, last) for end in _reach(voxels, ijkToRas))
-    box = _indices(low, high)
-    isInside = _isInside(voxels, box, ijkToRas)
-    if isInside.any():
-        return box[isInside]
-    nearest = np.rint(_toRas(voxels.centerRas[::-1], np.linalg.inv(ijkToRas))[::-1]).astype(int)
-    return np.clip(nearest, 0, last)[None]
-
-
-def _peak(values: np.ndarray, indices: np.ndarray, ijkToRas: np.ndarray) -> float:
-    sums, counts = np.zeros(len(indices)), np.zeros(len(indices))
-    for offset in _sphere(ijkToRas):
-        neighbors = indices + offset
-        isThere = np.all((neighbors >= 0) & (neighbors < values.shape), axis=1)
-        sums[isThere] += values[tuple(neighbors[isThere].T)]
-        counts[isThere] += 1
-    return float((sums / counts).max())
-
-
-def _sphere(ijkToRas: np.ndarray) -> np.ndarray:
-    """(n, 3) steps (k, j, i) to the voxels whose centers lie in a 1 ml sphere around a voxel."""
-    radius = (limits.PEAK_SPHERE_ML * 1000.0 * 3 / (4 * math.pi)) ** (1 / 3)
-    reach = (radius / np.linalg.norm(ijkToRas[:3, :3], axis=0)).astype(int)[::-1]
-    steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    return steps[np.linalg.norm(steps[:, ::-1] @ ijkToRas[:3, :3].T, axis=1) <= radius]

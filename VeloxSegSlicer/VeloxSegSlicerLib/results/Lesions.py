@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
+from veloxseg.contract import measures
+
 from ..common import Components, Geometry, ResultAttributes, SegmentVoxels, Shapes
 from ..common.Components import Voxels
 
@@ -173,10 +175,10 @@ def _stored(segmentationNode) -> list[Lesion]:
 
 def _measure(segmentationNode, piece: Piece, sensitivity) -> Lesion:
     voxels = piece.voxels
-    values = {"voxels": voxels.count, "volume_ml": voxels.volumeMl, "diameter_mm": Components.diameterMm(voxels)}
+    values = {"voxels": voxels.count, "volume_ml": voxels.volumeMl, "diameter_mm": measures.diameter_mm(voxels.structure)}
     emission = emissionOf(segmentationNode)
     if emission is not None:
-        values |= Components.suv(voxels, *emission)
+        values |= measures.suv(voxels.structure, emission[0].T, emission[1])
     uncertainty = uncertaintyOf(segmentationNode)
     if uncertainty is not None:
         values["agreement"] = 1.0 - Components.meanOn(voxels, *uncertainty)

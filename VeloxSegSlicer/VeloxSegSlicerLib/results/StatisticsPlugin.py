@@ -5,7 +5,9 @@ import importlib
 import slicer
 from slicer.i18n import tr as _
 
-from ..common import Components, Geometry, SegmentVoxels
+from veloxseg.contract import measures
+
+from ..common import Geometry, SegmentVoxels
 from ..common.Log import logger
 from ..images import Suv
 
@@ -76,7 +78,7 @@ def numbers(segmentationNode, segmentId: str, volumeNode) -> dict[str, float]:
     if not voxels.count:
         return {}
     values = slicer.util.arrayFromVolume(volumeNode)
-    return {"mtv": voxels.volumeMl} | Components.suv(voxels, values, Geometry.worldGrid(volumeNode).ijkToRas)
+    return {"mtv": voxels.volumeMl} | measures.suv(voxels.structure, values.T, Geometry.worldGrid(volumeNode).ijkToRas)
 
 
 def information(key: str) -> dict:

@@ -52,6 +52,13 @@ class Grid:
         return np.reshape(self.direction, (3, 3)) * np.asarray(self.spacing)
 
     @property
+    def to_world(self) -> np.ndarray:
+        """(4, 4) matrix from voxel indices to LPS mm."""
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = self.index_to_world, self.origin
+        return matrix
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of one voxel in millilitres."""
         return abs(float(np.linalg.det(self.index_to_world))) / 1000.0

@@ -6,7 +6,7 @@ The counterpart of `pipeline` for cards whose role is a photo; `dispatch.segment
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,15 +17,16 @@ from PIL import Image
 from torch import Tensor
 
 from veloxseg import diffusion
-from veloxseg.contract import errors
+from veloxseg.contract import errors, measures
 from veloxseg.contract.card import Card, Label
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
-from veloxseg.imaging import images, measures, photos, reading
+from veloxseg.imaging import findings, images, photos, reading
 from veloxseg.inference import devices, ladder, pipeline, single
 from veloxseg.inference.case import Package
 from veloxseg.inference.progress import Run
 
+EIGHT_NEIGHBORS = np.ones((3, 3), bool)
 VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
 """Quarter turns and mirror images of a square, the square itself first."""
 
@@ -54,7 +55,7 @@ class PhotoOutcome:
     """All of a finished photo: uint8 mask and float32 maps, (x, y, 1) on `grid`.
 
     uncertainty: variance over the members, 0 to 0.25. It, `agreement` (`diffusion.Ensemble`) and `sampling` (members, calls,
-    method, fusion) are None where there is no ensemble. segments: value, name and `photo_measures.PhotoMeasures` of the label.
+    method, fusion) are None where there is no ensemble. segments: value, name and `contract.measures.photo` of the label.
     """
 
     mask: np.ndarray
@@ -208,7 +209,7 @@ def segment(
                 beside = single.beside_largest(inside)
                 inside[beside], probability[beside] = False, 0
         with run.stage("measuring"):
-            highest = measures.highest_probability(_as_slice(probability), photo.grid)
+            highest = findings.highest_probability(_as_slice(probability), photo.grid)
             if not inside.any():
                 pipeline.note_nothing(card, highest, run)
             return PhotoOutcome(
@@ -254,11 +255,10 @@ def _compute(
 
 def _segment(label: Label, inside: np.ndarray, mm_per_px: float | None) -> dict:
     # brings in scipy, which volumes don't need
-    from veloxseg.imaging import photo_measures
+    from scipy import ndimage
 
-    measured = asdict(photo_measures.measure(inside, mm_per_px))
-    numbers = {name: number for name, number in measured.items() if number is not None}
-    return {"value": label.value, "name": label.name, **numbers}
+    numbered, _ = ndimage.label(inside, EIGHT_NEIGHBORS)
+    return {"value": label.value, "name": label.name, **measures.photo(numbered, mm_per_px)}
 
 
 def _plain_grid(pixels: np.ndarray) -> images.Grid:

@@ -22,7 +22,7 @@ from veloxseg.contract import errors, limits, plausibility
 from veloxseg.contract.card import Card, Role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
-from veloxseg.imaging import images, intensities, measures, regions
+from veloxseg.imaging import findings, images, intensities, regions
 from veloxseg.imaging.reading import Source
 from veloxseg.inference import devices, empty_space, ladder, mirrors, single, windows
 from veloxseg.inference.case import Network, Package, Prepared
@@ -121,9 +121,7 @@ def check_plausibility(
 
 
 def _look(image: sitk.Image) -> plausibility.Image:
-    grid, to_world = images.grid_of(image), np.eye(4)
-    to_world[:3, :3], to_world[:3, 3] = grid.index_to_world, grid.origin
-    return plausibility.look(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), to_world)
+    return plausibility.look(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), images.grid_of(image).to_world)
 
 
 def prepare(card: Card, volumes: Mapping[str, sitk.Image], run: Run | None = None) -> Prepared:
@@ -261,7 +259,7 @@ def segment(
             lesions = (
                 _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card.lists_lesions else None
             )
-            highest = measures.highest_probability(probability, grid)
+            highest = findings.highest_probability(probability, grid)
             if not mask.any():
                 note_nothing(card, highest, run)
             passes = 2 if settings.mirrors else 1
@@ -275,7 +273,7 @@ def segment(
                 device.name,
                 overlap,
                 settings,
-                measures.segments(mask, grid, card.labels),
+                findings.segments(mask, grid, card.labels),
                 highest,
                 lesions,
             )
@@ -334,7 +332,7 @@ def _lesions(
 ) -> list[dict]:
     pets = [volumes[role.name] for role in card.roles if role.modality == "PT"]
     pet = pets[0] if pets and suv else None
-    return measures.lesions(mask, probability, grid, pet)
+    return findings.lesions(mask, probability, grid, pet)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from veloxseg.contract import names
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import EXIT_INPUT, VeloxSegError
 from veloxseg.contract.settings import Settings
-from veloxseg.imaging import images, measures
+from veloxseg.imaging import findings, images
 from veloxseg.inference import devices, dispatch, photo_pipeline
 from veloxseg.networks import VeloxSeg, fast, load_weights
 from veloxseg.networks.checkpoint import POSITION_INDEX
@@ -183,7 +183,7 @@ def dry_run(package: ModelPackage) -> float:
         raise
     if not images.same_grid(grid, outcome.grid):
         raise _corrupt(package, "its example and the expected mask differ in their grids")
-    dice = measures.mean_dice(outcome.mask, truth)
+    dice = findings.mean_dice(outcome.mask, truth)
     if not dice >= least:
         reason = f"its example gives a Dice of {dice:.3f} instead of {least:g} or more"
         raise VeloxSegError("MODEL_ANSWER", model=package.card.title, reason=reason)

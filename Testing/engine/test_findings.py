@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from engine_cases import label
-from veloxseg.imaging import images, measures
+from veloxseg.contract import measures
+from veloxseg.contract.card import Label
+from veloxseg.imaging import findings, images
 from veloxseg.imaging.images import Grid
 
 TURNED = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -20,8 +22,8 @@ def ball(grid, center, radius):
 def test_segments_name_every_label():
     mask = np.zeros((4, 4, 4), np.uint8)
     mask[0, 0, :3] = 5
-    rows = measures.segments(
-        mask, Grid((4, 4, 4), (2, 2, 5), (0, 0, 0)), [label(1, "Empty"), label(5, "Full")]
+    rows = findings.segments(
+        mask, Grid((4, 4, 4), (2, 2, 5), (0, 0, 0)), [Label.of(label(1, "Empty")), Label.of(label(5, "Full"))]
     )
     assert rows == [
         {"value": 1, "name": "Empty", "voxels": 0, "volume_ml": 0.0},
@@ -34,7 +36,7 @@ def test_two_balls(direction):
     grid = Grid((60, 50, 40), (1.0, 1.2, 1.5), (-20, 7, 3), direction)
     centers = grid.world(np.array([[15.0, 15.0, 12.0], [42.0, 33.0, 26.0]]))
     small, large = ball(grid, centers[0], 6), ball(grid, centers[1], 12)
-    found = measures.lesions(
+    found = findings.lesions(
         (small | large).astype(np.uint8), np.where(large, 0.9, 0.6).astype(np.float32), grid
     )
     assert [lesion["voxels"] for lesion in found] == [large.sum(), small.sum()]
@@ -50,23 +52,24 @@ def test_diagonal_neighbors_are_one_lesion_and_labels_are_not_mixed():
     mask = np.zeros((6, 6, 6), np.uint8)
     mask[1, 1, 1] = mask[2, 2, 2] = 1
     mask[3, 3, 3] = 2
-    found = measures.lesions(mask, np.ones(mask.shape, np.float32), Grid(mask.shape, (1, 1, 1), (0, 0, 0)))
+    found = findings.lesions(mask, np.ones(mask.shape, np.float32), Grid(mask.shape, (1, 1, 1), (0, 0, 0)))
     assert [(lesion["label"], lesion["voxels"]) for lesion in found] == [(1, 2), (2, 1)]
 
 
 def test_diameter_of_one_voxel_and_of_a_rod():
     grid = Grid((40, 5, 5), (2, 2, 2), (0, 0, 0), TURNED)
-    assert measures.longest_diameter(np.array([[3, 3, 3]]), grid) == pytest.approx(2)
-    rod = np.array([[i, 2, 2] for i in range(30)])
-    assert measures.longest_diameter(rod, grid) == pytest.approx(60)
+    voxel, rod = np.zeros(grid.size, bool), np.zeros(grid.size, bool)
+    voxel[3, 3, 3] = rod[:30, 2, 2] = True
+    assert measures.diameter_mm(measures.Structure(voxel, grid.to_world)) == pytest.approx(2)
+    assert measures.diameter_mm(measures.Structure(rod, grid.to_world)) == pytest.approx(60)
 
 
 def test_diameter_equals_the_search_over_all_pairs():
-    points = np.argwhere(np.random.default_rng(0).random((14, 9, 11)) < 0.2)
+    mask = np.random.default_rng(0).random((14, 9, 11)) < 0.2
     grid = Grid((14, 9, 11), (1.1, 2.3, 0.7), (0, 0, 0), TURNED)
-    world = grid.world(points)
+    world = grid.world(np.argwhere(mask))
     exact = np.linalg.norm(world[:, None] - world[None], axis=-1).max() + (1.1 * 2.3 * 0.7) ** (1 / 3)
-    assert measures.longest_diameter(points, grid) == pytest.approx(exact, rel=0.002)
+    assert measures.diameter_mm(measures.Structure(mask, grid.to_world)) == pytest.approx(exact, rel=0.002)
 
 
 class TestSuv:
@@ -80,7 +83,7 @@ class TestSuv:
     def test_on_the_pet_grid(self):
         inside, pet = self.hot_ball(self.grid)
         pet[20, 20, 20] = 20
-        lesion = measures.lesions(
+        lesion = findings.lesions(
             inside.astype(np.uint8),
             np.ones(pet.shape, np.float32),
             self.grid,
@@ -92,7 +95,7 @@ class TestSuv:
         assert 8 < lesion["suv_peak"] < 8.2
 
     def test_peak_is_the_mean_of_one_millilitre(self):
-        offsets = measures._sphere_offsets(Grid((9, 9, 9), (1, 1, 1), (0, 0, 0)))
+        offsets = measures.sphere_offsets(np.eye(4))
         assert len(offsets) == pytest.approx(1000, rel=0.1)
 
     def test_mask_from_a_finer_turned_reference(self):
@@ -100,7 +103,7 @@ class TestSuv:
         _, pet = self.hot_ball(self.grid)
         reference = Grid((90, 90, 90), (1, 1, 1), (26, -26, 0), TURNED)
         mask = ball(reference, (40, 40, 40), 10).astype(np.uint8)
-        lesion = measures.lesions(
+        lesion = findings.lesions(
             mask, np.ones(mask.shape, np.float32), reference, images.image_of(pet, self.grid)
         )[0]
         assert lesion["suv_max"] == 8 and lesion["suv_mean"] > 7.5
@@ -113,14 +116,14 @@ class TestSuv:
         reference = Grid((60, 60, 60), (1, 1, 1), (0, 0, 0))
         mask = np.zeros(reference.size, np.uint8)
         mask[26, 26, 26] = 1
-        lesion = measures.lesions(mask, np.ones(mask.shape, np.float32), reference, pet_image)[0]
+        lesion = findings.lesions(mask, np.ones(mask.shape, np.float32), reference, pet_image)[0]
         assert lesion["suv_max"] == lesion["suv_mean"] == 4
 
 
 def test_dice():
     first, second = np.array([0, 1, 1, 2]), np.array([0, 1, 0, 0])
-    assert measures.dice(first, second, 1) == pytest.approx(2 / 3)
-    assert measures.dice(first, second, 2) == 0
-    assert measures.dice(first, second, 3) is None
-    assert measures.mean_dice(first, second) == pytest.approx(1 / 3)
-    assert measures.mean_dice(np.zeros(3), np.zeros(3)) == 1
+    assert findings.dice(first, second, 1) == pytest.approx(2 / 3)
+    assert findings.dice(first, second, 2) == 0
+    assert findings.dice(first, second, 3) is None
+    assert findings.mean_dice(first, second) == pytest.approx(1 / 3)
+    assert findings.mean_dice(np.zeros(3), np.zeros(3)) == 1
