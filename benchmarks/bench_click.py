@@ -54,7 +54,7 @@ def write_request(folder: Path) -> Path:
     inputs = {}
     for role, name in expected["inputs"].items():
         image = images.read(package.folder / "example" / name)
-        room = np.multiply(package.card.size, package.card.spacing_mm) / image.GetSpacing()
+        room = np.multiply(package.card.window.size, package.card.spacing_mm) / image.GetSpacing()
         size = np.minimum(image.GetSize(), room.astype(int)).tolist()
         inputs[role] = str(folder / f"{role}.nrrd")
         images.write(image[: size[0], : size[1], : size[2]], Path(inputs[role]))
@@ -100,7 +100,8 @@ def _warm(request: Path, threads: int, rounds: int) -> tuple[list[Comparison], d
 
     network = package.network(torch.device("cpu"))
     prepared = pipeline.prepare(package.card, pipeline.read_inputs(package.card, content["inputs"]))
-    image, _ = windows.pad_to_window(prepared.volume, package.card.size, prepared.pad_values)
+    empty = list(map(windows.Empty, prepared.pad_values))
+    image, _ = windows.pad_to_window(prepared.volume, package.card.window, empty)
 
     def plain_way() -> None:
         plain_click(package.card, plain, content["inputs"], request.parent / "result")
@@ -140,7 +141,7 @@ def plain_click(card: Card, network: torch.nn.Module, inputs: dict[str, str], fo
 
     volumes = pipeline.read_inputs(card, inputs)
     prepared = pipeline.prepare(card, volumes)
-    inferer = SlidingWindowInferer(card.size, 2, card.window.overlap, card.window.blend)
+    inferer = SlidingWindowInferer(card.window.size, 2, card.window.overlap, card.window.blend)
     with torch.inference_mode():
         classes = torch.softmax(inferer(prepared.volume[None], network)[0], dim=0)
     classes = torch.stack([torch.from_numpy(images.smooth(one.numpy(), prepared.grid, card.smoothing_mm)) for one in classes])

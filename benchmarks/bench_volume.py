@@ -8,7 +8,7 @@ import json
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from benchmarks import bench, bench_speed
 from benchmarks.bench_speed import Comparison, Report
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSeg, fast, load_weights
 from veloxseg.networks.published import AUTOPET, inference_network
@@ -60,7 +61,7 @@ class Field:
 
     def labels_by(self, way: str) -> Callable[[], torch.Tensor]:
         """What computes the labels (x, y, z) of a model with one label: always into the same uint8."""
-        window = self.package.card.size
+        window = self.package.card.window.size
         labels = torch.full(self.volume.shape[1:], 255, dtype=torch.uint8)
         if way == ENGINE:
             network = self.package.network()
@@ -79,7 +80,8 @@ class Field:
         return labels
 
     def _engine(self, network: windows.Network, window: Sequence[int], labels: torch.Tensor) -> torch.Tensor:
-        for place, logits in windows.slabs(network, self.volume, window, OVERLAP, BLEND, self.pad_values, 2):
+        empty = list(map(windows.Empty, self.pad_values))
+        for place, logits in windows.slabs(network, self.volume, WindowPlan(tuple(window), OVERLAP, BLEND), empty, 2):
             labels[place] = logits[0] > 0
         return labels
 
@@ -101,7 +103,7 @@ def volume(threads: int, rounds: int, size: Sequence[int], body: float = 1.0, bu
     in_body = (field.volume != empty).any(dim=0)
     inside, outside = (sum(int((one != labels[0])[where].sum()) for one in labels) for where in (in_body, ~in_body))
     notes = [
-        f"{windows.count(size, field.package.card.size, OVERLAP)} windows, overlap {OVERLAP}, {BLEND}; "
+        f"{replace(field.package.card.window, overlap=OVERLAP).count(size)} windows, overlap {OVERLAP}, {BLEND}; "
         f"{100 * body:g} % of the field is body; {busy} busy neighbor(s)",
         f"labels that differ: {inside} of {int(in_body.sum())} voxels that are not empty, {outside} of the others "
         f"({int((labels[0] > 0).sum())} are not background)",
@@ -158,7 +160,7 @@ def print_peaks(way: str, threads: int, size: Sequence[int]) -> None:
     what labeling a volume of two windows takes, which is the network's own share."""
     torch.set_num_threads(threads)
     field = Field.make(size)
-    x, y, z = field.package.card.size
+    x, y, z = field.package.card.window.size
     compute = field.labels_by(way)
     compute_two = Field(field.package, repeated(field.volume, (x, y, z + z // 2)), field.pad_values).labels_by(way)
     loaded = _resident("VmRSS")
@@ -184,10 +186,10 @@ def scaling(threads: int, rounds: int) -> Report:
         for size in SCALES:
             field = Field.make(size)
             compute = field.labels_by(ENGINE)
-            count = windows.count(size, field.package.card.size, OVERLAP)
+            count = replace(field.package.card.window, overlap=OVERLAP).count(size)
             name = f"{'x'.join(map(str, size))} ({count} window{'s' * (count > 1)})"
             comparisons += bench_speed.interleaved({name: compute}, threads, rounds)
-        largest = windows.count(LARGEST, field.package.card.size, OVERLAP)
+        largest = replace(field.package.card.window, overlap=OVERLAP).count(LARGEST)
         seconds = comparisons[-1].median_s / count * largest
         comparisons.append(Comparison(f"{'x'.join(map(str, LARGEST))} ({largest} windows), extrapolated", 1, seconds, 0))
         forms = {f"one window, {n} modalities": _window_of(n) for n in MODALITIES}

@@ -25,6 +25,7 @@ from training.head_augmentation import (
 )
 from training.heads import GROUPS, Head, load
 from training.metrics import dice
+from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.imaging import images, intensities
 from veloxseg.inference import windows
 from veloxseg.networks import VeloxSegConfig
@@ -103,8 +104,9 @@ class BrainRegions:
         for case in cases:
             number = self.split["validation"].index(case)
             image, label = self.patch(self.total, np.random.default_rng((VALIDATION_SEED, number)))
+            plan = WindowPlan(self.settings.size, 0, "constant")
             logits = windows.sliding_window(
-                network, torch.from_numpy(image), self.settings.size, 0, "constant", [0.0], len(GROUPS) + 1, device
+                network, torch.from_numpy(image), plan, [windows.Empty(0.0)], len(GROUPS) + 1, device
             )
             found = logits.argmax(0).numpy()
             groups = [dice(found == group, label[0] == group) for group in range(1, len(GROUPS) + 1)]

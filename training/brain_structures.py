@@ -19,6 +19,7 @@ from training.brain_labels import NAMES, structures_of
 from training.metrics import dice
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.imaging import images
 from veloxseg.inference import pipeline, windows
 from veloxseg.networks import VeloxSegConfig
@@ -77,8 +78,8 @@ class BrainStructures:
         image, truth = read_person(self.settings.validation, case)
         prepared = pipeline.prepare(self.card, {ROLE: image})
         truth = images.array_of(images.resample(truth, prepared.grid, "nearest", 0))
-        logits = windows.sliding_window(network, prepared.volume, self.settings.size, VALIDATION_OVERLAP, "gaussian",
-                                        prepared.pad_values, len(NAMES) + 1, device)  # fmt: skip
+        plan, empty = WindowPlan(self.settings.size, VALIDATION_OVERLAP), list(map(windows.Empty, prepared.pad_values))
+        logits = windows.sliding_window(network, prepared.volume, plan, empty, len(NAMES) + 1, device)
         return float(np.nanmean(structure_dice(logits.argmax(0).numpy(), truth)))
 
 

@@ -22,6 +22,7 @@ from training.networks import BaselineConfig, Ensemble
 from veloxseg import diffusion, files
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError, note
+from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.diffusion.ensemble import ENOUGH_CALLS
 from veloxseg.imaging import images, intensities
 from veloxseg.inference import windows
@@ -218,10 +219,9 @@ class Cases:
 
     def _validate(self, network, case: str, device: torch.device) -> float:
         image, label, _ = self.store.load(case)
-        logits = windows.sliding_window(
-            network, torch.from_numpy(image.astype(np.float32)), self.size, VALIDATION_OVERLAP, "gaussian",
-            self.store.empty([case]), len(self.values) + 1, device,
-        )  # fmt: skip
+        plan, empty = WindowPlan(self.size, VALIDATION_OVERLAP), list(map(windows.Empty, self.store.empty([case])))
+        volume = torch.from_numpy(image.astype(np.float32))
+        logits = windows.sliding_window(network, volume, plan, empty, len(self.values) + 1, device)
         found = logits.argmax(0).numpy()
         scores = [dice(found == k, label[0] == k) for k in range(1, len(self.values) + 1)]
         return float(np.nanmean(scores)) if not np.isnan(scores).all() else float("nan")

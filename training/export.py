@@ -169,7 +169,7 @@ def example_inputs(card: Card, data: dict) -> dict[str, sitk.Image]:
     if data["folder"] is None:
         return {data["card"]["roles"][0]["name"]: sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
     if not data["synthetic"]:
-        size = [round(n / EXAMPLE_COARSER) for n in card.size]
+        size = [round(n / EXAMPLE_COARSER) for n in card.window.size]
         return {role.name: drawn(role.intensity, spacing, size, number) for number, role in enumerate(card.roles)}
     folder = Path(data["folder"]) / "cases" / data["split"]["test"][0]
     inputs = {}

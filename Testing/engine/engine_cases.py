@@ -163,7 +163,7 @@ def own_answer(the_card, network, volumes):
 
     own = Card.of(the_card)
     prepared = pipeline.prepare(own, volumes)
-    classes = pipeline.probabilities(own, network, prepared, "cpu", own.window.overlap)
+    classes = pipeline.probabilities(own, network, prepared, "cpu", own.window)
     grid = images.grid_of(volumes[own.reference.name])
     mask, _ = pipeline.mask_on(own, classes, prepared.grid, grid)
     return images.image_of(mask, grid)

@@ -319,7 +319,7 @@ def test_settings_are_refused(package, few, tmp_path, changes, words):
 class TestDiscovery:
     """Names and headers only; the card has CT and PET with short patterns."""
 
-    petct = card([role("CT", "CT"), role("PET", "PT", reference=False)])
+    petct = Card.of(card([role("CT", "CT"), role("PET", "PT", reference=False)]))
     petct["roles"][0]["patterns"], petct["roles"][1]["patterns"] = ["ct"], ["pet", "suv"]
 
     def touch(self, folder, *names):
@@ -470,7 +470,7 @@ class TestCommand:
 
 def test_segmentation_names_every_label():
     image = blob_image(SIZE) > 50
-    batch_files.describe_segments(image, card(labels=[label(1, "One"), label(7, "Seven")]))
+    batch_files.describe_segments(image, Card.of(card(labels=[label(1, "One"), label(7, "Seven")])))
     assert image.GetMetaData("Segment1_Name") == "Seven" and image.GetMetaData("Segment1_LabelValue") == "7"
 
 

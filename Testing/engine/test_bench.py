@@ -1,6 +1,7 @@
 """The benches: what they report is complete and right; how fast anything is, is not tested here."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from benchmarks import bench_click, bench_speed, bench_volume
 from engine_cases import tiny_arguments, tiny_package
 from veloxseg.commands import cli
 from veloxseg.contract.protocol import STAGES
-from veloxseg.inference import pipeline, windows
+from veloxseg.inference import pipeline
 from veloxseg.networks import VeloxSeg
 
 KEYS = {"name", "ratio", "median_s", "spread"}
@@ -84,7 +85,7 @@ def test_the_click_is_one_window(tmp_path):
     package = bench_click.packages.read(content["model"])
     volumes = pipeline.read_inputs(package.card, content["inputs"])
     prepared = pipeline.prepare(package.card, volumes)
-    assert windows.count(prepared.volume.shape[1:], package.card.size, 0.5) == 1
+    assert replace(package.card.window, overlap=0.5).count(prepared.volume.shape[1:]) == 1
 
 
 def test_parameters_as_json(capsys):

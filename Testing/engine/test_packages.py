@@ -23,6 +23,7 @@ from photo_cases import (
     veloxseg_card,
 )
 from veloxseg import files
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.networks import VeloxSeg
 from veloxseg.networks.nca import NCA
@@ -133,7 +134,7 @@ class TestWrite:
                 "baseline": {"name": "copied labels", "value": 0.5},
             }
         ]
-        text = bundles.readme(card(scores=scores))
+        text = bundles.readme(Card.of(card(scores=scores)))
         for words in (
             "Demonstration only",
             "0.800",
@@ -329,7 +330,7 @@ class TestPhotoCard:
         assert error.code == "MODEL_SCHEMA" and field in error.text
 
     def test_arguments_that_make_no_network(self):
-        error = refusal(packages.build_network, photo_card(architecture=nca(channels=3)))
+        error = refusal(packages.build_network, Card.of(photo_card(architecture=nca(channels=3))))
         assert error.code == "MODEL_SCHEMA" and "channels" in error.text
 
 

@@ -167,7 +167,7 @@ def test_thick_slices():
 def test_image_of_a_part_of_the_reference(slices, percent):
     part = ct()[:, :, 22 - slices // 2 : 22 - slices // 2 + slices]
     notes: list[errors.Note] = []
-    pipeline.check_plausibility(petct_card(), {"CT": part, "PET": pet()}, (), notes.append)
+    pipeline.check_plausibility(Card.of(petct_card()), {"CT": part, "PET": pet()}, (), notes.append)
     (note,) = notes
     assert note.code == "COVERAGE" and note.text.startswith(f"CT covers {percent} % of PET;")
 

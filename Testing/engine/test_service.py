@@ -10,11 +10,12 @@ import time
 
 import pytest
 
-from engine_cases import blob_image, tiny_package, write_image
+from engine_cases import blob_image, card, tiny_package, write_image
 from test_runner import ENVIRONMENT, Job
 from veloxseg import files, processes
 from veloxseg.commands import cli
 from veloxseg.contract import errors, names, strict_json
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.inference import results
 from veloxseg.service import batch_cases, children, runner
@@ -173,7 +174,7 @@ class TestNames:
         path.write_bytes(f"case,T1\n{line}\n".encode("utf-8", "surrogateescape"))
         source = {"kind": "list", "path": str(path)}
         try:
-            (case,) = batch_cases.discover(source, {"roles": [{"name": "T1", "kind": "scalar"}]})
+            (case,) = batch_cases.discover(source, Card.of(card()))
             assert case.state == batch_cases.INCOMPLETE and case.problem
         except VeloxSegError as error:
             assert error.code == "BATCH_SOURCE" and "\n" not in error.text
@@ -181,7 +182,7 @@ class TestNames:
     def test_pattern_that_would_never_end(self, tmp_path):
         (tmp_path / ("a" * 200 + ".nrrd")).touch()
         source = {"kind": "names", "path": str(tmp_path), "patterns": {"T1": "{case}" + "*a" * 40 + "b"}}
-        assert "more than" in error_of(batch_cases.discover, source, {"roles": [{"name": "T1", "kind": "scalar"}]}).text
+        assert "more than" in error_of(batch_cases.discover, source, Card.of(card())).text
 
 
 class TestJson:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from engine_cases import card, label, tiny_package
+from photo_cases import veloxseg_card
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
 from veloxseg.inference import devices, photo_pipeline, pipeline, single
@@ -52,13 +54,13 @@ class Bright(nn.Module):
 
 def test_views_are_averaged_where_the_card_says_so():
     image = torch.rand(3, 16, 16) * 2 - 1
-    plain, turned = (photo_pipeline.answer({"threshold": 0.5, "turns": turns}, Bright(), image, None, "cpu").probability
+    plain, turned = (photo_pipeline.answer(Card.of(veloxseg_card(turns=turns)), Bright(), image, None, "cpu").probability
                      for turns in (False, True))  # fmt: skip
     assert not np.allclose(plain, turned)
     for view in photo_pipeline.VIEWS:
         moved = photo_pipeline._turned(image, view)
         assert torch.equal(photo_pipeline._turned_back(moved, view), image)
-        again = photo_pipeline.answer({"threshold": 0.5, "turns": True}, Bright(), moved, None, "cpu").probability
+        again = photo_pipeline.answer(Card.of(veloxseg_card(turns=True)), Bright(), moved, None, "cpu").probability
         np.testing.assert_allclose(photo_pipeline._turned_back(torch.from_numpy(again), view), turned, atol=1e-6)
 
 
@@ -68,7 +70,7 @@ def test_a_volume_keeps_its_largest_part(tmp_path):
     image = images.image_of((100 * balls(((9, 9, 9), 6), ((24, 20, 16), 3))).astype(np.float32), grid)
     images.write(image, tmp_path / "a.nii.gz", compress=True)
     folder = tiny_package(tmp_path / "tiny")
-    content = packages.read(folder).card
+    content = packages.read(folder).card.content
 
     class Sure(nn.Module):
         def forward(self, x):
@@ -77,7 +79,7 @@ def test_a_volume_keeps_its_largest_part(tmp_path):
 
     class Package:
         def __init__(self, changes):
-            self.card = content | changes
+            self.card = Card.of(content | changes)
 
         def network(self, device):
             return Sure().eval()

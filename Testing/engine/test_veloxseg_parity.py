@@ -28,7 +28,8 @@ from parity_rules import (
     subsample,
 )
 from training.losses import LossTerms, VeloxSegLoss
-from veloxseg.inference.windows import sliding_window
+from veloxseg.contract.windows_plan import WindowPlan
+from veloxseg.inference.windows import Empty, sliding_window
 from veloxseg.networks import TrainingOutput, VeloxSeg
 from veloxseg.networks.decoder import gram_matrix
 from veloxseg.networks.layers import PixelShuffle3d
@@ -327,9 +328,8 @@ def test_sliding_window(name):
     case = SLIDING["cases"][name]
     volume = image((1, 2, *case["volume"]), f"sliding|{name}")[0]
     network = filled("tiny").eval()
-    logits = sliding_window(
-        network, volume, case["roi"], case["overlap"], case["blend"], pad_values=(0.0, 0.0), outputs=2
-    )
+    plan = WindowPlan(tuple(case["roi"]), case["overlap"], case["blend"])
+    logits = sliding_window(network, volume, plan, [Empty(0.0), Empty(0.0)], outputs=2)
     expected = load_arrays("sliding_window")[case["npz"]]
     assert_close(subsample(logits[None], case["stride"]), expected, LOGITS, name)
     for k, values in enumerate(case["logits"]):

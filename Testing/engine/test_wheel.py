@@ -57,7 +57,7 @@ def test_models_schemas_and_requirements(installed):
 
 def test_every_model_is_listed(installed, tmp_path):
     listed = run(installed, "models", cwd=tmp_path)
-    assert [line.split()[0] for line in listed.splitlines()] == [cards.read(folder)["id"] for folder in cards.shipped()]
+    assert [line.split()[0] for line in listed.splitlines()] == [cards.read(folder).id for folder in cards.shipped()]
     assert run(installed, "--version", cwd=tmp_path) == f"veloxseg {__version__}\n"
 
 

@@ -16,8 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from engine_cases import tiny_arguments
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.inference import windows
+from veloxseg.inference.progress import Listener
 from veloxseg.networks import VeloxSeg, fast
+
+
+def empty(*values):
+    return [windows.Empty(value) for value in values]
 
 
 def network(x):
@@ -27,16 +33,16 @@ def network(x):
 
 
 def test_plan_follows_the_published_rule():
-    assert [start[0] for start in windows.plan((200, 96, 96), (96, 96, 96), 0.25)] == [0, 72, 104]
-    assert windows.plan((96, 96, 96), (96, 96, 96), 0.25) == [(0, 0, 0)]
-    assert windows.plan((3, 1, 1), (1, 1, 1), 0.9) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    assert [start[0] for start in WindowPlan((96, 96, 96), 0.25).corners((200, 96, 96))] == [0, 72, 104]
+    assert WindowPlan((96, 96, 96), 0.25).corners((96, 96, 96)) == [(0, 0, 0)]
+    assert WindowPlan((1, 1, 1), 0.9).corners((3, 1, 1)) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60), st.floats(0, 0.9))
 def test_every_voxel_is_covered(size, length, overlap):
     size = max(size, length)
-    starts = [start[0] for start in windows.plan((size,), (length,), overlap)]
+    (starts,) = WindowPlan((length,), overlap).starts((size,))
     covered = set(itertools.chain.from_iterable(range(start, start + length) for start in starts))
     assert covered == set(range(size)) and len(set(starts)) == len(starts)
 
@@ -49,64 +55,59 @@ def test_same_as_monai(blend, size, overlap):
 
     volume = torch.from_numpy(np.random.default_rng(0).normal(size=(2, *size)).astype(np.float32))
     theirs = SlidingWindowInferer((16, 16, 16), 1, overlap, blend)(volume[None], network)[0]
-    ours = windows.sliding_window(network, volume, (16, 16, 16), overlap, blend, (0.0, 0.0), 2)
+    ours = windows.sliding_window(network, volume, WindowPlan((16, 16, 16), overlap, blend), empty(0.0, 0.0), 2)
     assert (ours - theirs).abs().max() < 5e-6
 
 
 def test_padding_takes_each_channels_own_value():
-    padded, inner = windows.pad_to_window(torch.zeros(2, 3, 4, 5), (6, 4, 8), (-1.0, 7.0))
+    padded, inner = windows.pad_to_window(torch.zeros(2, 3, 4, 5), WindowPlan((6, 4, 8), 0.5), empty(-1.0, 7.0))
     assert padded.shape == (2, 6, 4, 8)
     assert inner == [slice(1, 4), slice(0, 4), slice(1, 6)]
     assert padded[0, 0].unique().tolist() == [-1] and padded[1, 5].unique().tolist() == [7]
     assert not padded[(slice(None), *inner)].any()
 
 
+class Hearing(Listener):
+    """Keeps what it hears, and cancels after so many windows."""
+
+    def __init__(self, most=None):
+        self.heard, self.most = [], most
+
+    def progress(self, done, total):
+        self.heard.append((done, total))
+
+    def cancelled(self):
+        return self.heard[-1][0] == self.most
+
+
 def test_progress_counts_every_window():
-    heard = []
-    windows.sliding_window(
-        network,
-        torch.zeros(1, 20, 16, 16),
-        (16, 16, 16),
-        0.25,
-        "constant",
-        (0.0,),
-        2,
-        progress=lambda done, total: heard.append((done, total)),
-    )
-    assert heard == [(0, 2), (1, 2), (2, 2)] and windows.count((20, 16, 8), (16, 16, 16), 0.25) == 2
+    listener, plan = Hearing(), WindowPlan((16, 16, 16), 0.25, "constant")
+    list(windows.slabs(network, torch.zeros(1, 20, 16, 16), plan, empty(0.0), 2, listener=listener))
+    assert listener.heard == [(0, 2), (1, 2), (2, 2)] and plan.count((20, 16, 8)) == 2
 
 
 def test_cancel_stops_between_windows():
-    done = []
+    listener, plan = Hearing(2), WindowPlan((16, 16, 16), 0.25, "constant")
     with pytest.raises(VeloxSegError) as caught:
-        windows.sliding_window(
-            network,
-            torch.zeros(1, 60, 16, 16),
-            (16, 16, 16),
-            0.25,
-            "constant",
-            (0.0,),
-            2,
-            progress=lambda n, total: done.append(n),
-            cancelled=lambda: done[-1] == 2,
-        )
-    assert caught.value.code == "CANCELLED" and done == [0, 1, 2]
+        list(windows.slabs(network, torch.zeros(1, 60, 16, 16), plan, empty(0.0), 2, listener=listener))
+    assert caught.value.code == "CANCELLED" and [done for done, _ in listener.heard] == [0, 1, 2]
 
 
 # The work: who computes, how much, with how much memory
 
 
 SIZE, WINDOW, PADS = (40, 37, 29), (16, 16, 16), (0.0, -1.0)
+PLAN, EMPTY = WindowPlan(WINDOW, 0.5), empty(*PADS)
 
 
 def noise(size=SIZE, seed=0):
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(2, *size)).astype(np.float32))
 
 
-def stitched(volume, net=network, **options):
+def stitched(volume, net=network, space=EMPTY, **options):
     """All slabs put together, into memory that held nonsense before."""
     logits = torch.full((2, *volume.shape[1:]), torch.nan)
-    for place, slab in windows.slabs(net, volume, WINDOW, 0.5, "gaussian", PADS, 2, **options):
+    for place, slab in windows.slabs(net, volume, PLAN, space, 2, **options):
         logits[2 - len(slab) :, place] = slab
     return logits
 
@@ -120,7 +121,7 @@ def test_whoever_computes_the_result_is_the_same(options):
 def test_close_to_the_definition_in_double_precision():
     volume = noise()
     sums, weight_sums = torch.zeros(2, *SIZE, dtype=torch.float64), torch.zeros(SIZE, dtype=torch.float64)
-    for x, y, z in windows.plan(SIZE, WINDOW, 0.5):
+    for x, y, z in PLAN.corners(SIZE):
         place = (slice(None), slice(x, x + 16), slice(y, y + 16), slice(z, z + 16))
         weights = windows.importance(WINDOW, "gaussian").double()
         sums[place] += weights * network(volume[place][None].double())[0]
@@ -134,7 +135,7 @@ def test_no_memory_is_left_as_it_was(monkeypatch):
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     torch.use_deterministic_algorithms(True)
     try:
-        found = windows.sliding_window(network, volume, WINDOW, 0.5, "gaussian", PADS, 2)
+        found = windows.sliding_window(network, volume, PLAN, EMPTY, 2)
     finally:
         torch.use_deterministic_algorithms(False)
     assert torch.equal(found, expected)
@@ -166,16 +167,16 @@ def test_relative_logits_need_no_map_of_class_0():
             return logits[:, 1:] - logits[:, :1]
 
     logits = stitched(noise())
-    slabs = windows.slabs(Relative(), noise(), WINDOW, 0.5, "gaussian", PADS, 2)
+    slabs = windows.slabs(Relative(), noise(), PLAN, EMPTY, 2)
     assert [len(slab) for _, slab in slabs] == [1] * 4
-    found = windows.sliding_window(Relative(), noise(), WINDOW, 0.5, "gaussian", PADS, 2)
+    found = windows.sliding_window(Relative(), noise(), PLAN, EMPTY, 2)
     assert not found[0].any() and (found[1] - logits[1] + logits[0]).abs().max() < 1e-5
 
 
 class TestEmptySpace:
     """A body in one corner of an empty field."""
 
-    FILLED = [start for start in windows.plan((64, 40, 40), WINDOW, 0.5) if max(start) < 20 and start[1] < 19]
+    FILLED = [start for start in PLAN.corners((64, 40, 40)) if max(start) < 20 and start[1] < 19]
 
     def field(self):
         field = torch.tensor(PADS).reshape(2, 1, 1, 1).repeat(1, 64, 40, 40)
@@ -190,10 +191,10 @@ class TestEmptySpace:
         return counting
 
     def test_its_windows_are_not_computed(self):
-        calls, heard = [], []
-        stitched(self.field(), self.counted(calls), workers=2, progress=lambda *now: heard.append(now))
+        calls, listener = [], Hearing()
+        stitched(self.field(), self.counted(calls), workers=2, listener=listener)
         assert len(calls) == len(self.FILLED) < 112 / 3
-        assert heard == [(done, 112) for done in range(113)]
+        assert listener.heard == [(done, 112) for done in range(113)]
 
     @pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 3}, {"batch": 4}])
     def test_the_body_comes_out_as_if_all_had_been_computed(self, options):
@@ -202,7 +203,7 @@ class TestEmptySpace:
         # a third channel that is nowhere empty and that the network does not look at
         every = torch.cat([field, torch.arange(field[0].numel()).reshape(1, *field.shape[1:])])
         expected = torch.full(field.shape, torch.nan)
-        for place, slab in windows.slabs(lambda x: network(x[:, :2]), every, WINDOW, 0.5, "gaussian", (*PADS, -1), 2):
+        for place, slab in windows.slabs(lambda x: network(x[:, :2]), every, PLAN, empty(*PADS, -1), 2):
             expected[:, place] = slab
         found = stitched(field, **options)
         assert torch.equal(found[:, body], expected[:, body])
@@ -214,17 +215,17 @@ class TestEmptySpace:
         air = field[0] == PADS[0]
         field[0][air] += scatter[air]
         expected = stitched(field)
-        found = stitched(field, self.counted(calls), tolerances=[0.02, 0.0])
+        found = stitched(field, self.counted(calls), space=list(map(windows.Empty, PADS, (0.02, 0.0))))
         assert len(calls) == len(self.FILLED)
         assert torch.equal(found[:, ~air], expected[:, ~air])
         calls.clear()
-        stitched(field, self.counted(calls), tolerances=[0.0, 0.02])
+        stitched(field, self.counted(calls), space=list(map(windows.Empty, PADS, (0.0, 0.02))))
         assert len(calls) == 112
 
     def test_relative_logits_of_background(self):
         empty = torch.tensor(PADS).reshape(2, 1, 1, 1).repeat(1, 20, 16, 16)
         network_of_three = SimpleNamespace(relative=True)
-        for _, slab in windows.slabs(network_of_three, empty, WINDOW, 0.5, "constant", PADS, 3):
+        for _, slab in windows.slabs(network_of_three, empty, WindowPlan(WINDOW, 0.5, "constant"), EMPTY, 3):
             assert slab.shape[0] == 2 and (slab == -windows.BACKGROUND).all()
 
     def test_one_other_voxel_is_enough(self):
@@ -254,7 +255,7 @@ class Sizes(TorchDispatchMode):
 def test_only_one_slab_is_in_memory():
     volume = noise((200, 40, 40))
     with Sizes() as sizes:
-        for _, slab in windows.slabs(network, volume, WINDOW, 0.5, "gaussian", PADS, 2, workers=1):
+        for _, slab in windows.slabs(network, volume, PLAN, EMPTY, 2, workers=1):
             assert slab.shape[1] <= 16
     assert sizes.largest == 2 * 16 * 40 * 40 * 4
 
@@ -269,7 +270,7 @@ def test_threads_are_given_back():
 
     stitched(noise(), looking, workers=2)
     assert set(seen) == {max(before // 2, 1)}
-    part = windows.slabs(looking, noise(), WINDOW, 0.5, "gaussian", PADS, 2, workers=2)
+    part = windows.slabs(looking, noise(), PLAN, EMPTY, 2, workers=2)
     next(part)
     assert torch.get_num_threads() == 1
     part.close()
@@ -296,7 +297,7 @@ def test_two_hundred_windows_leave_no_memory_behind():
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def job(seed):
-        for _ in windows.slabs(real, noise((48, 48, 48), seed), (32, 32, 32), 0.5, "gaussian", PADS, 2, workers=2):
+        for _ in windows.slabs(real, noise((48, 48, 48), seed), WindowPlan((32, 32, 32), 0.5), EMPTY, 2, workers=2):
             pass
 
     for seed in range(8):

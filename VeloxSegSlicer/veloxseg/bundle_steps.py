@@ -5,6 +5,7 @@ whose files are all listed. Needs MONAI, which nothing else of the engine does.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ class Windows(Inferer):
     def __init__(self, package: str, overlap: float, device: torch.device | str = "cpu") -> None:
         super().__init__()
         self.card = packages.read(Path(package)).card
-        self.overlap, self.device = overlap, device
+        self.plan, self.device = replace(self.card.window, overlap=overlap), device
 
     def __call__(self, inputs: MetaTensor, network: torch.nn.Module) -> torch.Tensor:
         image = inputs[0]
@@ -73,7 +74,7 @@ class Windows(Inferer):
             image.as_tensor().cpu(), _grid(image.shape[1:], image.affine), np.asarray(image.meta["pad_values"]).tolist()
         )
         where = next(network.buffers()).device
-        return pipeline.probabilities(self.card, network, prepared, where, self.overlap)[None].to(self.device)
+        return pipeline.probabilities(self.card, network, prepared, where, self.plan)[None].to(self.device)
 
 
 class Mask:

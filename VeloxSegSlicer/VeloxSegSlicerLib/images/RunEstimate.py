@@ -1,7 +1,7 @@
 """What a run will need: windows, seconds, memory, disk. Estimates from sizes alone, told before the run."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import qt
@@ -45,8 +45,9 @@ def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: floa
     stored = sum(voxels[name] * node.GetImageData().GetScalarSize() for name, node in images.items())
     working = _workingSize(card, Geometry.worldGrid(reference))
     computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
-    windows = _windowCount(card, np.minimum(computed, working), overlap)
-    window = int(np.prod(card.size))
+    plan = card.window if overlap is None else replace(card.window, overlap=overlap)
+    windows = plan.count(np.minimum(computed, working).tolist())
+    window = math.prod(plan.size)
     classes = len(card.labels) + 1
     # The engine itself; channels on the working grid, their source and copy; class maps and their weights; mask and maps
     # on the reference grid.
@@ -88,12 +89,3 @@ def _workingSize(card: ModelCard, grid: Geometry.WorldGrid) -> np.ndarray:
     """(3,) voxels along the world axes of the box around a grid."""
     extent = np.abs(grid.ijkToRas[:3, :3]) @ np.array(grid.size)
     return np.maximum(np.ceil(extent / np.array(card.spacing_mm)), 1).astype(int)
-
-
-def _windowCount(card: ModelCard, size: np.ndarray, overlap: float | None) -> int:
-    overlap = card.window.overlap if overlap is None else overlap
-    counts = [
-        math.ceil(max(n - window, 0) / max(window * (1 - overlap), 1)) + 1
-        for n, window in zip(size, card.size, strict=True)
-    ]
-    return math.prod(counts)

@@ -21,7 +21,7 @@ from veloxseg import __version__, phantoms
 from veloxseg.commands.cli_batch import BatchCommand
 from veloxseg.commands.cli_models import Models
 from veloxseg.contract import names, redaction, requirements, strict_json
-from veloxseg.contract.card import Card
+from veloxseg.contract.card import Card, mark
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, VeloxSegError, expected
 from veloxseg.contract.settings import FIELDS, Settings
 from veloxseg.packages import cards
@@ -218,7 +218,7 @@ def table(content: dict) -> str:
     """Segments, their sizes and lesions of a results.json as text."""
     model = content["model"]
     lines = [
-        f"{model.marked_title} {model['version']} on {content['device']}, "
+        f"{mark(model['level'])}{model['title']} {model['version']} on {content['device']}, "
         f"{content['seconds']['total']:.1f} s",
         "",
         *(_photo_lines(content) if "working_size" in content else _volume_lines(content)),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from veloxseg.contract import sides
+from veloxseg.contract.windows_plan import WindowPlan
 
 LEVELS = ("demo", "research")
 """What the weights have seen: synthetic images or one person, or real images of several; never for the clinic."""
@@ -105,14 +106,6 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Window:
-    """How windows of a volume are laid: `overlap` of neighbors, 0 to 0.9, and `blend`, "constant" or "gaussian"."""
-
-    overlap: float
-    blend: str
-
-
-@dataclass(frozen=True)
 class Card:
     """What a model says about itself; `content` is all of it, as stored.
 
@@ -121,8 +114,7 @@ class Card:
         network: name of the architecture, VeloxSeg or NCA.
         arguments: of that network.
         spacing_mm: of the working grid (x, y, z); None for photos.
-        size: of the network's input in voxels (x, y, z); None where the network takes any.
-        window: None for photos.
+        window: of the size of the network's input; None for photos.
         smoothing_mm: standard deviation by which class probabilities are smoothed.
         lists_lesions: whether connected components are listed one by one.
         is_single: whether the largest component alone is kept.
@@ -146,8 +138,7 @@ class Card:
     roles: tuple[Role, ...]
     labels: tuple[Label, ...]
     spacing_mm: tuple[float, ...] | None
-    size: tuple[int, ...] | None
-    window: Window | None
+    window: WindowPlan | None
     smoothing_mm: float
     lists_lesions: bool
     is_single: bool
@@ -165,7 +156,7 @@ class Card:
         architecture, window = content["architecture"], content.get("window")
         spacing = content.get("spacing_mm")
         # A cellular automaton takes any size; its trainings keep theirs beside the overlap.
-        size = (window or {}).get("size") or architecture["arguments"].get("input_size")
+        size = (window or {}).get("size") or architecture["arguments"].get("input_size", ())
         return cls(
             content=content,
             id=content["id"],
@@ -180,8 +171,7 @@ class Card:
             roles=tuple(map(Role.of, content["roles"])),
             labels=tuple(map(Label.of, content["labels"])),
             spacing_mm=tuple(spacing) if spacing else None,
-            size=tuple(size) if size else None,
-            window=Window(window["overlap"], window["blend"]) if window else None,
+            window=WindowPlan(tuple(size), window["overlap"], window["blend"]) if window else None,
             smoothing_mm=float(content.get("smoothing_mm", 0)),
             lists_lesions=content["lesions"],
             is_single=content.get("single", False),

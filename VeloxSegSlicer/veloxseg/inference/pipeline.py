@@ -9,7 +9,7 @@ labels, background first. Arrays are (x, y, z), see `images`.
 import contextlib
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from veloxseg.contract import errors, limits, plausibility
 from veloxseg.contract.card import Card, Role
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
+from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.imaging import findings, images, intensities, regions
 from veloxseg.imaging.reading import Source
 from veloxseg.inference import devices, empty_space, ladder, mirrors, single, windows
@@ -158,26 +159,15 @@ def probabilities(
     network: Network,
     prepared: Prepared,
     device: torch.device,
-    overlap: float,
+    plan: WindowPlan,
     run: Run | None = None,
 ) -> torch.Tensor:
     """Class probabilities (K, x, y, z) on the working grid, float32 on the CPU. Raises NUMERIC or
     CANCELLED."""
-    listener = (run or Run()).listener
     classes = torch.empty((len(card.labels) + 1, *prepared.volume.shape[1:]))
-    slabs = windows.slabs(
-        network,
-        prepared.volume,
-        card.size,
-        overlap,
-        card.window.blend,
-        prepared.pad_values,
-        len(classes),
-        device,
-        listener.progress,
-        listener.cancelled,
-        tolerances=[intensities.empty_tolerance(role.intensity) for role in card.roles],
-    )
+    tolerances = [intensities.empty_tolerance(role.intensity) for role in card.roles]
+    empty = list(map(windows.Empty, prepared.pad_values, tolerances))
+    slabs = windows.slabs(network, prepared.volume, plan, empty, len(classes), device, (run or Run()).listener)
     with contextlib.closing(slabs):
         for place, logits in slabs:
             if not torch.isfinite(logits).all():
@@ -240,9 +230,9 @@ def segment(
         with run.stage("preparing"):
             prepared = prepare(card, volumes, run)
             if settings.region is not None:
-                prepared = prepared.part(*regions.box(prepared.grid, settings.region, card.size))
-        overlap = card.window.overlap if settings.overlap is None else settings.overlap
-        found, device = _compute(package, prepared, settings, device, overlap, run)
+                prepared = prepared.part(*regions.box(prepared.grid, settings.region, card.window.size))
+        plan = card.window if settings.overlap is None else replace(card.window, overlap=settings.overlap)
+        found, device = _compute(package, prepared, settings, device, plan, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
             uncertainty = (
@@ -269,9 +259,9 @@ def segment(
                 uncertainty,
                 found.agreement,
                 grid,
-                passes * windows.count(prepared.volume.shape[1:], card.size, overlap),
+                passes * plan.count(prepared.volume.shape[1:]),
                 device.name,
-                overlap,
+                plan.overlap,
                 settings,
                 findings.segments(mask, grid, card.labels),
                 highest,
@@ -293,7 +283,7 @@ def least_memory(card: Card, grid: images.Grid) -> int:
 
 
 def _compute(
-    package: Package, prepared: Prepared, settings: Settings, device: devices.Device, overlap: float, run: Run
+    package: Package, prepared: Prepared, settings: Settings, device: devices.Device, plan: WindowPlan, run: Run
 ) -> tuple[mirrors.Opinions, devices.Device]:
     """Load and run the network; where memory is short, in the ways of `ladder`. Without mirrors variance and agreement are
     None."""
@@ -302,7 +292,7 @@ def _compute(
 
     def compute(rung: ladder.Rung) -> mirrors.Opinions:
         def classes(network: Network, run: Run) -> torch.Tensor:
-            return probabilities(card, network, prepared, rung.collecting_device, overlap, run)
+            return probabilities(card, network, prepared, rung.collecting_device, plan, run)
 
         with run.stage("model"):
             network = rung.network(package.network(rung.device.torch_device))
@@ -319,7 +309,7 @@ def _compute(
 def _collected_bytes(card: Card, prepared: Prepared) -> int:
     """Of the logits of a slab as thick as a window."""
     _, _, y, z = prepared.volume.shape
-    return 4 * (len(card.labels) + 1) * card.size[0] * y * z
+    return 4 * (len(card.labels) + 1) * card.window.size[0] * y * z
 
 
 def _lesions(

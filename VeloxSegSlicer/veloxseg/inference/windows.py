@@ -1,7 +1,6 @@
 """Sliding windows: a network with a fixed input size over a volume of any size.
 
-Volumes are (C, x, y, z) tensors. The rules (steps, border, padding, weights) are those of MONAI's sliding
-window, which the published network was used with.
+Volumes are (C, x, y, z) tensors. The weights of windows are those of MONAI's sliding window, as is the plan.
 
 Processor cores work on windows of their own instead of sharing every operation: threads that wait for each other
 inside operations cost more than they bring as soon as another program needs a core.
@@ -12,11 +11,14 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 
 from veloxseg import parallel
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.windows_plan import WindowPlan
+from veloxseg.inference.progress import Listener
 
 GAUSSIAN_SIGMA = 0.125  # of the window's length, as MONAI's default
 SMALLEST_WEIGHT = 1e-3
@@ -25,26 +27,16 @@ MEMORY_SHARE = 0.5  # of the GPU's free memory
 SAMPLE_STEP = 16
 BACKGROUND = 20.0  # how far the logit of class 0 lies above the others in a window that is empty
 
+SILENT = Listener()
+
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
-def plan(volume_size: Sequence[int], window: Sequence[int], overlap: float) -> list[tuple[int, ...]]:
-    """First corner of every window, last axis fastest. Every axis of the volume is at least as long as the
-    window.
+class Empty(NamedTuple):
+    """What a channel shows where nothing is: its value, and how far above or below that still counts as nothing."""
 
-    The step is int(window * (1 - overlap)), at least 1; the last window of an axis is shifted back to end at
-    the border.
-    """
-    starts_per_axis = [
-        _axis_starts(size, length, overlap) for size, length in zip(volume_size, window, strict=True)
-    ]
-    return list(itertools.product(*starts_per_axis))
-
-
-def _axis_starts(size: int, length: int, overlap: float) -> list[int]:
-    step = max(int(length * (1 - overlap)), 1)
-    last = size - length
-    return [*range(0, last, step), last]
+    value: float
+    tolerance: float = 0.0
 
 
 @lru_cache(maxsize=2)
@@ -66,44 +58,33 @@ def importance(window: tuple[int, ...], blend: str) -> torch.Tensor:
     return weights.clamp_min(SMALLEST_WEIGHT)
 
 
-def pad_to_window(
-    volume: torch.Tensor, window: Sequence[int], pad_values: Sequence[float]
-) -> tuple[torch.Tensor, list[slice]]:
+def pad_to_window(volume: torch.Tensor, plan: WindowPlan, empty: Sequence[Empty]) -> tuple[torch.Tensor, list[slice]]:
     """Grow axes that are shorter than the window, equally on both sides, an odd voxel at the end.
 
     Returns the padded volume and the slices (x, y, z) that cut the original out of it.
     """
-    missing = [max(length - size, 0) for size, length in zip(volume.shape[1:], window, strict=True)]
-    inner = [slice(gap // 2, gap // 2 + size) for gap, size in zip(missing, volume.shape[1:], strict=True)]
+    size = plan.padded(volume.shape[1:])
+    missing = [length - own for length, own in zip(size, volume.shape[1:], strict=True)]
+    inner = [slice(gap // 2, gap // 2 + own) for gap, own in zip(missing, volume.shape[1:], strict=True)]
     if not any(missing):
         return volume, inner
-    padded_size = [size + gap for size, gap in zip(volume.shape[1:], missing, strict=True)]
-    padded = torch.tensor(pad_values, dtype=volume.dtype).reshape(-1, 1, 1, 1).repeat(1, *padded_size)
+    values = [channel.value for channel in empty]
+    padded = torch.tensor(values, dtype=volume.dtype).reshape(-1, 1, 1, 1).repeat(1, *size)
     padded[(slice(None), *inner)] = volume
     return padded, inner
-
-
-def count(volume_size: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """Number of windows that `sliding_window` adds up."""
-    padded = [max(size, length) for size, length in zip(volume_size, window, strict=True)]
-    return len(plan(padded, window, overlap))
 
 
 def sliding_window(
     network: Network,
     volume: torch.Tensor,
-    window: Sequence[int],
-    overlap: float,
-    blend: str,
-    pad_values: Sequence[float],
+    plan: WindowPlan,
+    empty: Sequence[Empty],
     outputs: int,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    cancelled: Callable[[], bool] = lambda: False,
 ) -> torch.Tensor:
     """Logits (outputs, x, y, z) of a whole volume (C, x, y, z), float32 on the CPU. See `slabs`."""
     logits = torch.empty((outputs, *volume.shape[1:]), dtype=torch.float32)
-    for place, slab in slabs(network, volume, window, overlap, blend, pad_values, outputs, device, progress, cancelled):
+    for place, slab in slabs(network, volume, plan, empty, outputs, device):
         missing = outputs - len(slab)
         logits[:missing, place] = 0
         logits[missing:, place] = slab
@@ -114,51 +95,54 @@ def sliding_window(
 def slabs(
     network: Network,
     volume: torch.Tensor,
-    window: Sequence[int],
-    overlap: float,
-    blend: str,
-    pad_values: Sequence[float],
+    plan: WindowPlan,
+    empty: Sequence[Empty],
     outputs: int,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    listener: Listener = SILENT,
     workers: int | None = None,
     batch: int | None = None,
-    tolerances: Sequence[float] | None = None,
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Logits of a whole volume (C, x, y, z) in slabs, each as soon as it is final: slice of x and (K, its x, y, z),
-    float32 on `device`, to be used before the next is asked for. Only one slab as thick as a window is in memory.
+    """Logits of a whole volume in slabs, each as soon as it is final. Only one slab as thick as a window is in memory.
 
-    network: (B, C, *window) on `device` -> (B, K, *window), called from several threads. K is `outputs`, or one less
-    where it has a true attribute `relative`: its logits are those minus the ones of class 0, which is left out.
-    pad_values: one value per channel, that of empty space. Volumes smaller than the window are padded with it, and
-    windows that hold nothing else, up to the channel's value in `tolerances` (by default 0), are not computed but count as
-    background: no voxel of a body lies in one.
-    `progress(done, total)` is called before the first and after every window. Raises CANCELLED as soon as `cancelled()`
-    is true between two windows. Both are called in the caller's thread.
+    Windows are added up in the order of the plan whoever computed them: the result is the same bit by bit.
 
-    `workers` windows are computed at the same time, on the CPU by default one for every thread of torch; these and the
-    caller have one thread each then. Everywhere but on the CPU it is one, of `batch` windows, by default as many as
-    half of the GPU's free memory takes. Windows are added up in the order of the plan whoever computed them: the result
-    is the same bit by bit.
+    Args:
+        network: (B, C, *window) on `device` -> (B, K, *window), called from several threads. K is `outputs`, or one less where it
+            has a true attribute `relative`: its logits are those minus the ones of class 0, which is left out.
+        volume: (C, x, y, z).
+        plan: where windows lie.
+        empty: one per channel. Volumes smaller than the window are padded with its value, and windows that hold nothing else, up
+            to the tolerance, are not computed but count as background: no voxel of a body lies in one.
+        outputs: classes.
+        device: of the network and of the slabs.
+        listener: its `progress` is called before the first and after every window, its `cancelled` between two windows, both in
+            the caller's thread.
+        workers: windows that are computed at the same time; on the CPU by default one for every thread of torch, and these and
+            the caller have one thread each then; elsewhere one.
+        batch: windows that a worker computes at once; by default as many as half of the GPU's free memory takes.
+
+    Yields:
+        Slice of x and (K, its x, y, z), float32 on `device`, to be used before the next is asked for.
+
+    Raises:
+        VeloxSegError: CANCELLED.
     """
-    padded, inner = pad_to_window(volume.float(), window, pad_values)
-    starts = [_axis_starts(size, length, overlap) for size, length in zip(padded.shape[1:], window, strict=True)]
-    corners = list(itertools.product(*starts))
-    tolerances = tolerances or [0.0] * len(pad_values)
-    computing = Computing(network, padded, window, pad_values, tolerances, outputs, torch.device(device))
-    weights = importance(tuple(window), blend).to(device)
+    padded, inner = pad_to_window(volume.float(), plan, empty)
+    window, starts, corners = plan.size, plan.starts(padded.shape[1:]), plan.corners(padded.shape[1:])
+    computing = Computing(network, padded, window, empty, outputs, torch.device(device))
+    weights = importance(window, plan.blend).to(device)
     sums = torch.zeros((outputs - computing.first, window[0], *padded.shape[2:]), device=device)
-    progress(0, len(corners))
+    listener.progress(0, len(corners))
     with contextlib.closing(computing.logits(corners, workers, batch)) as logits:
         done = 0
         for x, end in itertools.pairwise([*starts[0], padded.shape[1]]):
             for y, z in itertools.product(*starts[1:]):
-                if cancelled():
+                if listener.cancelled():
                     raise VeloxSegError("CANCELLED")
                 sums[:, :, y : y + window[1], z : z + window[2]].addcmul_(next(logits), weights)
                 done += 1
-                progress(done, len(corners))
+                listener.progress(done, len(corners))
             for plane in range(end - x):
                 sums[:, plane] /= weight_sums(weights, starts, x + plane, padded.shape[2:])
             final = slice(inner[0].start, min(inner[0].stop, end - x))
@@ -189,14 +173,13 @@ class Computing:
         network: Network,
         volume: torch.Tensor,
         window: Sequence[int],
-        pad_values: Sequence[float],
-        tolerances: Sequence[float],
+        empty: Sequence[Empty],
         outputs: int,
         device: torch.device,
     ) -> None:
         self.first = int(getattr(network, "relative", False))
         self._network, self._volume, self._window, self._device = network, volume, window, device
-        self._empty = [(value - t, value + t) for value, t in zip(pad_values, tolerances, strict=True)]
+        self._empty = [(channel.value - channel.tolerance, channel.value + channel.tolerance) for channel in empty]
         logits = torch.zeros(outputs)
         logits[0] = BACKGROUND
         relative = logits[self.first :] - BACKGROUND * self.first

@@ -83,7 +83,7 @@ def metadata(card: Card) -> dict:
 
 
 def _volume_data_format(card: Card) -> dict:
-    size = card.size
+    size = card.window.size
     modality = "+".join(role.modality for role in card.roles)
     channels = [role.title for role in card.roles]
     classes = ["background", *(label.name for label in card.labels)]
@@ -235,7 +235,7 @@ def readme(card: Card) -> str:
 
 def _working_line(card: Card) -> str:
     if not card.takes_photo:
-        size = card.size
+        size = card.window.size
         return f"The network works on a grid of {_by(card.spacing_mm)} mm with windows of {_by(size)} voxels."
     line = f"The network sees the whole photo in a square of {card.working_size} pixels."
     if not card.has_ensemble:
