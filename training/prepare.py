@@ -208,8 +208,8 @@ def suggested_patch(data: DataSet, sizes: list[list[int]]) -> tuple[int, ...]:
     if square := cards.square(data.card):
         return square
     middle = tuple(np.median(sizes or [UNKNOWN_SIZE], axis=0).tolist())
-    channels, classes = planning.branches(data.groups), len(data.card["labels"]) + 1
-    fingerprint = planning.Fingerprint(middle, tuple(data.card["spacing_mm"]), channels, classes)
+    channels, classes = planning.branches(data.groups), len(data.card.labels) + 1
+    fingerprint = planning.Fingerprint(middle, data.card.spacing_mm, channels, classes)
     return planning.plan(fingerprint).network.input_size
 
 

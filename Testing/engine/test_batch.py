@@ -319,8 +319,9 @@ def test_settings_are_refused(package, few, tmp_path, changes, words):
 class TestDiscovery:
     """Names and headers only; the card has CT and PET with short patterns."""
 
-    petct = Card.of(card([role("CT", "CT"), role("PET", "PT", reference=False)]))
-    petct["roles"][0]["patterns"], petct["roles"][1]["patterns"] = ["ct"], ["pet", "suv"]
+    petct = Card.of(
+        card([role("CT", "CT") | {"patterns": ["ct"]}, role("PET", "PT", reference=False) | {"patterns": ["pet", "suv"]}])
+    )
 
     def touch(self, folder, *names):
         for name in names:

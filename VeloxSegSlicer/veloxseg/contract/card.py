@@ -212,7 +212,7 @@ class Card:
         """
         sided = [label.sided for label in self.labels]
         places = {found: number for number, found in enumerate(sided, 1)}
-        return [0, *(places.get((kind, sides.OTHER.get(side)), number) for number, (kind, side) in enumerate(sided, 1))]
+        return [0, *(places.get((kind, sides.OTHER.get(side or "")), number) for number, (kind, side) in enumerate(sided, 1))]
 
     @property
     def package_name(self) -> str:
