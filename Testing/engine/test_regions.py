@@ -5,8 +5,9 @@ import pytest
 import SimpleITK as sitk
 
 from engine_cases import card, role, stand_in, thresholding, write_image
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.imaging import images, regions
+from veloxseg.imaging import images, intensities, regions
 from veloxseg.inference import devices, pipeline
 from veloxseg.validation import first_problem
 
@@ -113,6 +114,26 @@ def test_accepted_little_overlap(tmp_path):
         pipeline.segment(pet_package(), paths, pipeline.Settings(), CPU)
     assert caught.value.code == "INPUT_OVERLAP"
     assert pipeline.segment(pet_package(), paths, pipeline.Settings(accept_overlap=True), CPU).mask.shape == (90, 60, 50)
+
+
+@pytest.mark.parametrize("factor", [1.0, 5000.0, 0.002])
+def test_pet_of_unknown_scale_is_scaled_by_the_mean_of_the_body(tmp_path, factor):
+    """What is found does not depend on the scanner's unit, and images of other roles stay as they are."""
+    image, _, _ = two_balls(GRIDS["axial"])
+    paths = {"PET": write_image(image * factor, tmp_path / "pet.nrrd")}
+    spec = {"kind": "scale", "divide_by": 1, "clip": [0, 100]}
+    pet = role("PET", "PT", intensity=spec) | {"unit": "SUVbw"}
+    package = stand_in(card([pet], lesions=True), thresholding([0.0, 1.0], 8.0))
+    found = pipeline.segment(package, paths, pipeline.Settings(suv=False), CPU)
+    assert len(found.lesions) == 2 and found.lesions[0]["score"] > 0.95
+    other = {"PET": image * factor, "T1": image}
+    scaled = pipeline.with_guessed_suv(Card.of(card([pet, role("T1", reference=False)])), other)
+    assert images.array_of(scaled["PET"]).max() == pytest.approx(1, rel=1e-5) and scaled["T1"] is image
+
+
+def test_image_without_positive_values_keeps_its_scale():
+    grid = GRIDS["axial"]
+    assert not images.array_of(intensities.scaled_to_body(images.image_of(np.zeros(grid.size, np.int16), grid))).any()
 
 
 def test_lesions_without_suv(tmp_path):

@@ -192,7 +192,7 @@ def segment(
         region: nothing is looked for outside of this box: `center` and `size` in LPS mm, and `axes`, three unit vectors.
         accept_overlap: the images share little space, and that is right.
         accept: codes of what is odd about the images and shall be noted instead of refused (docs/formats.md).
-        suv: whether the PET image holds SUV, so that lesions are measured with them.
+        suv: whether the PET image holds SUV; one that does not is scaled so that the mean of the body is 1, and not measured.
         outputs: some of mask, probability, uncertainty and measures.
         accept_license: as for `load`.
         listener: hears of stages, progress and notes, and may cancel.

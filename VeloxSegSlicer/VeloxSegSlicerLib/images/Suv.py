@@ -123,14 +123,6 @@ def convertedCopy(volumeNode, injection: Injection):
     return copy
 
 
-def guessedFactor(array: np.ndarray) -> float:
-    """A factor that gives the body a mean of 1, as SUV have by definition where nothing leaves the body.
-
-    For finding lesions in values of unknown scale, never for measuring.
-    """
-    return 1.0 / (plausibility.body_mean(array) or 1.0)
-
-
 def _placeBeside(copy, volumeNode) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     source, target = hierarchy.GetItemByDataNode(volumeNode), hierarchy.GetItemByDataNode(copy)

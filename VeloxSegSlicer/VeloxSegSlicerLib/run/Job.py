@@ -3,16 +3,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import slicer
-import vtk
-
-from veloxseg.contract.card import Role
 
 from ..common import Computer, Geometry, Temporary, VolumeFile
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
-from ..images import InputOptions, Plausibility, RunEstimate, Suv
+from ..images import InputOptions, Plausibility, RunEstimate
 from ..results import Sensitivity
 
 REQUEST_SCHEMA_VERSION = 1
@@ -72,7 +68,7 @@ class Job:
         inputs = {}
         for role in card.roles:
             fileName = f"input{len(inputs) + 1}.nrrd"
-            VolumeFile.write(_copyFor(role, images[role.name], options), self.folder / fileName, role.title)
+            VolumeFile.write(Geometry.copyInWorld(images[role.name]), self.folder / fileName, role.title)
             inputs[role.name] = fileName
         outputs = ["mask", "measures"]
         if not Sensitivity.whyNot(card):
@@ -109,21 +105,3 @@ class Job:
             Temporary.leave(self.folder)
         else:
             Temporary.remove(self.folder)
-
-
-def _copyFor(role: Role, volumeNode, options: InputOptions.InputOptions):
-    """A copy for the runner: in world position, without a scale that the model does not know."""
-    copy = Geometry.copyInWorld(volumeNode)
-    if options.isAccepted(InputOptions.ACTIVITY, role.name):
-        array = slicer.util.arrayFromVolume(volumeNode).astype(np.float32)
-        _setVoxels(copy, array * np.float32(Suv.guessedFactor(array[np.isfinite(array)])))
-    return copy
-
-
-def _setVoxels(copy, array: np.ndarray) -> None:
-    # The image data are shared with the person's image up to here.
-    own = vtk.vtkImageData()
-    own.SetDimensions(copy.GetImageData().GetDimensions())
-    own.AllocateScalars(vtk.VTK_FLOAT, 1)
-    copy.SetAndObserveImageData(own)
-    slicer.util.arrayFromVolume(copy)[:] = array

@@ -69,7 +69,7 @@ class Segment:
     accept: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Code of what is odd about the images and shall be noted instead of refused, e.g. --accept PET_UNIT (docs/formats.md)."""
     suv: bool = Settings.suv
-    """Whether the PET image holds SUV, so that lesions are measured with them."""
+    """Whether the PET image holds SUV; one that does not is scaled so that the mean of the body is 1, and not measured."""
     outputs: tuple[str, ...] = Settings.outputs
     """Some of mask, probability, uncertainty and measures."""
     probability: tyro.conf.FlagCreatePairsOff[bool] = False

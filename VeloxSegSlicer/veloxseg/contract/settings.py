@@ -45,8 +45,9 @@ class Settings:
 
     mirrors: compute the left-right mirror image of a volume, too, and take the mean. members: runs of an ensemble.
     mm_per_px: side of a photo's pixels in mm. region: nothing is looked for outside. accept_overlap: little overlap of the images
-    was seen and accepted. accept: codes of `plausibility` that were, so that they are noted and not refused. suv: whether the PET
-    image holds SUV, so that lesions are measured with them. outputs: some of `OUTPUTS`.
+    was seen and accepted. accept: codes of `plausibility` that were, so that they are noted and not refused. suv: whether the
+    PET image holds SUV; one that does not is scaled by the mean of the body, and lesions are not measured with it. outputs:
+    some of `OUTPUTS`.
     """
 
     device: str = "auto"

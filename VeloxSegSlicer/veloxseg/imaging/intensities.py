@@ -5,8 +5,10 @@ All functions take any real numpy array of one image (any shape, any axis order,
 """
 
 import numpy as np
+import SimpleITK as sitk
 
 from veloxseg.contract.foreground import AIR_PERCENTILE, foreground_threshold
+from veloxseg.contract.plausibility import body_mean
 
 SCATTER = 1 / 300
 """Share of the range of a `scale` image that air may hold: 0.1 SUV of a PET that is clipped at 30, a third of lung."""
@@ -53,6 +55,13 @@ def _scaled(values: np.ndarray, offset: float, divisor: float) -> np.ndarray:
 
 
 KINDS = {"zscore_foreground": zscore_foreground, "clip_zscore": clip_zscore, "scale": scale}
+
+
+def scaled_to_body(image: sitk.Image) -> sitk.Image:
+    """The image as float32, scaled so that the mean of what counts as body is 1; one without positive values stays."""
+    values = sitk.GetArrayViewFromImage(image)
+    mean = body_mean(values[np.isfinite(values)].astype(np.float64)) or 1.0
+    return sitk.Cast(image, sitk.sitkFloat32) * (1.0 / mean)
 
 
 def apply(spec: dict, array: np.ndarray) -> np.ndarray:

@@ -93,6 +93,13 @@ def _refuse_doubles(sources: Mapping[str, Source]) -> None:
             raise VeloxSegError("INPUT_ROLE", role=name, reason=f"the same {kind} is given as {other}")
 
 
+def with_guessed_suv(card: Card, volumes: Mapping[str, sitk.Image]) -> dict[str, sitk.Image]:
+    """The images, those for roles in SUV scaled so that the body has a mean of 1, as SUV by body weight have by definition where
+    nothing leaves the body: good for finding lesions, never for measuring them."""
+    wanted = {role.name for role in card.roles if role.wants_suv}
+    return {name: intensities.scaled_to_body(image) if name in wanted else image for name, image in volumes.items()}
+
+
 def check_overlap(card: Card, volumes: Mapping[str, sitk.Image]) -> None:
     """Raises INPUT_OVERLAP when an image shares less than half of the smaller box with the reference
     image."""
@@ -223,6 +230,8 @@ def segment(
     with typed_device_errors(device):
         with run.stage("reading"):
             volumes = read_inputs(card, sources, run, settings.accept_overlap)
+            if not settings.suv:
+                volumes = with_guessed_suv(card, volumes)
             holds_suv = check_plausibility(card, volumes, settings.accept, run.note) and settings.suv
             grid = images.grid_of(volumes[card.reference.name])
             inside = None if settings.region is None else regions.inside(settings.region, grid)
