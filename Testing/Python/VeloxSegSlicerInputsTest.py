@@ -12,6 +12,7 @@ from VeloxSegSlicerLib.common import Geometry
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.common.Parameters import Decisions, RoleChoices
 from VeloxSegSlicerLib.images import Inputs, Verdicts
+from VeloxSegSlicerLib.images.InputImage import InputImage, readAll
 from VeloxSegSlicerLib.images.InputOptions import InputOptions
 
 
@@ -29,7 +30,7 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         return {role: node.GetName() for role, node in found.items()}
 
     def kinds(self, card, **images):
-        verdicts = Verdicts.judge(card, {role.name: images.get(role.name) for role in card.roles})
+        verdicts = Verdicts.judge(card, readAll({role.name: images.get(role.name) for role in card.roles}))
         return {name: verdict.kind for name, verdict in verdicts.items()}
 
     def test_assignByName(self):
@@ -111,24 +112,24 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
 
     def test_doubledIsRefusedOnTheSecondRow(self):
         volume = fixtures.sphereVolume("CT")
-        verdicts = Verdicts.judge(self.petct, {"CT": volume, "PET": volume})
+        verdicts = Verdicts.judge(self.petct, readAll({"CT": volume, "PET": volume}))
         self.assertEqual(verdicts["PET"].error.code, "ROLE_DOUBLED")
         self.assertIn("Already used for CT", verdicts["PET"].text)
 
     def test_halfIsEnoughOverlapAsForTheEngine(self):
         for shift, kind in ((24, Verdicts.RESAMPLED), (26, Verdicts.OVERLAP)):  # of 48 mm
             images = {"CT": fixtures.sphereVolume("CT", center=(shift, 0, 0)), "PET": fixtures.sphereVolume("PET")}
-            self.assertEqual(Verdicts.judge(self.petct, images)["CT"].kind, kind)
+            self.assertEqual(Verdicts.judge(self.petct, readAll(images))["CT"].kind, kind)
 
     def test_littleOverlapBlocks(self):
         pet = fixtures.sphereVolume("PET")
         verdicts = Verdicts.judge(
-            self.petct, {"CT": fixtures.sphereVolume("CT", center=(30, 0, 0)), "PET": pet}
+            self.petct, readAll({"CT": fixtures.sphereVolume("CT", center=(30, 0, 0)), "PET": pet})
         )
         self.assertEqual(verdicts["CT"].kind, Verdicts.OVERLAP)
         self.assertIn("38 %", verdicts["CT"].text)
         verdicts = Verdicts.judge(
-            self.petct, {"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": pet}
+            self.petct, readAll({"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": pet})
         )
         self.assertIn("by 0 %", verdicts["CT"].text)
 
@@ -147,7 +148,7 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         )
 
     def codeOf(self, card, **images):
-        verdicts = Verdicts.judge(card, images)
+        verdicts = Verdicts.judge(card, readAll(images))
         problem = Verdicts.firstProblem(card, verdicts)
         self.assertIsInstance(problem, VeloxSegError)
         return problem.code
@@ -172,11 +173,11 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         matrix = np.eye(4)
         matrix[0, 1] = 0.004
         fixtures.moved(volume, matrix)
-        self.assertIsNone(Verdicts.firstProblem(self.brain, Verdicts.judge(self.brain, {"T1": volume})))
+        self.assertIsNone(Verdicts.firstProblem(self.brain, Verdicts.judge(self.brain, readAll({"T1": volume}))))
         grid = Geometry.worldGrid(volume)
         axes = grid.ijkToRas[:3, :3] / grid.spacing
         self.assertLess(np.abs(axes.T @ axes - np.eye(3)).max(), 1e-9)
-        self.assertEqual(Inputs.remark(self.brain.reference, volume).code, "ROLE_STRAIGHTENED")
+        self.assertEqual(Inputs.remark(self.brain.reference, InputImage(volume)).code, "ROLE_STRAIGHTENED")
 
     def test_imageOfNoNumbersIsRefused(self):
         volume = fixtures.sphereVolume("T1")
@@ -209,7 +210,7 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         unit = slicer.vtkCodedEntry()
         unit.SetValueSchemeMeaning("Bq/ml", "UCUM", "activity")
         volume.SetVoxelValueUnits(unit)
-        verdicts = Verdicts.judge(self.petct, {"CT": fixtures.sphereVolume("CT"), "PET": volume})
+        verdicts = Verdicts.judge(self.petct, readAll({"CT": fixtures.sphereVolume("CT"), "PET": volume}))
         self.assertEqual(verdicts["PET"].error.code, "ROLE_UNIT")
         self.assertEqual(verdicts["PET"].kind, Verdicts.UNIT)
 
@@ -246,5 +247,5 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
     def test_acceptedOverlapDoesNotBlock(self):
         images = {"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": fixtures.sphereVolume("PET SUV")}
         self.assertEqual(self.codeOf(self.petct, **images), "ROLE_OVERLAP")
-        verdicts = Verdicts.judge(self.petct, images, InputOptions(frozenset({("ROLE_OVERLAP", "CT")})))
+        verdicts = Verdicts.judge(self.petct, readAll(images), InputOptions(frozenset({("ROLE_OVERLAP", "CT")})))
         self.assertIsNone(Verdicts.firstProblem(self.petct, verdicts))

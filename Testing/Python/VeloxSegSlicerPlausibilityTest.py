@@ -13,6 +13,7 @@ from veloxseg.contract import errors as engine
 from veloxseg.contract import plausibility
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.images import ImageStatistics, InputOptions, Plausibility, Verdicts
+from VeloxSegSlicerLib.images.InputImage import readAll
 from VeloxSegSlicerLib.images.InputOptions import InputOptions as Options
 
 SIZE = (48, 40, 44)
@@ -55,7 +56,7 @@ class VeloxSegSlicerPlausibilityTest(unittest.TestCase):
         return self.body("PET SUVbw", 0.005 * scale, 2.0 * scale)
 
     def judged(self, card, options=None, **images):
-        verdicts = Verdicts.judge(card, images, options)
+        verdicts = Verdicts.judge(card, readAll(images), options)
         return Verdicts.firstProblem(card, verdicts), Verdicts.firstAdvice(card, verdicts)
 
     def test_plain(self):

@@ -15,6 +15,7 @@ import VeloxSegSlicerFixtures as fixtures
 from VeloxSegSlicerLib.common import Errors
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.engine import Setup
+from VeloxSegSlicerLib.images.InputImage import readAll
 from VeloxSegSlicerLib.panel import Report, State
 
 
@@ -134,7 +135,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
         from VeloxSegSlicerLib.images import Verdicts
 
         images = {"T1": None}
-        verdicts = Verdicts.judge(card, images)
+        verdicts = Verdicts.judge(card, readAll(images))
         ready, missing = Setup.EngineState(Setup.READY), Setup.EngineState(Setup.MISSING, ("torch",))
         cases = (
             (missing, card, "ENGINE_MISSING"),

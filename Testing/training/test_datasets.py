@@ -99,7 +99,7 @@ class TestAutoPet:
     def test_reference(self, tmp_path):
         touch(tmp_path, *(f"A/one/{name}" for name in ("CTres.nii.gz", "SUV.nii.gz", "SEG.nii.gz")))
         roles = AutoPet(output=OUT, source=tmp_path, reference="CT").listing().card.roles
-        assert [role["reference"] for role in roles] == [True, False]
+        assert [role.is_reference for role in roles] == [True, False]
 
     def test_wrong_folder(self, tmp_path):
         assert problems(AutoPet(output=OUT, source=tmp_path / "nowhere")) == [

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from dicom_series import write_dicom
 from training import prepare
-from training.datasets import reading
+from training.datasets import cards, reading
 from training.datasets.listed import Listed
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
@@ -14,7 +14,8 @@ from veloxseg.imaging import images
 pydicom = pytest.importorskip("pydicom")
 
 GRID = images.Grid((16, 14, 12), (4.0, 4.0, 4.0), (0.0, 0.0, 0.0))
-PET, CT = {"name": "PET", "modality": "PT"}, {"name": "CT", "modality": "CT"}
+MADE = cards.made("Test", ["PET", "CT"], "PET", {1: "Lesion"}, (1, 1, 1))
+PET, CT = (next(role for role in MADE.roles if role.name == name) for name in ("PET", "CT"))
 
 
 def volume(height):

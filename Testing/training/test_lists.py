@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from training.datasets import cards
 from training.datasets.listed import Listed
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.service import batch_cases, case_lists
 
-CARD = {"roles": [{"name": "T1", "kind": "scalar", "reference": True, "patterns": ["t1"]}]}
+CARD = cards.made("Test", ["T1"], "T1", {1: "Lesion"}, (1, 1, 1))
 
 
 def listing(path):

@@ -42,10 +42,10 @@ CENTER = np.array([4.0, -2.0, 3.0])
     ],
 )
 def test_patch_fits_the_cases(sizes, spacing, patch):
-    card = {"roles": [], "labels": [{"value": 1}], "spacing_mm": [1, 1, spacing]}
+    card = cards.made("Test", ["T1"], "T1", {1: "Lesion"}, (1, 1, spacing))
     data = DataSet(card, [["T1"]], {1: 1}, [])
     assert prepare.suggested_patch(data, sizes) == patch
-    photos = DataSet(card | {"working_size": 192, "spacing_mm": None}, [["Photo"]], {1: 1}, [])
+    photos = DataSet(dataclasses.replace(card, working_size=192, spacing_mm=None), [["Photo"]], {1: 1}, [])
     assert prepare.suggested_patch(photos, [[100, 80]]) == (192, 192)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .Log import logger
 
+GIGABYTE = 1e9
 CARD_TIMEOUT_SECONDS = 5
 CARD_QUERY = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
 

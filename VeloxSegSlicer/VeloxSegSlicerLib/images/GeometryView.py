@@ -7,6 +7,7 @@ from ..common import Geometry
 from ..common.Models import ModelCard
 from ..widgets import PlainText, TableHeight
 from . import InputOptions
+from .InputImage import Images
 from .Verdicts import Verdict
 
 PROBLEMS = (InputOptions.OVERLAP, "ROLE_NONLINEAR", "ROLE_POSITION", "ROLE_SHEAR", "REGION_OUTSIDE", "MODEL_DOMAIN", "COVERAGE")
@@ -34,7 +35,7 @@ class GeometryView:
             self._table.setHorizontalHeaderItem(column, item)
         self._table.verticalHeader().hide()
 
-    def show(self, card: ModelCard | None, images: dict, verdicts: dict[str, Verdict]) -> None:
+    def show(self, card: ModelCard | None, images: Images, verdicts: dict[str, Verdict]) -> None:
         """Show the images that have voxels, and open once for each new problem."""
         rows = _rows(card, images) if card else []
         self._group.setVisible(bool(rows))
@@ -58,27 +59,22 @@ class GeometryView:
         self._problem = problem
 
 
-def _rows(card: ModelCard, images: dict) -> list[tuple[str, ...]]:
-    present = [(role, images[role.name]) for role in card.roles if _hasVoxels(images.get(role.name))]
-    grids = {role.name: Geometry.worldGrid(node) for role, node in present}
-    reference = grids.get(card.reference.name)
+def _rows(card: ModelCard, images: Images) -> list[tuple[str, ...]]:
+    present = {name: image for name, image in images.items() if image is not None and not image.isEmpty}
+    reference = present[card.reference.name].grid if card.reference.name in present else None
     rows = []
-    for role, node in present:
-        grid = grids[role.name]
+    for role in [role for role in card.roles if role.name in present]:
+        image, grid = present[role.name], present[role.name].grid
         orientation = grid.orientation() if Geometry.isRectangular(grid) else _("skewed")
         if not Geometry.isFinite(grid):
             orientation = _("no number")
-        if Geometry.isMovedNonlinearly(node):
+        if image.isMovedNonlinearly:
             orientation = _("deformed")
         overlap = _overlapText(grid, reference, role.is_reference)
         # The side of a photo's pixels is the person's to tell; Slicer takes 1 mm for it.
-        spacing = "-" if role.kind == "photo" else grid.spacingText()
+        spacing = "-" if role.is_photo else grid.spacingText()
         rows.append((role.title, grid.sizeText(), spacing, orientation, overlap))
     return rows
-
-
-def _hasVoxels(node) -> bool:
-    return node is not None and node.GetImageData() is not None and node.GetImageData().GetNumberOfPoints() > 0
 
 
 def _overlapText(grid: Geometry.WorldGrid, reference: Geometry.WorldGrid | None, isReference: bool) -> str:

@@ -2,15 +2,17 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 import slicer
 
 from veloxseg.contract import limits, plausibility
 from veloxseg.contract.card import Role
 
-from ..common import Geometry, Names
+from ..common import Geometry
 from ..common.Errors import VeloxSegError
-from . import ImageStatistics, InputOptions, Suv
+from . import InputOptions, Suv
+from .InputImage import InputImage
 
 IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
 PHOTO_TYPES = ("unsigned char", "unsigned short")
@@ -32,89 +34,78 @@ def imagesInScene() -> list:
     ]
 
 
-def modalityOf(volumeNode) -> str | None:
-    """The DICOM modality stored with the node, such as "CT"; None when it was not loaded from DICOM."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy else 0
-    modality = hierarchy.GetItemAttribute(item, "DICOM.Modality") if item else ""
-    return modality or volumeNode.GetAttribute("DICOM.Modality") or None
-
-
-def check(role: Role, volumeNode) -> None:
+def check(role: Role, image: InputImage) -> None:
     """Refuse an image that cannot serve a role, whatever the other images are and whatever is in its voxels.
 
     :raises VeloxSegError: ROLE_EMPTY, ROLE_NONLINEAR, ROLE_POSITION, ROLE_SHEAR, ROLE_LABELS, ROLE_COMPONENTS, ROLE_COLOR, or a
         ROLE_GRAY or PHOTO code.
     """
-    facts = _facts(role, volumeNode)
-    image = volumeNode.GetImageData()
-    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+    facts = _facts(role, image)
+    if image.isEmpty:
         raise VeloxSegError("ROLE_EMPTY", **facts)
-    if volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
+    if image.isLabelMap:
         raise VeloxSegError("ROLE_LABELS", **facts)
-    count = image.GetNumberOfScalarComponents()
-    if role.kind == "photo":
+    count = image.components
+    if role.is_photo:
         _checkPhoto(image, facts)
     elif count > 1:
         raise VeloxSegError("ROLE_COLOR" if count in PHOTO_COMPONENTS else "ROLE_COMPONENTS", count=count, **facts)
-    if Geometry.isMovedNonlinearly(volumeNode):
+    if image.isMovedNonlinearly:
         raise VeloxSegError("ROLE_NONLINEAR", **facts)
-    grid = Geometry.worldGrid(volumeNode)
-    if not Geometry.isFinite(grid):
+    if not Geometry.isFinite(image.grid):
         raise VeloxSegError("ROLE_POSITION", **facts)
-    if not Geometry.isRectangular(grid):
-        raise VeloxSegError("ROLE_SHEAR", degrees=_degrees(Geometry.shear(volumeNode)), **facts)
+    if not Geometry.isRectangular(image.grid):
+        raise VeloxSegError("ROLE_SHEAR", degrees=_degrees(image.shear), **facts)
 
 
-def _checkPhoto(image, facts: dict) -> None:
-    width, height, slices = image.GetDimensions()
-    if image.GetNumberOfScalarComponents() not in PHOTO_COMPONENTS:
+def _checkPhoto(image: InputImage, facts: dict) -> None:
+    width, height, slices = image.size
+    if image.components not in PHOTO_COMPONENTS:
         raise VeloxSegError("ROLE_GRAY" if slices > 1 else "ROLE_GRAY_PHOTO", slices=slices, **facts)
     if slices > 1:
         raise VeloxSegError("PHOTO_STACK", slices=slices, **facts)
     shortest, longest = limits.PHOTO_SIDES
     if min(width, height) < shortest or max(width, height) > longest:
         raise VeloxSegError("PHOTO_SIZE", width=width, height=height, shortest=shortest, longest=longest, **facts)
-    if image.GetScalarTypeAsString() not in PHOTO_TYPES:
-        raise VeloxSegError("PHOTO_TYPE", found=image.GetScalarTypeAsString(), **facts)
+    if image.scalarType not in PHOTO_TYPES:
+        raise VeloxSegError("PHOTO_TYPE", found=image.scalarType, **facts)
 
 
-def checkContent(role: Role, volumeNode) -> None:
+def checkContent(role: Role, image: InputImage) -> None:
     """Refuse an image that shows nothing, or no colors where they are needed.
 
     :raises VeloxSegError: IMAGE_NO_NUMBERS, IMAGE_CONSTANT or ROLE_GRAY_PHOTO.
     """
-    content = ImageStatistics.statisticsOf(volumeNode)
+    content = image.statistics
     if 100 * content.share > limits.LARGEST_PERCENT_NAN:
-        raise VeloxSegError("IMAGE_NO_NUMBERS", percent=f"{100 * content.share:.0f}", **_facts(role, volumeNode))
+        raise VeloxSegError("IMAGE_NO_NUMBERS", percent=f"{100 * content.share:.0f}", **_facts(role, image))
     if content.isConstant:
-        raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, volumeNode))
-    if role.kind == "photo" and content.isGray:
-        raise VeloxSegError("ROLE_GRAY_PHOTO", **_facts(role, volumeNode))
+        raise VeloxSegError("IMAGE_CONSTANT", **_facts(role, image))
+    if role.is_photo and content.isGray:
+        raise VeloxSegError("ROLE_GRAY_PHOTO", **_facts(role, image))
 
 
-def checkModality(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
+def checkModality(role: Role, image: InputImage, options: InputOptions.InputOptions) -> None:
     """Ask once about an image that was stored as another modality.
 
     :raises VeloxSegError: ROLE_MODALITY.
     """
-    found = modalityOf(volumeNode)
+    found = image.modality
     isOther = found is not None and role.kind == "scalar" and found.upper() != role.modality.upper()
     if isOther and not options.isAccepted(InputOptions.MODALITY, role.name):
-        raise VeloxSegError(InputOptions.MODALITY, found=found, needed=role.modality, **_facts(role, volumeNode))
+        raise VeloxSegError(InputOptions.MODALITY, found=found, needed=role.modality, **_facts(role, image))
 
 
-def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> None:
+def checkUnit(role: Role, image: InputImage, options: InputOptions.InputOptions) -> None:
     """SUV by body weight need no word; everything else needs a decision. Values outweigh a unit, and both a name.
 
     :raises VeloxSegError: ROLE_UNIT, ROLE_SUV_KIND, ROLE_UNIT_UNKNOWN, ROLE_UNIT_HIGH or ROLE_UNIT_DOUBTED.
     """
-    unit = Suv.unitOf(volumeNode)
-    if "SUV" not in (role.unit or "").upper():
+    if not role.wants_suv:
         return
-    kind, isTooHigh = Suv.kindOf(volumeNode), Suv.isTooHigh(volumeNode)
-    largest = plausibility.number(ImageStatistics.statisticsOf(volumeNode).highest)
-    facts = _facts(role, volumeNode) | {"unit": Suv.unitName(unit), "needed": role.unit, "largest": largest}
+    kind, isTooHigh = image.suvKind, image.isTooHighForSuv
+    largest = plausibility.number(image.statistics.highest)
+    facts = _facts(role, image) | {"unit": Suv.unitName(image.unit), "needed": role.unit, "largest": largest}
     if kind in (Suv.ACTIVITY, Suv.OTHER):
         if not options.isAccepted(InputOptions.ACTIVITY, role.name):
             raise VeloxSegError(InputOptions.ACTIVITY if kind == Suv.ACTIVITY else "ROLE_SUV_KIND", **facts)
@@ -123,19 +114,18 @@ def checkUnit(role: Role, volumeNode, options: InputOptions.InputOptions) -> Non
         return
     if not isTooHigh:
         raise VeloxSegError(InputOptions.UNIT_UNKNOWN, **facts)
-    raise VeloxSegError("ROLE_UNIT_HIGH" if unit is None else "ROLE_UNIT_DOUBTED", **facts)
+    raise VeloxSegError("ROLE_UNIT_HIGH" if image.unit is None else "ROLE_UNIT_DOUBTED", **facts)
 
 
-def remark(role: Role, volumeNode) -> VeloxSegError | None:
+def remark(role: Role, image: InputImage) -> VeloxSegError | None:
     """What should be told about a usable image: numbers that are none, slight shear, a transparency channel."""
-    facts = _facts(role, volumeNode)
-    share = ImageStatistics.statisticsOf(volumeNode).share
+    facts = _facts(role, image)
+    share = image.statistics.share
     if share > 0:
         return VeloxSegError("IMAGE_NUMBERS", percent=f"{max(100 * share, 0.1):.2g}", **facts)
-    shear = Geometry.shear(volumeNode)
-    if shear > limits.SMALLEST_SHEAR:
-        return VeloxSegError("ROLE_STRAIGHTENED", degrees=_degrees(shear), **facts)
-    if role.kind == "photo" and volumeNode.GetImageData().GetNumberOfScalarComponents() == 4:
+    if image.shear > limits.SMALLEST_SHEAR:
+        return VeloxSegError("ROLE_STRAIGHTENED", degrees=_degrees(image.shear), **facts)
+    if role.is_photo and image.components == 4:
         return VeloxSegError("PHOTO_ALPHA", **facts)
     return None
 
@@ -144,38 +134,38 @@ def _degrees(shear: float) -> str:
     return f"{math.degrees(math.asin(min(shear, 1.0))):.2g}"
 
 
-def _facts(role: Role, volumeNode) -> dict:
-    return {"name": role.name, "role": role.title, "image": Names.nameOf(volumeNode)}
+def _facts(role: Role, image: InputImage) -> dict:
+    return {"name": role.name, "role": role.title, "image": image.name}
 
 
-def isSuitable(role: Role, volumeNode) -> bool:
+def isSuitable(role: Role, image: InputImage) -> bool:
     """Whether `check` passes."""
     try:
-        check(role, volumeNode)
+        check(role, image)
     except VeloxSegError:
         return False
     return True
 
 
-def assign(roles, images, taken: dict) -> dict:
+def assign(roles: Sequence[Role], nodes: list, taken: dict) -> dict:
     """Suggest an image for each role that has none yet.
 
     The DICOM modality decides first, then the unit, then parts of the name. A stored modality that differs
     rules an image out. A single role takes the only image that fits, even without evidence.
 
     :param roles: the roles of the card.
-    :param images: volume nodes to choose from.
+    :param nodes: volume nodes to choose from.
     :param taken: role name -> node (or None) of choices that must stay.
     :return: role name -> volume node for the roles that got one.
     """
     kept = {name: node for name, node in taken.items() if node is not None}
-    free = [node for node in images if node not in kept.values()]
+    free = [InputImage(node) for node in nodes if node not in kept.values()]
     openRoles = [role for role in roles if role.name not in kept]
     pairs = [
-        (evidence(role, node), -position, role.name, node)
+        (evidence(role, image), -position, role.name, image.node)
         for role in openRoles
-        for position, node in enumerate(free)
-        if isSuitable(role, node)
+        for position, image in enumerate(free)
+        if isSuitable(role, image)
     ]
     found = {}
     for score, _position, name, node in sorted(pairs, key=lambda pair: pair[:2], reverse=True):
@@ -187,15 +177,14 @@ def assign(roles, images, taken: dict) -> dict:
     return found
 
 
-def evidence(role: Role, volumeNode) -> int:
+def evidence(role: Role, image: InputImage) -> int:
     """How much speaks for an image in a role; 0 when nothing is known, negative when ruled out."""
-    modality = modalityOf(volumeNode)
-    if modality and modality.upper() != role.modality.upper():
+    if image.modality and image.modality.upper() != role.modality.upper():
         return -1
-    score = MODALITY_SCORE if modality else 0
-    if role.modality == EMISSION_MODALITY and Suv.isOfPet(Suv.unitOf(volumeNode)):
+    score = MODALITY_SCORE if image.modality else 0
+    if role.modality == EMISSION_MODALITY and Suv.isOfPet(image.unit):
         score += UNIT_SCORE
-    if any(_nameHas(Names.nameOf(volumeNode), pattern) for pattern in role.patterns):
+    if any(_nameHas(image.name, pattern) for pattern in role.patterns):
         score += NAME_SCORE
     return score
 

@@ -2,27 +2,28 @@
 
 from veloxseg.contract import plausibility
 
-from ..common import Errors, Names
+from ..common import Errors
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
-from . import ImageStatistics, InputOptions, Inputs
+from . import InputOptions, Inputs
+from .InputImage import Images, InputImage
 from .InputOptions import InputOptions as Options
 
 
-def findings(card: ModelCard, images: dict, options: Options) -> dict[str, list[VeloxSegError]]:
+def findings(card: ModelCard, images: Images, options: Options) -> dict[str, list[VeloxSegError]]:
     """Role name -> what is odd about its image, without what was accepted; those that block offer to accept them.
 
     The unit of a PET is asked for by `Inputs.checkUnit`.
 
-    :param images: role name -> volume node or None.
+    :param images: role name -> image or None.
     """
     if card.takes_photo:
         return {}
-    looked = {name: ImageStatistics.lookAt(node) for name, node in images.items() if _isReadable(card, name, node)}
+    looked = {name: image.sampled for name, image in images.items() if _isReadable(card, name, image)}
     found: dict[str, list[VeloxSegError]] = {}
     for finding in plausibility.findings(card.roles, looked, card.spacing_mm):
         if not _isSettled(finding, options) and plausibility.action(card, finding.code) != plausibility.IGNORE:
-            error = VeloxSegError(finding.code, name=finding.role, image=Names.nameOf(images[finding.role]), **finding.facts)
+            error = VeloxSegError(finding.code, name=finding.role, image=images[finding.role].name, **finding.facts)
             if isRefused(card, finding.code):
                 error.actions = (Errors.ACCEPT, *error.actions)
             found.setdefault(finding.role, []).append(error)
@@ -40,9 +41,9 @@ def acceptedCodes(options: Options) -> list[str]:
     return sorted(codes | ({"PET_UNIT"} if options.accepts(InputOptions.UNIT_UNKNOWN) else set()))
 
 
-def _isReadable(card: ModelCard, name: str, node) -> bool:
+def _isReadable(card: ModelCard, name: str, image: InputImage | None) -> bool:
     role = next(role for role in card.roles if role.name == name)
-    return node is not None and Inputs.isSuitable(role, node) and not ImageStatistics.statisticsOf(node).isConstant
+    return image is not None and Inputs.isSuitable(role, image) and not image.statistics.isConstant
 
 
 def _isSettled(finding: plausibility.Finding, options: Options) -> bool:

@@ -10,6 +10,7 @@ from ..common import Geometry
 from ..common.Models import ModelCard
 from ..engine import ComputerCheck
 from . import RegionBox
+from .InputImage import InputImage
 from .InputOptions import InputOptions
 
 CHECK_WINDOW_VOXELS = 96**3
@@ -34,16 +35,16 @@ class RunEstimate:
     disk: int
 
 
-def estimate(card: ModelCard, images: dict, options: InputOptions, overlap: float | None = None) -> RunEstimate:
+def estimate(card: ModelCard, images: dict[str, InputImage], options: InputOptions, overlap: float | None = None) -> RunEstimate:
     """For a volume model whose images are all chosen.
 
-    :param images: role name -> volume node.
+    :param images: role name -> image.
     :param overlap: of the windows, None for the card's own.
     """
     reference = images[card.reference.name]
-    voxels = {name: int(np.prod(node.GetImageData().GetDimensions())) for name, node in images.items()}
-    stored = sum(voxels[name] * node.GetImageData().GetScalarSize() for name, node in images.items())
-    working = _workingSize(card, Geometry.worldGrid(reference))
+    voxels = {name: math.prod(image.size) for name, image in images.items()}
+    stored = sum(voxels[name] * image.scalarBytes for name, image in images.items())
+    working = _workingSize(card, reference.grid)
     computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
     plan = card.window if overlap is None else replace(card.window, overlap=overlap)
     windows = plan.count(np.minimum(computed, working).tolist())

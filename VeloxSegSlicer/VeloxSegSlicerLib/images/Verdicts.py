@@ -10,12 +10,12 @@ from veloxseg.contract.card import Role
 from ..common import Computer, Geometry
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
-from . import ImageStatistics, InputOptions, Inputs, Plausibility, RegionBox, RunEstimate
+from . import InputOptions, Inputs, Plausibility, RegionBox, RunEstimate
+from .InputImage import Images, InputImage
 from .InputOptions import InputOptions as Options
 
 # Of the reference and of the smaller box, for images that cover the same region.
 SAME_REGION = 0.95
-GIGABYTE = 1e9
 
 REFERENCE = "reference"
 OK = "ok"
@@ -54,10 +54,10 @@ class Verdict:
         }[self.kind]
 
 
-def judge(card: ModelCard, images: dict, options: Options | None = None) -> dict[str, Verdict]:
+def judge(card: ModelCard, images: Images, options: Options | None = None) -> dict[str, Verdict]:
     """A verdict for every role of a card.
 
-    :param images: role name -> volume node or None.
+    :param images: role name -> image or None.
     :param options: what the person has decided about them.
     """
     options = options or Options()
@@ -96,26 +96,27 @@ def _kindOf(error: VeloxSegError) -> str:
     return kinds.get(error.code, UNSUITABLE)
 
 
-def _judgeRole(card: ModelCard, role: Role, images: dict, options: Options, odd: list[VeloxSegError]) -> Verdict:
-    node = images.get(role.name)
-    if node is None:
+def _judgeRole(card: ModelCard, role: Role, images: Images, options: Options, odd: list[VeloxSegError]) -> Verdict:
+    image = images.get(role.name)
+    if image is None:
         raise _missing(card, role, images)
     _refuseDoubled(card, role, images)
-    Inputs.check(role, node)
-    Inputs.checkContent(role, node)
-    Inputs.checkModality(role, node, options)
+    Inputs.check(role, image)
+    Inputs.checkContent(role, image)
+    Inputs.checkModality(role, image, options)
     _refuse(card, odd)
-    Inputs.checkUnit(role, node, options)
-    grid = Geometry.worldGrid(node)
-    advice = Inputs.remark(role, node) or next(iter(odd), None)
+    Inputs.checkUnit(role, image, options)
+    grid = image.grid
+    advice = Inputs.remark(role, image) or next(iter(odd), None)
     if role.is_reference:
         _checkRegion(role, grid, options)
         advice = advice or _effort(card, images, options)
-        shown = grid.sizeText() if role.kind == "photo" else grid.description()
+        shown = grid.sizeText() if role.is_photo else grid.description()
         text = _("{grid}. The result gets this grid.").format(grid=shown)
-        isMoved = Geometry.isMoved(node)
-        return Verdict(MOVED if isMoved else REFERENCE, text, advice=advice or (_moved(role) if isMoved else None))
-    return _compare(card, role, node, grid, images, options, advice)
+        return Verdict(
+            MOVED if image.isMoved else REFERENCE, text, advice=advice or (_moved(role) if image.isMoved else None)
+        )
+    return _compare(card, role, image, images, options, advice)
 
 
 def _refuse(card: ModelCard, odd: list[VeloxSegError]) -> None:
@@ -124,7 +125,7 @@ def _refuse(card: ModelCard, odd: list[VeloxSegError]) -> None:
             raise error
 
 
-def _missing(card: ModelCard, role: Role, images: dict) -> VeloxSegError:
+def _missing(card: ModelCard, role: Role, images: Images) -> VeloxSegError:
     given = [other.title for other in card.roles if images.get(other.name) is not None]
     if not given:
         return VeloxSegError("ROLE_MISSING", name=role.name, role=role.title)
@@ -134,9 +135,9 @@ def _missing(card: ModelCard, role: Role, images: dict) -> VeloxSegError:
     )
 
 
-def _refuseDoubled(card: ModelCard, role: Role, images: dict) -> None:
+def _refuseDoubled(card: ModelCard, role: Role, images: Images) -> None:
     for other in card.roles[: card.roles.index(role)]:
-        if images.get(other.name) is images[role.name]:
+        if images.get(other.name) is not None and images[other.name].node is images[role.name].node:
             raise VeloxSegError("ROLE_DOUBLED", name=role.name, role=role.title, other=other.title)
 
 
@@ -145,51 +146,50 @@ def _checkRegion(role: Role, grid: Geometry.WorldGrid, options: Options) -> None
         raise VeloxSegError("REGION_OUTSIDE", name=role.name, reference=role.title)
 
 
-def _effort(card: ModelCard, images: dict, options: Options) -> VeloxSegError | None:
+def _effort(card: ModelCard, images: Images, options: Options) -> VeloxSegError | None:
     isWhole = all(images.get(role.name) is not None and Inputs.isSuitable(role, images[role.name]) for role in card.roles)
     if card.takes_photo or not isWhole or options.accepts(InputOptions.LARGE):
         return None
     effort, free = RunEstimate.estimate(card, images, options), Computer.freeMemory()
     if not RunEstimate.isGreat(effort, free):
         return None
-    size = images[card.reference.name].GetImageData().GetDimensions()
+    size = images[card.reference.name].size
     facts = {
         "name": card.reference.name,
         "size": " x ".join(map(str, size)),
         "minutes": max(1, round(effort.seconds / 60)),
-        "needed": effort.memory / GIGABYTE,
+        "needed": effort.memory / Computer.GIGABYTE,
     }
     if free is None:
         return VeloxSegError("IMAGE_LONG", **facts)
-    return VeloxSegError(InputOptions.LARGE, free=free / GIGABYTE, **facts)
+    return VeloxSegError(InputOptions.LARGE, free=free / Computer.GIGABYTE, **facts)
 
 
 def _compare(
     card: ModelCard,
     role: Role,
-    node,
-    grid: Geometry.WorldGrid,
-    images: dict,
+    image: InputImage,
+    images: Images,
     options: Options,
     advice: VeloxSegError | None,
 ) -> Verdict:
     """Compare a further image with the reference, as far as that one is usable."""
     reference = images.get(card.reference.name)
     if reference is None or not Inputs.isSuitable(card.reference, reference):
-        return Verdict(OK, grid.description(), advice=advice)
-    referenceGrid = Geometry.worldGrid(reference)
+        return Verdict(OK, image.grid.description(), advice=advice)
+    grid, referenceGrid = image.grid, reference.grid
     share = Geometry.overlap(grid, referenceGrid)
     facts = {"name": role.name, "role": role.title, "reference": card.reference.title, "percent": round(100 * share)}
     if not limits.covers(share) and not options.isAccepted(InputOptions.OVERLAP, role.name):
         raise VeloxSegError(InputOptions.OVERLAP, **facts)
     facts["grid"] = grid.description()
-    if Geometry.isMoved(node):
+    if image.isMoved:
         text = _("{grid}, {percent} % overlap with {reference}. Its linear transform is applied to a copy.")
         return Verdict(MOVED, text.format(**facts), advice=advice or _moved(role))
     if Geometry.isSameGrid(grid, referenceGrid):
         return Verdict(OK, _("{grid}, the same grid as {reference}.").format(**facts), advice=advice)
     text = _("{grid}, {percent} % overlap with {reference}. A copy is resampled; your image stays as it is.")
-    covered = plausibility.box_share(ImageStatistics.lookAt(reference), ImageStatistics.lookAt(node))
+    covered = plausibility.box_share(reference.sampled, image.sampled)
     code = "GRID_DIFFERS" if min(covered, share) >= SAME_REGION else "GRID_PART"
     parts = {"spacing": grid.spacingText(), "referenceSpacing": referenceGrid.spacingText(), "percent": round(100 * covered)}
     return Verdict(RESAMPLED, text.format(**facts), advice=advice or VeloxSegError(code, **facts | parts))

@@ -14,6 +14,7 @@ from ..engine import DiskUse, Setup
 from ..images import ImageStatistics, Verdicts
 from ..images.GeometryView import GeometryView
 from ..images.InputActions import InputActions
+from ..images.InputImage import readAll
 from ..images.RoleRows import RoleRows
 from ..results import Views
 from ..results.ResultView import ResultView
@@ -238,7 +239,8 @@ class Panel:
     def update(self, _caller=None, _event=None) -> None:
         """Compute the one state of the panel and show it."""
         card, images = self.card, self.images
-        verdicts = Verdicts.judge(card, images, self.choices.inputOptions) if card else {}
+        read = readAll(images)
+        verdicts = Verdicts.judge(card, read, self.choices.inputOptions) if card else {}
         state = State.panelState(
             self.engine,
             self.run.device,
@@ -251,7 +253,7 @@ class Panel:
         self._watch.follow([node for node in (*images.values(), self.choices.region) if node is not None])
         self._showModels(card)
         self.rows.show(images, verdicts, state.areChoicesLocked)
-        self._geometry.show(card, images, verdicts)
+        self._geometry.show(card, read, verdicts)
         Sections.showSetup(self.ui, state, self.engine)
         Sections.showInstaller(self.ui, state, self.engine, self.installer)
         Sections.showImageOptions(self.ui, state, card, images)

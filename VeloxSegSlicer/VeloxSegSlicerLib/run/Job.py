@@ -9,10 +9,10 @@ from ..common import Computer, Geometry, Temporary, VolumeFile
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..images import InputOptions, Plausibility, RunEstimate
+from ..images.InputImage import readAll
 from ..results import Sensitivity
 
 REQUEST_SCHEMA_VERSION = 1
-GIGABYTE = 1e9
 
 
 def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions) -> None:
@@ -23,10 +23,10 @@ def checkDisk(card: ModelCard, images: dict, options: InputOptions.InputOptions)
     if card.takes_photo:
         needed = 3 * sum(slicer.util.arrayFromVolume(node).nbytes for node in images.values())
     else:
-        needed = RunEstimate.estimate(card, images, options).disk
+        needed = RunEstimate.estimate(card, readAll(images), options).disk
     free = Computer.freeDisk(Temporary.folderOfJobs())
     if free < needed:
-        raise VeloxSegError("DISK_FULL", free=free / GIGABYTE, needed=needed / GIGABYTE)
+        raise VeloxSegError("DISK_FULL", free=free / Computer.GIGABYTE, needed=needed / Computer.GIGABYTE)
 
 
 class Job:

@@ -18,6 +18,7 @@ from ..engine.Protocol import Progress
 from ..engine.Run import DONE, FAILED, EngineRun, ProcessOutcome, Timeouts
 from ..engine.WarmEngine import WarmEngine
 from ..images import Verdicts
+from ..images.InputImage import readAll
 from ..images.InputOptions import InputOptions
 from ..results import ReportCheck, Results
 from ..results.Result import RunResult
@@ -120,7 +121,7 @@ class Segmenter:
         if self.isBusy:
             raise VeloxSegError("BUSY")
         Licenses.check(card)
-        problem = Verdicts.firstProblem(card, Verdicts.judge(card, images, settings.inputs))
+        problem = Verdicts.firstProblem(card, Verdicts.judge(card, readAll(images), settings.inputs))
         if problem:
             raise problem
         checkDisk(card, images, settings.inputs)

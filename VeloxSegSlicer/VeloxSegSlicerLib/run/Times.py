@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from ..common.Models import ModelCard
 from ..common.Parameters import Quality
 from ..images import RunEstimate
+from ..images.InputImage import readAll
 
 PREFIX = "VeloxSegSlicer/Seconds"
 
@@ -34,7 +35,7 @@ def about(card: ModelCard, images: dict, quality: Quality, device: str, options)
     if card.takes_photo or not RunEstimate.isChecked():
         return None
     request = quality.request(card)
-    effort = RunEstimate.estimate(card, images, options, request["overlap"])
+    effort = RunEstimate.estimate(card, readAll(images), options, request["overlap"])
     return effort.seconds * (2 if request["mirrors"] else 1)
 
 
