@@ -33,9 +33,19 @@ def gram_distance(gram_seg: Tensor, gram_teachers: list[Tensor]) -> Tensor:
 
 
 class VeloxSegLoss(nn.Module):
-    """Loss of a `TrainingOutput` against the image and its labels.
+    """Loss of a `TrainingOutput` against the image and its labels (specification section 5).
 
     Works without teachers: a missing reconstruction or Gram matrix gives a term of zero.
+
+    Args:
+        segmentation_weight, reconstruction_weight, sdkt_weight: of the three terms; the published ones by default.
+
+    Example:
+        >>> from veloxseg.networks import TrainingOutput
+        >>> logits = torch.zeros(1, 2, 4, 4, 4)
+        >>> terms = VeloxSegLoss()(TrainingOutput([logits], None, None, []), logits[:, :1], torch.ones(1, 1, 4, 4, 4))
+        >>> [round(float(term), 4) for term in (terms.total, terms.cross_entropy[0], terms.dice[0])]
+        [1.0265, 0.6931, 0.3333]
     """
 
     def __init__(
@@ -50,10 +60,12 @@ class VeloxSegLoss(nn.Module):
         self.sdkt_weight = sdkt_weight
 
     def forward(self, output, image: Tensor, label: Tensor) -> LossTerms:
-        """Args:
-        output: `TrainingOutput` (fields seg, reconstruction, gram_seg, gram_teachers).
-        image: (B, sum(in_ch), H, W, D), the network input and reconstruction target.
-        label: (B, 1, H, W, D), class indices of any integer (or whole float) type.
+        """All terms, of which `total` is the one to call backward on.
+
+        Args:
+            output: `TrainingOutput` (fields seg, reconstruction, gram_seg, gram_teachers).
+            image: (B, sum(in_ch), H, W, D), the network input and reconstruction target.
+            label: (B, 1, H, W, D), class indices of any integer (or whole float) type.
         """
         # Half precision sums over a million voxels are useless, so the losses never run in it.
         seg = [at_least_float32(logits) for logits in output.seg]

@@ -125,13 +125,23 @@ def segment(
     progress: Callable[[int, int], None] = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Ensemble:
-    """The ensemble of an image (in_ch, *spatial), which is moved to the network's device.
+    """Several runs of one network on one image, and what they have in common (specification section 6).
 
-    `progress(done, total)` counts calls of the network: it is called before the first and after every one. Raises
-    CANCELLED as soon as `cancelled()` is true before a call, and NUMERIC when a member is not a number. On a CPU as many
-    members as torch has threads are drawn at once, from threads that also call `progress` and `cancelled`; each has one
-    thread to itself, so that the result does not depend on their number. Members are not kept; only STAPLE needs their masks,
-    one byte per pixel and member.
+    On a CPU as many members as torch has threads are drawn at once; each has one thread to itself, so that the result does not
+    depend on their number. Members are not kept; only STAPLE needs their masks, one byte per pixel and member.
+
+    Args:
+        network: in eval mode.
+        image: (in_ch, *spatial), which is moved to the network's device.
+        sampling: how the ensemble is drawn and joined.
+        progress: hears (done, total) calls of the network, before the first and after every one, perhaps from other threads.
+        cancelled: asked before every call, perhaps from other threads.
+
+    Returns:
+        The `Ensemble`, on the CPU.
+
+    Raises:
+        VeloxSegError: CANCELLED as soon as `cancelled()` is true, NUMERIC when a member is not a number.
     """
     calls = 1 if network.config.prediction == "direct" else sampling.calls
     total, done, stopped, counting = sampling.members * calls, 0, False, Lock()

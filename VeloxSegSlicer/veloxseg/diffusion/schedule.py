@@ -11,7 +11,18 @@ from torch import Tensor
 
 
 class Schedule:
-    """The linear schedule: beta from 0.1 / steps to 20 / steps; t runs from 0 (least noise) to steps - 1."""
+    """The linear schedule (Ho et al. 2020): beta from 0.1 / steps to 20 / steps.
+
+    Args:
+        steps: of the whole diffusion; t runs from 0 (least noise) to steps - 1.
+
+    Example:
+        >>> schedule = Schedule(1000)
+        >>> schedule.grid(4)
+        [999, 749, 499, 249]
+        >>> round(float(schedule.alpha_bar[0]), 4), round(float(schedule.alpha_bar[-1]), 6)
+        (0.9999, 4e-05)
+    """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

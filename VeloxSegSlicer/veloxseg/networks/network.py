@@ -33,10 +33,24 @@ class TrainingOutput(NamedTuple):
 
 
 class VeloxSeg(nn.Module):
-    """VeloxSeg with the arguments of `VeloxSegConfig` (which checks them).
+    """VeloxSeg (ICLR 2026), the plain form: the specification that the fast form is tested against.
 
-    In eval mode it maps an image (B, sum(in_ch), *input_size) to logits (B, n_classes, *input_size); in training mode
-    to a `TrainingOutput`. Raises ValueError for an image of another size.
+    Args:
+        arguments, keywords: those of `VeloxSegConfig`, which checks them.
+
+    Shape:
+        Input (B, sum(in_ch), *input_size), the modalities' channels in the order of `in_ch`. Output in eval mode: logits
+        (B, n_classes, *input_size), background first; in training mode a `TrainingOutput`.
+
+    Raises:
+        ValueError: for arguments that make no network, and for an image of another size.
+
+    Example:
+        >>> import torch
+        >>> from veloxseg.networks import VeloxSeg
+        >>> network = VeloxSeg((32, 32, 32), patch_size=2, in_ch=(1, 1), n_classes=3, base_ch=8, attn_base_ch=4).eval()
+        >>> network(torch.zeros(1, 2, 32, 32, 32)).shape
+        torch.Size([1, 3, 32, 32, 32])
     """
 
     def __init__(self, *arguments, **keywords) -> None:
