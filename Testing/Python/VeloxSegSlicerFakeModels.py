@@ -1,7 +1,8 @@
 """Plays `veloxseg models import|verify` without torch: four checks, then the end that the package's name asks for.
 
 Call: python VeloxSegSlicerFakeModels.py models <action> <package> --folder <folder> --events. A package whose name contains
-"bad" fails its third check, one that contains "slow" never ends; any other is copied to the folder of models.
+"bad" fails its third check, one that contains "slow" never ends, "taken" is refused without --replace; any other is copied to the
+folder of models.
 """
 
 import json
@@ -31,6 +32,9 @@ def main() -> None:
             time.sleep(LONG)
         send("check", name=check, state="passed", text="")
     target = package
+    if "taken" in package.name and "--replace" not in sys.argv:
+        send("error", code="MODEL_EXISTS", text="Another model is already here.", detail="")
+        sys.exit(2)
     if action == "import":
         card = json.loads((package / "configs" / "velox.json").read_text(encoding="utf-8"))
         target = folder / f"{card['id']}-{card['version']}"

@@ -162,6 +162,16 @@ class VeloxSegSlicerModelManagerTest(unittest.TestCase):
         self.assertFalse(self.manager.tool.isBusy)
         self.assertFalse(self.manager.dialog.visible)
 
+    def test_anotherModelOfTheSameNameIsReplacedAfterAQuestion(self):
+        package = self.package("taken")
+        for answer, wanted in ((False, []), (True, ["taken"])):
+            with mock.patch.object(slicer.util, "confirmOkCancelDisplay", return_value=answer) as ask:
+                self.importPackage(package)
+                if answer:
+                    fixtures.waitFor(lambda: not self.manager.tool.isBusy)
+            self.assertIn("Replace it?", ask.call_args.args[0])
+            self.assertEqual([card.id for card in self.catalogue.cards if card.isImported], wanted)
+
     def test_importedTakesThePlaceOfShipped(self):
         self.manager.show()
         self.importPackage(self.package("test-brain", title="Same version"))

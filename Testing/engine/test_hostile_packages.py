@@ -394,6 +394,6 @@ class TestLicense:
 
     def test_permissive_ones_need_no_word_of_consent(self):
         for license_name in limits.PERMISSIVE:
-            cards.check_license(card(license=license_name), Path("none"), False)
+            cards.check_license(Card.of(card(license=license_name)), Path("none"), False)
         for license_name in ("unknown", "apache-2.0", "CC-BY-NC-4.0", "Proprietary"):
-            assert refusal(cards.check_license, card(license=license_name), Path("none"), False).code == "MODEL_LICENSE"
+            assert refusal(cards.check_license, Card.of(card(license=license_name)), Path("none"), False).code == "MODEL_LICENSE"

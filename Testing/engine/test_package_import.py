@@ -82,6 +82,22 @@ class TestGood:
         package_import.import_package(zipped(package, tmp_path / "p.zip", with_manifest), models)
         assert sorted(os.listdir(models)) == [NAME, "tiny-test-1.1.0"]
 
+    def test_another_model_of_this_name_and_version_stays_unless_asked(self, package, models, tmp_path):
+        package_import.import_package(package, models)
+        other = tiny_package(tmp_path / "other", labels=[label(1, "One"), label(2, "Two")])
+        with pytest.raises(VeloxSegError) as caught:
+            package_import.import_package(other, models)
+        assert caught.value.code == "MODEL_EXISTS" and NAME in caught.value.text and "--replace" in caught.value.text
+        assert os.listdir(models) == [NAME]
+        assert len(packages.read(models / NAME).card.labels) == 1
+        package_import.import_package(other, models, replace=True)
+        assert len(packages.read(models / NAME).card.labels) == 2
+
+    def test_a_shipped_model_is_not_displaced_in_silence(self, models, tmp_path):
+        shipped = packages.read(cards.find("petct-sarcoma")).card
+        package = tiny_package(tmp_path / "foreign", id=shipped.id, version=shipped.version)
+        assert refused(package, models).code == "MODEL_EXISTS" and not os.listdir(models)
+
     def test_damage_keeps_the_older_package(self, package, models, tmp_path):
         package_import.import_package(package, models)
         (package / "LICENSE").write_text("changed")
@@ -112,6 +128,13 @@ class TestDamaged:
         error = refused(archive_of(tmp_path / "p.zip", [(zipfile.ZipInfo(name), "x")]), models)
         assert error.code == "MODEL_UNSAFE" and "leaves" in error.text
         assert not list(tmp_path.rglob("evil"))
+
+    def test_entry_that_grows_beyond_reason_is_not_unpacked(self, models, tmp_path):
+        archive = tmp_path / "p.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+            target.writestr("docs/README.md", bytes(20 << 20))
+        error = refused(archive, models)
+        assert error.code == "MODEL_UNSAFE" and "would grow" in error.text
 
     def test_link_in_a_zip(self, models, tmp_path):
         entry = zipfile.ZipInfo("LICENSE")

@@ -47,13 +47,16 @@ class ModelTool:
         """Whether a package is being checked."""
         return self._run is not None and self._run.isActive
 
-    def start(self, action: str, package: Path, modelsFolder: Path) -> None:
+    def start(self, action: str, package: Path, modelsFolder: Path, replace: bool = False) -> None:
         """Check a package; the end arrives at onFinished.
 
         :param action: IMPORT a zip or folder, or VERIFY an installed package.
+        :param replace: whether an import may take the place of another model of the same name and version.
         """
         program = self.command or Child.command("veloxseg")
         arguments = ["models", action, str(package), "--folder", str(modelsFolder), "--events"]
+        if replace:
+            arguments.append("--replace")
         process = Process([*program, *arguments], self._modulePath)
         self._run = EngineRun(process, Timeouts(), self._onEvent, self._onLog, self._onEnd)
         self._run.start()

@@ -171,18 +171,21 @@ class ModelManager:
 
     # Checking
 
-    def _begin(self, action: str, package: Path, checks: tuple[str, ...]) -> None:
+    def _begin(self, action: str, package: Path, checks: tuple[str, ...], replace: bool = False) -> None:
         self._checked = package
         self._checks.begin(checks)
         self.ui.checksFrame.setVisible(True)
         self._say(_("Checking {package}...").format(package=package.name))
-        self.tool.start(action, package, self.catalogue.importedRoot or package.parent)
+        self.tool.start(action, package, self.catalogue.importedRoot or package.parent, replace)
         self._showChosen()
 
     def _onCheck(self, check: str, isPassed: bool) -> None:
         self._checks.show(check, isPassed)
 
     def _onToolFinished(self, error: VeloxSegError | None, result: dict) -> None:
+        if error is not None and error.code == "MODEL_EXISTS" and self._mayReplace():
+            self._begin(ModelTool.IMPORT, self._checked, ModelTool.CHECKS, replace=True)
+            return
         if error is not None:
             self._checks.fail()
             if self._checked in [entry.folder for entry in self._entries]:
@@ -193,6 +196,10 @@ class ModelManager:
         self._failures.pop(folder, None)
         isVerified = self._checked == folder
         self._modelsChanged(_("All checks passed.") if isVerified else _("Imported. All checks passed."), folder)
+
+    def _mayReplace(self) -> bool:
+        question = _("A model of the same name and version is already here, with other weights. Replace it?")
+        return slicer.util.confirmOkCancelDisplay(PlainText.toolTip(question), _("Replace model"))
 
     def _modelsChanged(self, text: str, chosen: Path | None = None) -> None:
         self.catalogue.refresh()

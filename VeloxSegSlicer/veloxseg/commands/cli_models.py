@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,8 @@ class Models:
     """Id, id-version or folder of a package; for import a zip or folder."""
     folder: Path | None = None
     """Folder of imported models; by default the one that the panel in 3D Slicer uses, or $VELOXSEG_MODELS."""
+    replace: tyro.conf.FlagCreatePairsOff[bool] = False
+    """For import: take the place of another model of the same name and version."""
     events: tyro.conf.FlagCreatePairsOff[bool] = False
     """For programs: one JSON object per line on stdout instead of text (docs/formats.md)."""
 
@@ -45,7 +48,8 @@ class Models:
         elif self.action == "card":
             _print_card(self.package, self.folder)
         else:
-            action = {"verify": _verify, "import": _import, "remove": _remove}[self.action]
+            importing = partial(_import, replace=self.replace)
+            action = {"verify": _verify, "import": importing, "remove": _remove}[self.action]
             with cli_events.sent(self.events) as events:
                 text, facts = action(self.package, self.folder, Checks(events))
                 if events is None:
@@ -109,11 +113,11 @@ def _verify(package: str, folder: Path | None, checks: Checks) -> tuple[str, dic
     return text, {"folder": str(found), "dice": dice}
 
 
-def _import(package: str, folder: Path | None, checks: Checks) -> tuple[str, dict]:
+def _import(package: str, folder: Path | None, checks: Checks, replace: bool) -> tuple[str, dict]:
     from veloxseg.packages import cards, package_import
 
     target = folder or cards.user_folder()
-    found = package_import.import_package(Path(package), target, checks)
+    found = package_import.import_package(Path(package), target, checks, replace)
     name = found.card.package_name
     return f"{name}: imported into {target}", {"folder": str(found.folder), "name": name}
 

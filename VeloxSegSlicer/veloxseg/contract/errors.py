@@ -89,6 +89,11 @@ TABLE: dict[str, tuple[int, str]] = {
         "The model {model} does not compute what its author recorded ({reason}); ask its author to export it again.",
     ),
     "MODEL_SHIPPED": (EXIT_REQUEST, "The model {model} is part of VeloxSegSlicer and cannot be removed; choose an imported one."),
+    "MODEL_EXISTS": (
+        EXIT_REQUEST,
+        "Another model is already here as {model}, with other weights; start again with --replace to put the new one in its "
+        "place, or give the new one another name or version.",
+    ),
     "MODEL_SCHEMA": (
         EXIT_MODEL,
         "The model {model} does not follow the package format ({reason}); "

@@ -17,12 +17,16 @@ from typing import NamedTuple
 
 from veloxseg import files
 from veloxseg.contract import names
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.packages import cards
 from veloxseg.packages.cards import CARD, is_unsafe_name
 from veloxseg.packages.packages import ModelPackage, Report, read, reported, unheard, verify
 
 LARGEST_PACKAGE_BYTES = 2 << 30
 MOST_FILES = 1000
+# Weights and images hardly pack; a text of some megabytes may.
+MOST_PACKED, SMALL_FILE_BYTES = 200, 16 << 20
 # What a package is made of. A list of what is dangerous would never be complete.
 SUFFIXES = {".json", ".md", ".txt", ".safetensors", ".gz", ".nii", ".nrrd", ".png", ".jpg", ".jpeg", ".csv", ".pdf", ".cff"}
 NAMES_WITHOUT_SUFFIX = {"LICENSE", "NOTICE", "COPYING", "README"}
@@ -42,13 +46,16 @@ class Entry(NamedTuple):
 
     name: str
     size: int
+    packed: int
+    """Bytes in the archive."""
     is_link: bool
 
 
-def import_package(source: Path, models_folder: Path, report: Report = unheard) -> ModelPackage:
-    """Check a zip or folder and put it at `models_folder/<id>-<version>`, replacing what is there.
+def import_package(source: Path, models_folder: Path, report: Report = unheard, replace: bool = False) -> ModelPackage:
+    """Check a zip or folder and put it at `models_folder/<id>-<version>`.
 
-    Raises MODEL_MISSING, MODEL_FILE, MODEL_UNSAFE, the codes of `packages.verify`, OUTPUT_UNWRITABLE, DISK_FULL.
+    replace: take the place of another model of that name and version, imported or shipped.
+    Raises MODEL_MISSING, MODEL_FILE, MODEL_UNSAFE, MODEL_EXISTS, the codes of `packages.verify`, OUTPUT_UNWRITABLE, DISK_FULL.
     """
     source, models_folder = Path(source), Path(models_folder)
     names.check(source)
@@ -66,9 +73,23 @@ def import_package(source: Path, models_folder: Path, report: Report = unheard) 
             _refuse_programs(unpacked, source.name)
             root = _package_root(unpacked, source.name)
         verify(root, report)
+        if not replace:
+            _refuse_another(read(root).card, models_folder)
         return _place(root, models_folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _refuse_another(card: Card, models_folder: Path) -> None:
+    """Raises MODEL_EXISTS where a model of this name and version has other weights."""
+    for folder in [*cards.imported(models_folder), *cards.shipped()]:
+        try:
+            known = cards.read(folder)
+        except VeloxSegError:
+            # a damaged one is no loss
+            continue
+        if known.package_name == card.package_name and known.weights_sha256 != card.weights_sha256:
+            raise VeloxSegError("MODEL_EXISTS", model=card.package_name)
 
 
 def _place(root: Path, models_folder: Path) -> ModelPackage:
@@ -88,7 +109,11 @@ def _unpack(archive: Path, folder: Path) -> None:
         if any(entry.flag_bits & 1 for entry in entries):
             raise VeloxSegError("MODEL_FILE", model=archive.name, reason="it is encrypted")
         check_entries(
-            (Entry(entry.filename, entry.file_size, stat.S_ISLNK(entry.external_attr >> 16)) for entry in entries), archive.name
+            (
+                Entry(entry.filename, entry.file_size, entry.compress_size, stat.S_ISLNK(entry.external_attr >> 16))
+                for entry in entries
+            ),
+            archive.name,
         )
         # zipfile never gives out more bytes than an entry declares, so the declared sizes are a safe bound.
         for entry in entries:
@@ -128,7 +153,8 @@ def _copy(source: Path, folder: Path) -> None:
 def _entries_of(folder: Path) -> Iterator[Entry]:
     for path in folder.rglob("*"):
         if path.is_symlink() or not path.is_dir():
-            yield Entry(path.relative_to(folder).as_posix(), path.lstat().st_size, path.is_symlink())
+            size = path.lstat().st_size
+            yield Entry(path.relative_to(folder).as_posix(), size, size, path.is_symlink())
 
 
 def check_entries(found: Iterable[Entry], package: str) -> None:
@@ -142,6 +168,8 @@ def check_entries(found: Iterable[Entry], package: str) -> None:
         shown = names.shown(entry.name)
         parts = PurePosixPath(entry.name).parts
         above = {names.folded("/".join(parts[:level])) for level in range(1, len(parts))}
+        is_bomb = entry.size > SMALL_FILE_BYTES and entry.size > MOST_PACKED * entry.packed
+        _refuse(package, f"{shown} would grow more than {MOST_PACKED} times when unpacked", is_bomb)
         _refuse(package, f"the name {shown!r} leaves the package", is_unsafe_name(entry.name))
         _refuse(package, f"{shown} is a link", entry.is_link)
         _refuse(package, f"{shown} is of a kind that packages do not have", not _is_known_kind(entry.name))
