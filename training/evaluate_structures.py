@@ -27,7 +27,6 @@ from training.export import load_run
 from training.scored_cases import SEED, problem
 from training.scores import line, score
 from veloxseg import files
-from veloxseg.contract.card import reference_role
 from veloxseg.imaging import images
 from veloxseg.inference.case import Package
 from veloxseg.packages import packages
@@ -44,14 +43,14 @@ POOLED_OF = np.array([0, *(1 + POOLED.index(without_side(name)) for name in NAME
 def evaluate_structures(model: Package, folder: Path) -> list[dict]:
     """Entries of the card: Dice of every structure, left and right apart, of both sides as one, and of three large groups, which
     are all that brain-regions-t1 has. Raises DATASET."""
-    labels = [label["name"] for label in model.card["labels"]]
+    labels = [label.name for label in model.card.labels]
     groups_found, groups_there = groups_of(labels), groups_of(list(NAMES))
     if groups_found is None:
         raise problem(folder, f"the model {model.card['id']} has none of its structures", "choose a model of the whole brain")
     sides, both, groups = [], [], []
     for person in tqdm(people_of(folder), desc="people"):
         image, label = read_person(folder, person)
-        found = veloxseg.segment(model, {reference_role(model.card): image}, device="cpu", outputs=["mask"]).mask
+        found = veloxseg.segment(model, {model.card.reference.name: image}, device="cpu", outputs=["mask"]).mask
         truth = images.array_of(label)
         groups.append(structure_dice(groups_found[found], groups_there[truth], len(GROUPS)))
         if tuple(labels) == NAMES:
