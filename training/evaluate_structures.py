@@ -46,7 +46,7 @@ def evaluate_structures(model: Package, folder: Path) -> list[dict]:
     labels = [label.name for label in model.card.labels]
     groups_found, groups_there = groups_of(labels), groups_of(list(NAMES))
     if groups_found is None:
-        raise problem(folder, f"the model {model.card['id']} has none of its structures", "choose a model of the whole brain")
+        raise problem(folder, f"the model {model.card.id} has none of its structures", "choose a model of the whole brain")
     sides, both, groups = [], [], []
     for person in tqdm(people_of(folder), desc="people"):
         image, label = read_person(folder, person)
