@@ -14,6 +14,7 @@ import tiny
 from training import brain_structures, drawn_heads, evaluate_structures, train
 from training.brain_labels import NAMES, TABLE, mirrored, structure_table, structures_of, without_side
 from training.brain_structures import BrainStructures, BrainStructuresSettings
+from training.datasets import cards
 from training.head_augmentation import SpatialRanges
 from training.settings import Settings
 from veloxseg.contract.errors import VeloxSegError
@@ -212,7 +213,7 @@ def test_a_short_training_runs_and_is_scored(folders, tmp_path, capsys):
 
 
 def model_of(labels):
-    card = {"id": "any", "labels": [{"name": name} for name in labels], "roles": [{"name": "Head", "reference": True}]}
+    card = cards.made("any", ["Head"], "Head", dict(enumerate(labels, 1)), (1, 1, 1))
     return type("Model", (), {"card": card})
 
 
