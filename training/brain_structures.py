@@ -38,8 +38,9 @@ class BrainStructuresSettings:
     """FreeSurfer label maps of whole heads, 1 mm."""
     validation: Path = Path("../shared/data/brain_t1_validation")
     """Stripped T1 images with labels of Neuromorphometrics; never trained on."""
-    size: tuple[int, int, int] = (64, 64, 64)
-    spacing_mm: float = 1.5
+    size: tuple[int, int, int] = (48, 48, 48)
+    spacing_mm: float | None = None
+    """That of the card when not given."""
     ranges: drawn_heads.Ranges = field(default_factory=drawn_heads.Ranges)
 
 
@@ -49,9 +50,11 @@ class BrainStructures:
     def __init__(self, settings: BrainStructuresSettings, _total: int) -> None:
         """Raises DATASET for a folder without label maps or without people to validate on."""
         self.settings, self.notes = settings, []
-        self.spacing = np.full(3, settings.spacing_mm)
         content = json.loads(CARD.read_text(encoding="utf-8"))
-        self.card = Card.of(content | {"spacing_mm": self.spacing.tolist()})
+        if settings.spacing_mm is not None:
+            content["spacing_mm"] = [settings.spacing_mm] * 3
+        self.card = Card.of(content)
+        self.spacing = np.array(self.card.spacing_mm)
         maps = _files(settings.folder, MAPS)
         self.split = {"train": [path.name for path in maps], "validation": people_of(settings.validation), "test": []}
         self.heads = [drawn_heads.read(path) for path in tqdm(maps, desc="reading label maps", leave=False)]

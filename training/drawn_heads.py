@@ -35,7 +35,7 @@ class Ranges:
     """What is drawn; shares are of patches, widths are uniform unless said otherwise."""
 
     spatial: SpatialRanges = field(default_factory=lambda: SpatialRanges(rotation_degrees=20, shift_mm=15, elastic_mm=4))
-    known: float = 0.6
+    known: float = 0.8
     """Share whose brain looks roughly like a T1, T2 or FLAIR image; all others have a brightness at random for every tissue."""
     known_shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Of T1, T2 and FLAIR among these."""
