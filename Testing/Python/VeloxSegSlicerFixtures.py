@@ -34,7 +34,7 @@ def brainCard() -> dict:
         "summary": "Lobes of the brain on T1 MRI.\nFor tests.",
         "level": "research",
         "engine_version": ">=0.1",
-        "architecture": {"name": "VeloxSeg", "arguments": {"input_size": [96, 96, 96]}},
+        "architecture": {"name": "VeloxSeg", "arguments": {"input_size": [32, 32, 32]}},
         "roles": [role("T1", "MR", ["t1", "mprage"], reference=True)],
         "spacing_mm": [2.0, 2.0, 2.0],
         "window": {"overlap": 0.5, "blend": "gaussian"},

@@ -127,9 +127,8 @@ class VeloxSegSlicerPlausibilityTest(unittest.TestCase):
     def test_sameWordsAsTheEngine(self):
         """A finding of the panel has the facts that the engine's note has."""
         images = {"CT": self.ct(1024.0), "PET": self.pet()}
-        roles = [plausibility.Role.of(entry) for entry in self.petct.content["roles"]]
         looked = {name: ImageStatistics.lookAt(node) for name, node in images.items()}
-        (finding,) = plausibility.findings(roles, looked, self.petct.content["spacing_mm"])
+        (finding,) = plausibility.findings(self.petct, looked)
         note = engine.note(finding.code, **finding.facts)
         _problem, advice = self.judged(self.petct, **images)
         self.assertTrue(note.text.startswith(advice.text))

@@ -1,5 +1,6 @@
 """Quality, uncertainty and device: what the panel offers, says and asks for, and the time it promises."""
 
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -100,6 +101,8 @@ class VeloxSegSlicerTimesTest(QualityCase):
 
     def test_checkOfThisComputer(self):
         qt.QSettings().setValue("VeloxSegSlicer/CheckSeconds", 2.0)
+        # one window of the size that the check times
+        self.card = dataclasses.replace(self.card, window=dataclasses.replace(self.card.window, size=(96, 96, 96)))
         self.assertAlmostEqual(self.about(), 2.0)
         self.assertAlmostEqual(self.about(Quality.THOROUGH), 4.0)
         Times.remember(self.card, self.images, Quality.BALANCED, "auto", 9.0)

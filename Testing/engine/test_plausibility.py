@@ -163,6 +163,17 @@ def test_thick_slices():
     assert found(card(spacing=(2.0, 2.0, 2.0)), {"T1": respaced(blob_image(), (2.0, 2.0, 5.0))}) == ["MODEL_DOMAIN"]
 
 
+@pytest.mark.parametrize(
+    ("size", "codes"),
+    [((30, 30, 30), ["MODEL_FIELD"]), ((30, 30, 90), ["MODEL_FIELD"]), ((30, 90, 90), []), ((90, 60, 50), [])],
+)
+def test_crop_that_is_far_smaller_than_what_the_network_sees(size, codes):
+    """A model of whole heads on a piece of one; a slab that is thin on one axis is what scanners give."""
+    arguments = {**card()["architecture"]["arguments"], "input_size": [96, 96, 96]}
+    of_heads = card(spacing=(2.0, 2.0, 2.0), architecture={"name": "VeloxSeg", "arguments": arguments})
+    assert found(of_heads, {"T1": blob_image(size, (2.0, 2.0, 2.0))}) == codes
+
+
 @pytest.mark.parametrize(("slices", "percent"), [(1, 2), (11, 25), (22, 50)])
 def test_image_of_a_part_of_the_reference(slices, percent):
     part = ct()[:, :, 22 - slices // 2 : 22 - slices // 2 + slices]
@@ -283,18 +294,24 @@ def test_real_petct_is_plain(model):
         volumes = {name: images.read_volume(folder / f"{name}.nii.gz") for name in ("CT", "PET")}
         odd[folder.name] = found(shipped_card(model), volumes)
     assert len(odd) >= 30
-    expected = {"STS_005": ["COVERAGE"]} if model == "petct-lesions-demo" else {}
+    # a model from neck to thigh and two legs cut out closely
+    legs = {"STS_019": ["MODEL_FIELD"], "STS_025": ["MODEL_FIELD"]}
+    expected = {"STS_005": ["COVERAGE"], **legs} if model == "petct-lesions-demo" else {}
     assert {name: codes for name, codes in odd.items() if codes} == expected
 
 
 @needs_real_images
 def test_real_mr_is_plain():
     t1 = shipped_card("brain-regions-t1")
-    files = [*sorted((REAL / "brain_t1_validation").glob("*_t1_brain.nii.gz"))]
-    files += sorted((REAL / "hippocampus_msd04" / "images").glob("*.nii.gz"))[::10]
-    assert len(files) > 20
-    for file in files:
+    heads = sorted((REAL / "brain_t1_validation").glob("*_t1_brain.nii.gz"))
+    crops = sorted((REAL / "hippocampus_msd04" / "images").glob("*.nii.gz"))[::10]
+    assert len(heads) == 5 and len(crops) > 20
+    for file in heads:
         assert found(t1, {"T1": images.read_volume(file)}) == [], file.name
+    for file in crops:
+        crop = images.read_volume(file)
+        assert found(t1, {"T1": crop}) == ["MODEL_FIELD"], file.name
+        assert found(shipped_card("hippocampus-mri"), {"MR": crop}) == [], file.name
     names = {"FLAIR": "FLAIR", "T1": "T1", "T1ce": "T1POST", "T2": "T2"}
     for patient in ("patient07", "patient19"):
         volumes = {

@@ -321,6 +321,7 @@ def _oddErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         "GRID_SPACING": (SHOW_GEOMETRY, CHOOSE_ANOTHER),
         "GRID_EXTENT": (SHOW_GEOMETRY, CHOOSE_ANOTHER),
         "MODEL_DOMAIN": (SHOW_CARD,),
+        "MODEL_FIELD": (SHOW_CARD, CHOOSE_ANOTHER),
         "COVERAGE": (SHOW_GEOMETRY,),
     }
     return {code: (found, actions.get(code, (CHOOSE_ANOTHER,))) for code, (found, _remedy) in engine.ODD.items()}

@@ -21,7 +21,7 @@ def findings(card: ModelCard, images: Images, options: Options) -> dict[str, lis
         return {}
     looked = {name: image.sampled for name, image in images.items() if _isReadable(card, name, image)}
     found: dict[str, list[VeloxSegError]] = {}
-    for finding in plausibility.findings(card.roles, looked, card.spacing_mm):
+    for finding in plausibility.findings(card, looked):
         if not _isSettled(finding, options) and plausibility.action(card, finding.code) != plausibility.IGNORE:
             error = VeloxSegError(finding.code, name=finding.role, image=images[finding.role].name, **finding.facts)
             if isRefused(card, finding.code):

@@ -60,6 +60,10 @@ ODD: dict[str, tuple[str, str]] = {
         "Voxel spacing {spacing} mm is much coarser than the grid of {trained} mm that this model was trained on.",
         "Choose a series with thinner slices.",
     ),
+    "MODEL_FIELD": (
+        "{role} shows {extent} mm, but this model looks at {window} mm at once and knows images of that field.",
+        "Choose an image that shows more, or a model for such a part.",
+    ),
     "COVERAGE": (
         "{role} covers {percent} % of {reference}; nothing reliable is found outside of it.",
         "Choose images of the same region.",

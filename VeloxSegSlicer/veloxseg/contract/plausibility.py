@@ -15,6 +15,7 @@ import numpy as np
 
 from veloxseg.contract.card import Card, Role
 from veloxseg.contract.foreground import foreground_threshold
+from veloxseg.contract.windows_plan import WindowPlan
 
 IGNORE, NOTE, REFUSE = "ignore", "note", "refuse"
 DEFAULTS = {
@@ -29,6 +30,7 @@ DEFAULTS = {
     "GRID_EXTENT": REFUSE,
     "GRID_SLICES": NOTE,
     "MODEL_DOMAIN": NOTE,
+    "MODEL_FIELD": NOTE,
     "COVERAGE": NOTE,
     "SAME_VOXELS": NOTE,
 }
@@ -51,6 +53,7 @@ SPACING_MM = (0.01, 25.0)  # finer than any scanner for animals; coarser than th
 EXTENT_MM = (10.0, 3000.0)  # of the longest axis: a mouse has 20 mm, a person head to foot 2 m
 FEWEST_SLICES = 8  # along any axis of the reference: less than the first step of the networks sees as a volume
 COARSE = 2.0  # voxels so many times wider than the model's show less than it has learned from
+SMALL_FIELD = 0.4  # of what the network sees at once, on two axes or more: most of its window would be filled up with air
 ROUNDING_MM = 0.01  # of headers in single precision
 LEAST_COVERED = 0.95  # of what the reference shows; arms beside a narrow CT are less than the rest
 SAMPLES = 40  # per axis, at which an image is looked at
@@ -159,12 +162,9 @@ def covered(reference: Image, image: Image) -> float:
     return 1.0 if shown >= LEAST_COVERED else min(box_share(reference, image), shown)
 
 
-def findings(roles: Sequence[Role], images: Mapping[str, Image], spacing_mm: Sequence[float] | None) -> list[Finding]:
-    """What is odd about a case, in the order of the roles.
-
-    images: by name of role; a role may be absent. spacing_mm: the model's own grid, None for a model without one.
-    """
-    known = [role for role in roles if role.name in images]
+def findings(card: Card, images: Mapping[str, Image]) -> list[Finding]:
+    """What is odd about a case, in the order of the card's roles. images: by name of role; a role may be absent."""
+    known = [role for role in card.roles if role.name in images]
     swapped = _swapped(known, images)
     found = [Finding("ROLES_SWAPPED", role.name, {"role": role.title, "other": other.title}) for role, other in swapped]
     explained = {role.name for pair in swapped for role in pair}
@@ -172,7 +172,7 @@ def findings(roles: Sequence[Role], images: Mapping[str, Image], spacing_mm: Seq
         image = images[role.name]
         if role.name not in explained:
             found += _of_values(role, image)
-        found += _of_grid(role, image, spacing_mm)
+        found += _of_grid(card, role, image)
         found += _of_others(role, known, images)
     order = [role.name for role in known]
     return sorted(found, key=lambda finding: order.index(finding.role))
@@ -204,7 +204,7 @@ def _of_values(role: Role, image: Image) -> Iterator[Finding]:
         yield Finding("CT_UNIT", role.name, facts)
 
 
-def _of_grid(role: Role, image: Image, spacing_mm: Sequence[float] | None) -> Iterator[Finding]:
+def _of_grid(card: Card, role: Role, image: Image) -> Iterator[Finding]:
     finest, coarsest = float(image.spacing.min()), float(image.spacing.max())
     longest = float(image.extent.max())
     facts = {"role": role.title, "slices": min(image.size)}
@@ -216,9 +216,25 @@ def _of_grid(role: Role, image: Image, spacing_mm: Sequence[float] | None) -> It
     elif role.is_reference:
         if min(image.size) < FEWEST_SLICES:
             yield Finding("GRID_SLICES", role.name, facts)
-        if spacing_mm is not None and coarsest > COARSE * max(spacing_mm) + ROUNDING_MM:
-            trained = {"spacing": f"{coarsest:.3g}", "trained": f"{max(spacing_mm):.3g}"}
-            yield Finding("MODEL_DOMAIN", role.name, {**facts, **trained})
+        if card.spacing_mm is not None:
+            yield from _of_model(card.spacing_mm, card.window, role, image)
+
+
+def _of_model(spacing_mm: Sequence[float], plan: WindowPlan | None, role: Role, image: Image) -> Iterator[Finding]:
+    """What the model was not made for."""
+    coarsest = float(image.spacing.max())
+    if coarsest > COARSE * max(spacing_mm) + ROUNDING_MM:
+        facts = {"role": role.title, "spacing": f"{coarsest:.3g}", "trained": f"{max(spacing_mm):.3g}"}
+        yield Finding("MODEL_DOMAIN", role.name, facts)
+    if plan is not None and len(plan.size) == len(spacing_mm):
+        seen, shown = np.sort(np.multiply(plan.size, spacing_mm)), np.sort(image.extent)
+        if (shown < SMALL_FIELD * seen).sum() >= 2:
+            facts = {"role": role.title, "extent": _by(shown[::-1]), "window": _by(seen[::-1])}
+            yield Finding("MODEL_FIELD", role.name, facts)
+
+
+def _by(lengths: np.ndarray) -> str:
+    return " x ".join(f"{length:.0f}" for length in lengths)
 
 
 def _of_others(role: Role, known: Sequence[Role], images: Mapping[str, Image]) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ def check_plausibility(
     accept: codes that are noted and not refused. Raises the codes of `plausibility`.
     """
     looked = dict(zip(volumes, parallel.each(_look, volumes.values())))
-    found = plausibility.findings(card.roles, looked, card.spacing_mm)
+    found = plausibility.findings(card, looked)
     for finding in found:
         wanted = plausibility.action(card, finding.code)
         if wanted == plausibility.REFUSE and finding.code not in accept:
