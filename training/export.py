@@ -129,7 +129,8 @@ def command_line(settings: dict) -> str:
 def options_of(settings: dict, task: str) -> str:
     """The command for a task of `CONFIGS` with every option that differs from its defaults."""
     default = flat(plain(CONFIGS[task][1]))
-    ignored = {"run", "card", "init", "max_minutes", "score", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
+    ignored = {"steps", "validate_every"} if settings["epochs"] else set()
+    ignored |= {"run", "card", "init", "max_minutes", "score", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
     words = ["python training/train.py", task]
     for name, value in flat(settings).items():
         if name in ignored or name.startswith("baseline.") or value == default.get(name):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ class PhotosSettings:
     split_seed: int = 2026
     size: int | None = None
     """Side of the square that the network sees, in pixels; the dataset's suggestion when not given."""
+    augmentation: Literal["strong", "none"] = "strong"
     validation_members: int = 2
     """Runs of the cellular automaton that are averaged for a validation photo."""
 
@@ -95,7 +97,10 @@ class Photos:
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One random training photo; a pure function of the generator's state."""
         case = self.split["train"][rng.integers(len(self.split["train"]))]
-        return augmented(*self.store.load(case), rng)
+        if self.settings.augmentation == "strong":
+            return augmented(*self.store.load(case), rng)
+        pixels, mask = self.store.load(case)
+        return photo_pipeline.prepare(pixels, self.size)[0].numpy(), mask[None].astype(np.int64)
 
     def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
         """Dice in the working square of each of `cases`; the cellular automaton draws the same noise every time."""

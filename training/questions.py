@@ -35,7 +35,7 @@ def train(
 
     Args:
         question: loss: L_n + weight * L_RGB; attention: CBAM at equal width; prediction: v, noise, or no diffusion at all;
-            downsampling: factors 2, 4, 8 and three levels.
+            downsampling: factors 2, 4, 8 and three levels; variant: the four of the paper, with noise prediction.
         data: prepared photos.
         runs: folder of the runs.
         scale: quick: minutes per row on a CPU core; full: the published size.

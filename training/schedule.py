@@ -1,12 +1,14 @@
 """Learning-rate schedules: linear warm-up, then a half cosine (spec section 6).
 
-Both functions are pure: a position (epoch or optimizer step, 0-based) and the lengths in the same unit give
-the factor on the nominal learning rate. Per step:
-
-    LambdaLR(optimizer, functools.partial(corrected, total=total_steps, warmup=warmup_steps))
+`corrected` and `published` are pure: a position (epoch or optimizer step, 0-based) and the lengths in the same unit give
+the factor on the nominal learning rate. `of_run` gives what torch's LambdaLR takes.
 """
 
+from collections.abc import Callable
 from math import cos, pi
+from typing import Literal
+
+ScheduleName = Literal["corrected", "published", "constant"]
 
 # The published run: 300 epochs, 10 of them warm-up, nominal 2.5e-4, down to 6e-6.
 EPOCHS = 300
@@ -45,3 +47,16 @@ def warmup_cosine(position: int, total: int, warmup: int, peak: float, floor: fl
 
 
 SCHEDULES = {"corrected": corrected, "published": published}
+
+
+def of_run(name: ScheduleName, steps: int, warmup: int) -> Callable[[int], float]:
+    """The factor by optimizer step of a run of `steps`, the first `warmup` of them rising.
+
+    The published schedule changes once an epoch and overshoots for that reason: a run counts as its 300 epochs, ten of which
+    rise.
+    """
+    if name == "constant":
+        return lambda step: 1.0
+    if name == "published":
+        return lambda step: published(step * EPOCHS // steps)
+    return lambda step: corrected(step, steps, warmup)

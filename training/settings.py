@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from training.brain_regions import BrainRegionsSettings
 from training.brain_structures import BrainStructuresSettings
 from training.cases import CasesSettings
 from training.photos import PhotosSettings
-from training.planning import PUBLISHED
+from training.planning import PUBLISHED, fitted
+from training.schedule import ScheduleName
 from veloxseg.networks import VeloxSegConfig
 from veloxseg.networks.nca import PRESETS, NCAConfig
 
@@ -45,12 +47,15 @@ class Settings:
     max_minutes: float | None = None
     """Minutes after which a start ends by itself, with validation, package and report; the same command goes on."""
     steps: int = 3500
+    epochs: int | None = None
+    """Instead of steps: how often every training volume gives two patches, or every photo one; every fifth is validated."""
     batch_size: int = 2
-    """Patches per step and process; the published recipe has 4."""
+    """Patches per step and process."""
     learning_rate: float = 5e-4
-    schedule: Literal["corrected", "published"] = "corrected"
+    schedule: ScheduleName = "corrected"
+    """Warm-up and cosine; the same with the published overshoot, by 300 epochs; or none."""
     warmup: float = 1 / 30
-    """Share of the steps in which the learning rate rises."""
+    """Share of the steps in which the learning rate rises, in the corrected schedule."""
     weight_decay: float = 0.01
     gradient_clip: float = 5.0
     """Largest gradient norm; larger ones are scaled down."""
@@ -64,6 +69,10 @@ class Settings:
     """Half precision where a CUDA device computes; no effect elsewhere."""
     cpu_bfloat16: bool = False
     """Half precision on the CPU, for processors that have it (AMX, AVX-512 BF16): elsewhere it is slower."""
+    checkpointing: bool = False
+    """Recompute the steps of the cellular automaton for the gradient: a tenth of the memory."""
+    as_published: tyro.conf.Suppress[str] = ""
+    """Name of the published configuration that this is; data of another task are refused."""
     score: Literal["test", "validation"] = "test"
     """Cases that a finished training is scored on; with validation the test cases stay for evaluate.py."""
     seed: int = 12345
@@ -133,6 +142,58 @@ SKIN_VELOXSEG = Settings(
 
 SKIN_NCA = replace(SKIN_VELOXSEG, network="nca", learning_rate=2e-3, weight_decay=0.0)
 
+
+def as_published(name: str, patch: tuple[int, int, int], in_ch: tuple[int, ...], n_classes: int) -> Settings:
+    """The recipe of VeloxSeg (ICLR 2026) for a data set that it was published with.
+
+    As published: network, patch, 300 epochs of two patches per case in batches of four, AdamW (2.5e-4, weight decay 0.01) with
+    warm-up and cosine and their overshoot, rotation about one axis, losses, seed; no clipping, averaging or half precision; CT as
+    its labeled voxels ask for, PET and MRI z-scored; three fifths of the cases train, a fifth validates, a fifth tests.
+    Otherwise, where the published code has a flaw or says nothing: z-scores are those of the foreground, CT limits those of
+    training cases alone, the split is drawn by patient, cases are drawn at random and not in turn, volumes are resampled to the
+    card's spacing, and validation is by sliding window on whole cases.
+    """
+    return replace(
+        CASES,
+        run=Path(f"runs/{name}"),
+        data=CasesSettings(Path(f"data/{name}"), patch_size=patch, augmentation="published"),
+        veloxseg=fitted(PUBLISHED, patch, in_ch, n_classes),
+        epochs=300,
+        batch_size=4,
+        learning_rate=2.5e-4,
+        schedule="published",
+        gradient_clip=inf,
+        ema_decay=0.0,
+        amp=False,
+        as_published=name,
+    )
+
+
+def nca_as_published(variant: str) -> Settings:
+    """The recipe of MedSegDiffNCA (arXiv 2501.02447) for one of its four variants on photos in the layout of ISIC 2018.
+
+    From the paper: the variant, noise prediction with L_n + L_RGB, 256 px, batches of 8, AdamW. From its authors' public code:
+    learning rate 1e-4 without decay, averaging with 0.9999, 1,000 steps of diffusion, no augmentation, recomputed steps; from the
+    project that it grew out of: 100,000 iterations. Given nowhere, and chosen here: a constant learning rate, no clipping, full
+    precision, no norm and no dropout inside the rule, the split.
+    """
+    return replace(
+        SKIN_NCA,
+        run=Path(f"runs/nca-{variant.replace('_', '-')}"),
+        data=PhotosSettings(Path("data/isic"), size=256, augmentation="none"),
+        nca=NCAConfig(**PRESETS[variant]),
+        steps=100_000,
+        learning_rate=1e-4,
+        schedule="constant",
+        gradient_clip=inf,
+        ema_decay=0.9999,
+        amp=False,
+        checkpointing=True,
+        checkpoint_every=1000,
+        validate_every=5000,
+    )
+
+
 SMOKE = Settings(
     Path("runs/smoke"),
     CasesSettings(Path("runs/smoke/data"), patch_size=(32, 32, 32)),
@@ -164,15 +225,35 @@ SKIN_SMOKE = replace(
 )
 
 CONFIGS = {
-    "cases": ("A prepared dataset (see prepare.py), the published recipe", CASES),
+    "cases": ("A prepared dataset (see prepare.py): the published network with a shorter recipe of this project", CASES),
     "cases-nca": (
         "The same with one label by diffusion with a small 3D cellular automaton; for comparison, no package",
         CASES_NCA,
+    ),
+    "autopet-published": (
+        "AutoPET-II as published (prepare.py autopet --published)",
+        as_published("autopet-published", (96, 96, 96), (1, 1), 2),
+    ),
+    "hecktor-published": (
+        "HECKTOR 2022 as published, tumor and nodes as one (prepare.py hecktor --published)",
+        as_published("hecktor-published", (128, 128, 64), (1, 1), 2),
+    ),
+    "brats-published": (
+        "BraTS 2021 as published (prepare.py brats)",
+        as_published("brats-published", (96, 96, 96), (4,), 4),
+    ),
+    "msd-published": (
+        "Training on MSD Task01 (prepare.py msd-brain-tumor) like BraTS; the paper tests on it",
+        as_published("msd-published", (96, 96, 96), (4,), 4),
     ),
     "brain-regions": ("T1 head to 8 groups of AAL regions (Colin27)", BRAIN_REGIONS),
     "brain-structures": ("MR head of any contrast to structures of the brain, on heads drawn from label maps", BRAIN_STRUCTURES),
     "skin-nca": ("Photos of skin lesions by diffusion with a compact cellular automaton", SKIN_NCA),
     "skin-veloxseg": ("The same with VeloxSeg on two axes, or with a baseline", SKIN_VELOXSEG),
+    "nca-basic": ("ISIC photos by MedSegDiffNCA as published (prepare.py isic), one level", nca_as_published("basic")),
+    "nca-cbam": ("The same with attention and twice the hidden units", nca_as_published("cbam")),
+    "nca-multi": ("The same on two levels, without attention", nca_as_published("multi")),
+    "nca-multi-cbam": ("The same on two levels, with attention: the paper's best", nca_as_published("multi_cbam")),
     "smoke": (
         "Two minutes on two cores: a tiny network on coarse phantoms (synthetic), to see the whole way work; also --smoke",
         SMOKE,

@@ -39,7 +39,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from training import checkpoints, initial, networks, objectives, run_log, versions
+from training import checkpoints, initial, networks, objectives, published, run_log, schedule, versions
 from training.brain_regions import BrainRegions, BrainRegionsSettings
 from training.brain_structures import BrainStructures, BrainStructuresSettings
 from training.cases import Cases, CasesSettings
@@ -47,7 +47,6 @@ from training.datasets.cards import with_static_part
 from training.hardware import choose_device, half_precision, half_type, one_thread
 from training.lock import only_one
 from training.photos import Photos, PhotosSettings
-from training.schedule import SCHEDULES
 from training.settings import CONFIGS, OWN_DATA, Settings, plain
 from veloxseg import files
 from veloxseg.contract.card import Card
@@ -127,7 +126,10 @@ class State:
     def restore(self, saved: dict, path: Path, settings: Settings) -> None:
         """Goes on from the content of the checkpoint `path`. Raises CHECKPOINT when it belongs to another run."""
         for name, what in (("network", "another network"), (settings.part, "another network"), ("data", "other data")):
-            if saved["settings"].get(name) != plain(settings)[name]:
+            before, asked = saved["settings"].get(name), plain(settings)[name]
+            if isinstance(before, dict):  # fields that are newer than the checkpoint say nothing about it
+                asked = {key: asked.get(key) for key in before}
+            if before != asked:
                 raise VeloxSegError("CHECKPOINT", path=path, reason=f"it belongs to {what} than the settings ask for",
                                     remedy="choose another --run folder, or the settings in its config.json")
         if saved["step"] > settings.steps:
@@ -152,6 +154,7 @@ def build(settings: Settings, device: torch.device) -> State:
     network = networks.build(settings.network, settings.architecture).to(device)
     if settings.network == "nca":
         objective = objectives.Diffusion(network, settings.readout_weight)
+        network.checkpointing = settings.checkpointing
     else:
         objective = objectives.Segmentation(network, settings.reconstruction_weight, settings.sdkt_weight)
     if objective.form is network and settings.batch_size > 1:
@@ -160,7 +163,7 @@ def build(settings: Settings, device: torch.device) -> State:
         network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay,
                                   fused=device.type in ("cpu", "cuda"))
-    factor = functools.partial(SCHEDULES[settings.schedule], total=settings.steps, warmup=round(settings.warmup * settings.steps))
+    factor = schedule.of_run(settings.schedule, settings.steps, round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average = AveragedModel(network, multi_avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
     scaled = settings.amp and device.type == "cuda" and half_type(device) is torch.float16
@@ -191,9 +194,11 @@ def _train(settings: Settings) -> None:
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
+    settings = published.with_steps(settings, world)
     task = TASKS[type(settings.data)](settings.data, settings.steps * settings.batch_size * world)
     if settings.card:
         with_static_part(Card.of(task.describe()["card"]), settings.card)  # refused now and not after the training
+    published.check(settings, task)
     settings = replace(settings, **{settings.part: task.adapt(settings.architecture)})
     state = build(settings, device)
     out_of_time = stopwatch(settings.max_minutes, world)

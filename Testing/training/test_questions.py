@@ -48,6 +48,13 @@ def test_attention_is_told_apart_from_width():
     assert [row.nca.hidden for row in rows] == [512, 256, 512] and [row.nca.cbam for row in rows] == [False, False, True]
 
 
+def test_the_four_published_variants_at_full_scale():
+    scale = variants.SCALES["full"]
+    rows = list(variants.variant(NCAConfig(**PRESETS[scale.attention_preset])).values())
+    assert [row.nca for row in rows] == [NCAConfig(**PRESETS[name]) for name in ("basic", "cbam", "multi", "multi_cbam")]
+    assert {row.nca.prediction for row in rows} == {"noise"} and (scale.size, scale.steps) == (256, 100_000)
+
+
 class TestTables:
     rows = (tables.Row("a", np.array([0.5, 0.6, 0.7, 0.8])), tables.Row("b", np.array([0.6, 0.7, 0.8, 0.9])))
 

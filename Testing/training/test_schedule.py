@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parity_rules import load_json
-from training.schedule import FLOOR, NOMINAL, SCHEDULES, corrected, published
+from training.schedule import FLOOR, NOMINAL, SCHEDULES, corrected, of_run, published
 
 PUBLISHED = load_json("losses")["lr_schedule"]["values"]
 
@@ -53,6 +53,15 @@ def test_drives_a_torch_scheduler_per_step(name):
         scheduler.step()
     assert seen == pytest.approx([NOMINAL * factor(step) for step in range(52)])
     assert seen[50:] == pytest.approx([6e-6, 6e-6])
+
+
+def test_a_published_run_overshoots_whatever_its_length():
+    """Its rate is that of an epoch, so that the steps of 5 epochs, or of 300 with 7 steps each, have the published values."""
+    factor = of_run("published", 2100, 63)
+    assert [NOMINAL * factor(7 * epoch + 6) for epoch in range(300)] == pytest.approx(PUBLISHED, rel=1e-12)
+    assert max(of_run("published", 3500, 117)(step) for step in range(3500)) == pytest.approx(1.1)
+    assert max(of_run("corrected", 3500, 117)(step) for step in range(3500)) == 1
+    assert of_run("published", 2100, 63)(2100) == FLOOR and {of_run("constant", 9, 3)(step) for step in range(12)} == {1.0}
 
 
 def test_warm_up_longer_than_the_run_is_refused():

@@ -24,10 +24,14 @@ class AutoPet(Options):
     """Folder with a folder for each patient."""
     reference: Literal["PET", "CT"] = "PET"
     """Image whose grid results have and onto which the other one is moved with --register."""
+    published: bool = False
+    """PET z-scored as in the paper, for the configuration autopet-published; by default SUV is divided by 5."""
 
     def listing(self) -> DataSet:
         """Raises DATASET_* as `pair`."""
         card = cards.load(cards.FOLDER / "autopet.json", self.reference)
+        if self.published:
+            card = cards.with_scored_pet(card)
         expected = {part: f"{name} in the folder of {{id}}" for part, name in FILES.items()}
         cases = pair(_files(self.source), expected, self.source, lambda case: case.partition(SEPARATOR)[0])
         return DataSet(card, cards.groups(card), {1: 1}, cases)

@@ -65,6 +65,20 @@ def with_static_part(trained: Card, path: Path) -> Card:
     return Card.of(static | {"roles": [role | {"intensity": fitted[role["name"]]} for role in static["roles"]]})
 
 
+def with_scored_pet(card: Card) -> Card:
+    """The card with PET as the paper takes it: zero mean and unit deviation over the foreground."""
+    scored, roles = {"intensity": {"kind": "zscore_foreground"}}, card.content["roles"]
+    return Card.of({**card.content, "roles": [{**role, **scored} if role["modality"] == "PT" else role for role in roles]})
+
+
+def with_one_label(card: Card, name: str) -> Card:
+    """The card with its first label under another name as the only one; another model, and another task."""
+    end, words = f"-{identifier(name)}", f": {name.lower()}"
+    label = {**card.content["labels"][0], "name": name, "terminology": TISSUE}
+    task = {"id": card.task_id + end, "title": card.task_title + words}
+    return Card.of({**card.content, "id": card.id + end, "title": card.title + words, "task": task, "labels": [label]})
+
+
 def modality(role: str) -> str:
     """CT or PT by the role's name, and MR for everything else."""
     return MODALITY_NAMES.get(role.lower(), "MR")

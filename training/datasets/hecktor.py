@@ -24,9 +24,13 @@ class Hecktor(Options):
     """Folder with imagesTr and labelsTr."""
     reference: Literal["CT", "PET"] = "CT"
     """Image whose grid results have and onto which the other one is moved with --register."""
+    published: bool = False
+    """The task of the paper, for the configuration hecktor-published: tumor and nodes as one label, PET z-scored."""
 
     def listing(self) -> DataSet:
         """Raises DATASET_* as `find` and `pair`."""
-        card = cards.load(cards.FOLDER / "hecktor.json", self.reference)
+        card, values = cards.load(cards.FOLDER / "hecktor.json", self.reference), {1: 1, 2: 2}
+        if self.published:
+            card, values = cards.with_scored_pet(cards.with_one_label(card, "Tumor or node")), {1: 1, 2: 1}
         found = chain(find(self.source / "imagesTr", IMAGES, PARTS), find(self.source / "labelsTr", LABELS, {}))
-        return DataSet(card, cards.groups(card), {1: 1, 2: 2}, pair(found, EXPECTED, self.source))
+        return DataSet(card, cards.groups(card), values, pair(found, EXPECTED, self.source))

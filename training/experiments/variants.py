@@ -15,7 +15,7 @@ from training.photos import PhotosSettings
 from training.settings import SKIN_NCA
 from veloxseg.networks.nca import PRESETS, NCAConfig
 
-Question = Literal["loss", "attention", "prediction", "downsampling"]
+Question = Literal["loss", "attention", "prediction", "downsampling", "variant"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,13 @@ class Scale:
     steps: int
     seeds: tuple[int, ...]
     members: int
+    checkpointing: bool = False
+    """Recompute steps for the gradient, see train.py."""
 
 
 SCALES = {
     "quick": Scale("small", "compact", 48, 300, (1, 2), 4),
-    "full": Scale("multi", "multi", 256, 100_000, (1, 2, 3), 10),
+    "full": Scale("multi", "multi", 256, 100_000, (1, 2, 3), 10, checkpointing=True),
 }
 
 
@@ -68,14 +70,27 @@ def downsampling(base: NCAConfig) -> dict[str, Variant]:
     return two | {"3 levels, factor 2": Variant(three)}
 
 
+def variant(base: NCAConfig) -> dict[str, Variant]:
+    """The four of the paper, predicting noise as there; basic has half the hidden units."""
+    noise = replace(base, prediction="noise")
+    one = replace(noise, levels=1, kernels=(3,))
+    return {"basic": Variant(replace(one, hidden=base.hidden // 2)), "CBAM": Variant(replace(one, cbam=True)),
+            "Multi": Variant(noise), "MultiCBAM": Variant(replace(noise, cbam=True))}  # fmt: skip
+
+
 QUESTIONS: dict[Question, Callable[[NCAConfig], dict[str, Variant]]] = {
     "loss": loss, "attention": attention, "prediction": prediction, "downsampling": downsampling,
+    "variant": variant,
 }  # fmt: skip
+
+
+ATTENTIVE = ("attention", "variant")
+"""Questions about attention."""
 
 
 def answer(question: Question, scale: Scale, seeds: tuple[int, ...] | None, data: Path, runs: Path, cpu_bfloat16: bool) -> str:
     """Trains what is not trained yet, one run after the other, and returns the table. Raises what `train.train` raises."""
-    base = NCAConfig(**PRESETS[scale.attention_preset if question == "attention" else scale.preset] | {"prediction": "v"})
+    base = NCAConfig(**PRESETS[scale.attention_preset if question in ATTENTIVE else scale.preset] | {"prediction": "v"})
     seeds = seeds or scale.seeds
     rows, spreads = [], []
     for name, variant in QUESTIONS[question](base).items():
@@ -102,7 +117,7 @@ def _trained(variant: Variant, seed: int, scale: Scale, data: Path, runs: Path, 
     settings = replace(
         SKIN_NCA, data=PhotosSettings(data, size=scale.size), nca=variant.nca,
         readout_weight=variant.readout_weight, steps=scale.steps, seed=seed, validate_every=scale.steps,
-        cpu_bfloat16=cpu_bfloat16,
+        cpu_bfloat16=cpu_bfloat16, checkpointing=scale.checkpointing,
     )  # fmt: skip
     c = variant.nca
     name = (f"{scale.size}px-{scale.steps}-C{c.channels}-H{c.hidden}-L{c.levels}-f{c.factor}-{c.prediction}"
