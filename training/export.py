@@ -35,13 +35,9 @@ from veloxseg.imaging import images
 from veloxseg.networks import load_weights
 from veloxseg.networks.nca import NCA
 from veloxseg.packages import cards, package_writer, packages
-from veloxseg.phantoms import shapes
+from veloxseg.packages.package_convert import EXAMPLE_COARSER, EXAMPLE_SEED, drawn_inputs, rounded
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE_COARSER = 2.0
-"""Voxel size of the example in voxels of the working grid: packages are kept in git and downloaded."""
-EXAMPLE_SEED = 40000
-"""Of the phantom that is the example of photo models; beside the seeds that trainings use."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +166,7 @@ def example_inputs(card: Card, data: dict) -> dict[str, sitk.Image]:
     if data["folder"] is None:
         return {data["card"]["roles"][0]["name"]: sitk.Cast(sitk.Round(coarse(heads.load("both").t1, spacing)), sitk.sitkUInt8)}
     if not data["synthetic"]:
-        size = [round(n / EXAMPLE_COARSER) for n in card.window.size]
-        return {role.name: drawn(role.intensity, spacing, size, number) for number, role in enumerate(card.roles)}
+        return drawn_inputs(card)
     folder = Path(data["folder"]) / "cases" / data["split"]["test"][0]
     inputs = {}
     for role in card.roles:
@@ -183,22 +178,6 @@ def example_inputs(card: Card, data: dict) -> dict[str, sitk.Image]:
 
 def coarse(image: sitk.Image, spacing: list[float], background: float = 0.0) -> sitk.Image:
     return images.resample(image, images.working_grid(images.grid_of(image), spacing), "linear", background)
-
-
-def rounded(image: sitk.Image) -> sitk.Image:
-    """Three significant digits of the brightest voxel are enough, and pack well."""
-    array = images.array_of(image).astype(np.float32)
-    step = 10.0 ** np.floor(np.log10(max(np.abs(array).max(), 1e-6)) - 2)
-    return images.image_of((np.round(array / step) * step).astype(np.float32), images.grid_of(image))
-
-
-def drawn(intensity: dict, spacing: list[float], size: list[int], seed: int) -> sitk.Image:
-    """A solid with noise, between the limits of the role's intensities."""
-    low, high = intensity.get("low", intensity.get("clip", [0.0])[0]), intensity.get("high", intensity.get("clip", [0, 100.0])[1])
-    case = shapes.sample_shape(spacing, size, background=low, foreground=high)
-    array = images.array_of(case.image)
-    noise = np.random.default_rng(seed).normal(0, 0.02 * (high - low), array.shape)
-    return rounded(images.image_of((array + noise).astype(np.float32), images.grid_of(case.image)))
 
 
 def volume_example(model: TrainedModel, data: dict, folder: Path) -> package_writer.Example:

@@ -26,16 +26,20 @@ CHECK_TEXTS = {
 @dataclass(frozen=True)
 class Models:
     """List shipped and imported models, print a card, verify a model (hashes, schema, run on its example), import the zip or
-    folder that training wrote, or remove an imported one."""
+    folder that training wrote, make such a zip of a checkpoint and a card, or remove an imported one."""
 
-    action: tyro.conf.Positional[Literal["list", "card", "verify", "import", "remove"]] = "list"
+    action: tyro.conf.Positional[Literal["list", "card", "verify", "import", "convert", "remove"]] = "list"
     """What to do."""
     package: tyro.conf.Positional[str | None] = None
-    """Id, id-version or folder of a package; for import a zip or folder."""
+    """Id, id-version or folder of a package; for import a zip or folder; for convert a checkpoint, of which weights are read."""
     folder: Path | None = None
     """Folder of imported models; by default the one that the panel in 3D Slicer uses, or $VELOXSEG_MODELS."""
     replace: tyro.conf.FlagCreatePairsOff[bool] = False
     """For import: take the place of another model of the same name and version."""
+    card: Path | None = None
+    """For convert: the card, a JSON file (docs/formats.md)."""
+    output: Path | None = None
+    """For convert: the zip to write; by default id-version.zip in the current folder."""
     events: tyro.conf.FlagCreatePairsOff[bool] = False
     """For programs: one JSON object per line on stdout instead of text (docs/formats.md)."""
 
@@ -49,7 +53,8 @@ class Models:
             _print_card(self.package, self.folder)
         else:
             importing = partial(_import, replace=self.replace)
-            action = {"verify": _verify, "import": importing, "remove": _remove}[self.action]
+            converting = partial(_convert, card=self.card, output=self.output)
+            action = {"verify": _verify, "import": importing, "convert": converting, "remove": _remove}[self.action]
             with cli_events.sent(self.events) as events:
                 text, facts = action(self.package, self.folder, Checks(events))
                 if events is None:
@@ -120,6 +125,17 @@ def _import(package: str, folder: Path | None, checks: Checks, replace: bool) ->
     found = package_import.import_package(Path(package), target, checks, replace)
     name = found.card.package_name
     return f"{name}: imported into {target}", {"folder": str(found.folder), "name": name}
+
+
+def _convert(
+    checkpoint: str, _folder: Path | None, checks: Checks, card: Path | None, output: Path | None
+) -> tuple[str, dict]:
+    from veloxseg.packages import package_convert
+
+    if card is None:
+        raise VeloxSegError("REQUEST", reason="models convert needs a card (--card)")
+    written = package_convert.convert(Path(checkpoint), card, output, checks)
+    return f"{written}: to be imported with: veloxseg models import {written}", {"file": str(written)}
 
 
 def _remove(package: str, folder: Path | None, checks: Checks) -> tuple[str, dict]:

@@ -81,6 +81,7 @@ TABLE: dict[str, tuple[int, str]] = {
         "No model was found at {path}{near}; choose or install a model package and start again.",
     ),
     "MODEL_CORRUPT": (EXIT_MODEL, "The model {model} is damaged ({reason}); delete it and install it again."),
+    "CONVERT": (EXIT_MODEL, "{path} can't become a model package because {reason}; {remedy}."),
     "MODEL_FILE": (EXIT_MODEL, "The file {model} is no model package ({reason}); copy or export it again."),
     "MODEL_UNSAFE": (EXIT_MODEL, "The package {model} was refused because {reason}; ask its author for a package without it."),
     "MODEL_LICENSE": (

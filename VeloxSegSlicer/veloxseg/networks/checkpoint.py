@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .network import VeloxSeg
 
+WRAPPERS = ("module._orig_mod.", "_orig_mod.module.", "module.", "_orig_mod.")
+"""What training on several devices and torch.compile put before every name."""
 PROFILER_LEFTOVERS = ("total_ops", "total_params")
 TRAINING_ONLY = ("rc_decoders.", "decoder.out_conv2.", "decoder.out_conv3.", "decoder.out_conv4.")
 POSITION_INDEX = "relative_position_index"
@@ -18,8 +20,8 @@ POSITION_INDEX = "relative_position_index"
 def load_reference_checkpoint(source: str | Path | Mapping) -> dict[str, Tensor]:
     """The plain state dict of a checkpoint file (loaded weights-only) or of a mapping already in memory.
 
-    Unwraps a `model` entry, strips one leading `module.` and drops the profiler's leftovers.
-    Raises ValueError when what is left isn't a mapping of names to tensors.
+    Unwraps a `model` entry, strips the leading `module.` and `_orig_mod.` of wrappers, one each, and drops the profiler's
+    leftovers. Raises ValueError when what is left isn't a mapping of names to tensors, or two of one name.
     """
     if not isinstance(source, Mapping):
         source = torch.load(source, map_location="cpu", weights_only=True)
@@ -27,9 +29,15 @@ def load_reference_checkpoint(source: str | Path | Mapping) -> dict[str, Tensor]
         source = source["model"]
     if not isinstance(source, Mapping) or not source or not all(isinstance(v, Tensor) for v in source.values()):
         raise ValueError("this checkpoint holds no state dict (a mapping of parameter names to tensors)")
-    return {
-        key.removeprefix("module."): value for key, value in source.items() if not key.endswith(PROFILER_LEFTOVERS)
-    }
+    kept = {key: value for key, value in source.items() if not str(key).endswith(PROFILER_LEFTOVERS)}
+    state = {_unwrapped(str(key)): value for key, value in kept.items()}
+    if len(state) < len(kept):
+        raise ValueError("this checkpoint holds two parameters of one name, with and without the prefix of a wrapper")
+    return state
+
+
+def _unwrapped(key: str) -> str:
+    return next((key.removeprefix(wrapper) for wrapper in WRAPPERS if key.startswith(wrapper)), key)
 
 
 def load_weights(network: VeloxSeg, state: Mapping[str, Tensor]) -> None:
