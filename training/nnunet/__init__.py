@@ -1,0 +1,1 @@
+"""VeloxSeg under nnU-Net 2.8: prepared data sets as its raw folders."""
