@@ -18,7 +18,7 @@ from tqdm import tqdm
 from training import case_cache, planning, records
 from training.augmentation import AUGMENTATIONS, MARGIN, beyond_plane, cut_field, read_region
 from training.metrics import dice
-from training.networks import BaselineConfig, Ensemble
+from training.networks import BaselineConfig
 from veloxseg import diffusion, files
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import Note, VeloxSegError, note
@@ -37,8 +37,6 @@ MOST_CENTERS = 5000
 CONSEQUENCES = {"train": "nothing can learn it", "validation": "the best weights are not chosen by it",
                 "test": "it is not scored"}  # fmt: skip
 VALIDATION_OVERLAP = 0.25
-VALIDATION_MEMBERS = 1
-"""Of a cellular automaton in every window."""
 
 
 @dataclass(frozen=True)
@@ -163,14 +161,11 @@ class Cases:
 
     def adapt(self, network: Network) -> Network:
         """The network's settings with the channels, classes and patch size of the data. Raises DATASET where they don't fit."""
-        channels = planning.branches(self.groups)
-        if isinstance(network, NCAConfig) and len(self.values) > 1:
-            raise VeloxSegError("DATASET", path=self.settings.folder, reason="a cellular automaton knows one label only",
-                                remedy="choose another network")
+        channels, classes = planning.branches(self.groups), len(self.values) + 1
         try:
             if isinstance(network, NCAConfig):
-                return replace(network, spatial_dim=3, in_ch=sum(channels))
-            return planning.fitted(network, self.size, channels, len(self.values) + 1)
+                return replace(network, spatial_dim=3, in_ch=sum(channels), n_classes=classes)
+            return planning.fitted(network, self.size, channels, classes)
         except ValueError as error:
             raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
                                 remedy="choose another --data.patch-size or other settings of the network") from error
@@ -211,10 +206,10 @@ class Cases:
         return np.array([rng.integers(n) for n in shape])
 
     def validate(self, network: torch.nn.Module, cases: list[str], device: torch.device) -> dict[str, float]:
-        """Mean Dice over the labels of each of `cases` by sliding window; NaN for a case that has no label and gets none."""
+        """Mean Dice over the labels of each of `cases` by sliding window, of a cellular automaton by a single member; NaN for a
+        case that has no label and gets none."""
         if isinstance(network, NCA):
-            calls = ENOUGH_CALLS[network.config.prediction]
-            network = Ensemble(network, diffusion.Sampling(VALIDATION_MEMBERS, calls))
+            network = diffusion.Member(network, diffusion.Sampling(1, ENOUGH_CALLS[network.config.prediction]), 0)
         return {case: self._validate(network, case, device) for case in cases}
 
     def _validate(self, network, case: str, device: torch.device) -> float:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training.losses import VeloxSegLoss
+from training.losses import SegmentationLoss, VeloxSegLoss, at_least_float32, one_hot
 from veloxseg import diffusion
 from veloxseg.networks import fast
 from veloxseg.networks.nca import NCA
@@ -47,8 +47,18 @@ class Segmentation(Objective):
                                    "reconstruction": terms.reconstruction, "sdkt": terms.sdkt})  # fmt: skip
 
 
+class Classes(Objective):
+    """A cellular automaton that answers with logits, and the same cross-entropy and Dice loss of its only segmentation."""
+
+    def forward(self, image: Tensor, label: Tensor) -> Terms:
+        logits = at_least_float32(self.form(image).prediction)
+        with torch.autocast(image.device.type, enabled=False):
+            cross_entropy, dice = SegmentationLoss.apply(logits.flatten(2), one_hot(label, logits))
+        return Terms(cross_entropy + dice, {"cross_entropy": cross_entropy, "dice_loss": dice})
+
+
 class Diffusion(Objective):
-    """A cellular automaton and `diffusion.training_loss`; every class above 0 is the mask. Noise comes from torch's generator."""
+    """Any other cellular automaton and `diffusion.training_loss`; every class above 0 is the mask. Noise comes from torch's generator."""
 
     def __init__(self, network: NCA, readout_weight: float) -> None:
         super().__init__(network)

@@ -35,7 +35,7 @@ class Settings:
     baseline: tyro.conf.Suppress[networks.BaselineConfig] = networks.BaselineConfig()
     """What a MONAI network takes from the data."""
     network: networks.NetworkName = "veloxseg"
-    """VeloxSeg, the cellular automaton (photos, or volumes with one label), or a MONAI network to compare them with."""
+    """VeloxSeg, the cellular automaton, or a MONAI network to compare them with."""
     card: Path | None = None
     """Static part of the model card, to be used instead of the dataset's own."""
     name: str | None = None
@@ -108,7 +108,7 @@ CASES_NCA = replace(
     run=Path("runs/cases-nca"),
     data=CasesSettings(patch_size=(32, 32, 32)),
     network="nca",
-    nca=NCAConfig(**PRESETS["volume"]),
+    nca=NCAConfig(**PRESETS["volume"] | {"prediction": "logits"}),
     learning_rate=2e-3,
     weight_decay=0.0,
     gradient_clip=1.0,
@@ -227,7 +227,7 @@ SKIN_SMOKE = replace(
 CONFIGS = {
     "cases": ("A prepared dataset (see prepare.py): the published network with a shorter recipe of this project", CASES),
     "cases-nca": (
-        "The same with one label by diffusion with a small 3D cellular automaton; for comparison, no package",
+        "The same with a small 3D cellular automaton that predicts the classes directly",
         CASES_NCA,
     ),
     "autopet-published": (

@@ -152,7 +152,9 @@ class State:
 def build(settings: Settings, device: torch.device) -> State:
     torch.manual_seed(settings.seed)
     network = networks.build(settings.network, settings.architecture).to(device)
-    if settings.network == "nca":
+    if settings.network == "nca" and network.config.prediction == "logits":
+        objective = objectives.Classes(network)
+    elif settings.network == "nca":
         objective = objectives.Diffusion(network, settings.readout_weight)
         network.checkpointing = settings.checkpointing
     else:

@@ -21,8 +21,10 @@ from .samplers import Method, gaussian, sample
 from .schedule import Schedule
 
 Fusion = Literal["mean", "majority", "staple"]
-ENOUGH_CALLS = {"direct": 1, "v": 2, "noise": 4}
+ENOUGH_CALLS = {"direct": 1, "logits": 1, "v": 2, "noise": 4}
 """Calls per member after which more were no gain in a first trial (specification section 9)."""
+SURE = 1e-4
+"""Probabilities of a mask end this far from 0 and 1 where they become logits, which would be infinite."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Sampling:
 
     members: int = 10
     calls: int = 2
-    """Calls of the network per member; the direct prediction always takes one."""
+    """Calls of the network per member; without a diffusion it is always one."""
     method: Method = "ddim"
     fusion: Fusion = "mean"
     """mean: the mean probability above the threshold. majority: more than half of the members above it. staple: the truth
@@ -89,11 +91,45 @@ def member_generator(seed: int, member: int, call: int) -> torch.Generator:
 def draw_member(
     network: NCA, image: Tensor, sampling: Sampling, member: int, after_call: Callable[[], None] = lambda: None
 ) -> Tensor:
-    """Probability (*spatial), float32 on the CPU, of one member: a pure function of the image, the seed and the number.
+    """Probability (*spatial), float32 on the CPU, of one member of a network with one label: a pure function of the image,
+    the seed and the number.
 
     image: (1, in_ch, *spatial) on the network's device. Noise and firing cells are drawn on the CPU, so that another
     device gives the same member up to rounding. after_call: called after every call of the network; may raise.
     """
+    return _probabilities(network, image, sampling, member, after_call)[0, 0].float().cpu()
+
+
+class Member:
+    """One member of an ensemble as a network for the windows of volumes, usable from several threads.
+
+    (B, in_ch, *window) -> (B, n_classes - 1, *window), logits minus those of the background. In every window the same cells
+    fire, so that neither the order nor the number of windows decides what one of them gives.
+    """
+
+    relative = True
+
+    def __init__(self, network: NCA, sampling: Sampling, number: int) -> None:
+        self._network, self._sampling, self._number = network, sampling, number
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        return torch.cat([self._logits(window) for window in windows.split(1)])
+
+    def _logits(self, window: Tensor) -> Tensor:
+        if self._network.config.prediction == "logits":
+            return _single_call(self._network, window, self._sampling, self._number)
+        return torch.logit(_probabilities(self._network, window, self._sampling, self._number), SURE)
+
+
+def _single_call(network: NCA, image: Tensor, sampling: Sampling, member: int) -> Tensor:
+    generator = member_generator(sampling.seed, member, 1)
+    return network(image, generator=generator, tile=sampling.tile).prediction
+
+
+def _probabilities(
+    network: NCA, image: Tensor, sampling: Sampling, member: int, after_call: Callable[[], None] = lambda: None
+) -> Tensor:
+    """(1, 1, *spatial) of `draw_member`, on the network's device."""
     config = network.config
 
     def predict(noisy: Tensor | None, t: int | None, generator: torch.Generator) -> Tensor:
@@ -105,6 +141,8 @@ def draw_member(
     def generator_at(call: int) -> torch.Generator:
         return member_generator(sampling.seed, member, call + 1)
 
+    if config.prediction == "logits":
+        return predict(None, None, generator_at(0)).sigmoid()
     if config.prediction == "direct":
         mask = predict(None, None, generator_at(0)).clamp(*config.mask_range)
     else:
@@ -115,7 +153,7 @@ def draw_member(
             sampling.method, generator_at,
         )  # fmt: skip
     low, high = config.mask_range
-    return ((mask[0, 0] - low) / (high - low)).float().cpu()
+    return (mask - low) / (high - low)
 
 
 def segment(
@@ -143,7 +181,7 @@ def segment(
     Raises:
         VeloxSegError: CANCELLED as soon as `cancelled()` is true, NUMERIC when a member is not a number.
     """
-    calls = 1 if network.config.prediction == "direct" else sampling.calls
+    calls = sampling.calls if network.config.diffuses else 1
     total, done, stopped, counting = sampling.members * calls, 0, False, Lock()
 
     def report(more: int) -> None:

@@ -20,7 +20,7 @@ TOO_FEW_DIFFUSION_STEPS = 20
 class NCAConfig:
     """Constructor arguments of `NCA`: everything that a set of weights depends on, so that a package can store it.
 
-    The state of a cell is, in this order: the output, `in_ch` image channels, the noisy mask, memory, the position (if
+    The state of a cell is, in this order: the outputs, `in_ch` image channels, the noisy mask, memory, the position (if
     used) and the time.
 
     Raises ValueError with one sentence when the values can't make a network.
@@ -51,8 +51,10 @@ class NCAConfig:
     """cell: layer norm over the hidden units of each cell."""
     use_position: bool = False
     """A channel with the place in the image; the network then knows up from down, and tiles can't be used."""
-    prediction: Literal["noise", "v", "direct"] = "v"
-    """What the output channel is: the noise, the velocity, or (no diffusion at all) the mask itself."""
+    prediction: Literal["noise", "v", "direct", "logits"] = "v"
+    """What the outputs are: the noise, the velocity, or without any diffusion the mask itself or the logits of the classes."""
+    n_classes: int = 2
+    """Background included; more than two need logits. There is one output less: its logits are those minus the background's."""
     diffusion_steps: int = 1000
     timestep: Literal["fraction", "integer"] = "fraction"
     """The time channel: t / diffusion_steps, or the number t."""
@@ -73,6 +75,16 @@ class NCAConfig:
     def arguments(self) -> dict:
         """The values as plain data (JSON)."""
         return asdict(self)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the prediction."""
+        return self.n_classes - 1
+
+    @property
+    def diffuses(self) -> bool:
+        """Whether the network takes a noisy mask and a time."""
+        return self.prediction in ("noise", "v")
 
     @property
     def local(self) -> bool:
@@ -101,7 +113,11 @@ class NCAConfig:
         for name in ("channels", "hidden", "levels", "steps", "in_ch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        used = 1 + self.in_ch + 1 + self.use_position + 1
+        if self.n_classes < 2:
+            raise ValueError(f"n_classes must be at least 2, got {self.n_classes}")
+        if self.n_classes > 2 and self.prediction != "logits":
+            raise ValueError(f"{self.n_classes} classes need the prediction logits, got {self.prediction}")
+        used = self.outputs + self.in_ch + 1 + self.use_position + 1
         if self.channels <= used:
             raise ValueError(
                 f"channels must be more than {used} so that a cell has memory beside its inputs, got {self.channels}"

@@ -22,7 +22,7 @@ class NCAOutput(NamedTuple):
     """What the last step leaves in the cells."""
 
     prediction: Tensor
-    """(B, 1, *spatial): noise, velocity or mask, as `NCAConfig.prediction` says."""
+    """(B, n_classes - 1, *spatial): noise, velocity, mask or logits, as `NCAConfig.prediction` says."""
     readout: Tensor
     """(B, in_ch, *spatial): the image channels, which training turns into the mask."""
 
@@ -52,7 +52,7 @@ class NCA(nn.Module):
         """One run of all levels.
 
         image: (B, in_ch, *spatial) of any size, scaled to about -1 to 1. noisy: (B, 1, *spatial), the noisy mask; t: (B,)
-        integers from 0 to diffusion_steps - 1; both are left out for the direct prediction. generator: source of the
+        integers from 0 to diffusion_steps - 1; both are left out without a diffusion. generator: source of the
         firing cells, else torch's global one. tile: cells per axis of the pieces in which the finest level is computed,
         exact up to rounding, to save memory.
         Raises ValueError for images of another shape, for a missing or unwanted noisy mask, and for tiles of a network
@@ -72,8 +72,9 @@ class NCA(nn.Module):
                 state = self._tiled(rule, state, inputs, time, list(fires), tile)
             else:
                 state = self._level(rule, state, inputs, time, fires)
-        kept = (slice(None), slice(1 + self.config.in_ch), *(slice(n) for n in image.shape[2:]))
-        return NCAOutput(state[kept][:, :1], state[kept][:, 1:])
+        outputs = self.config.outputs
+        kept = (slice(None), slice(outputs + self.config.in_ch), *(slice(n) for n in image.shape[2:]))
+        return NCAOutput(state[kept][:, :outputs], state[kept][:, outputs:])
 
     def _check(self, image: Tensor, noisy: Tensor | None, t: Tensor | None, tile: int | None) -> None:
         config = self.config
@@ -81,8 +82,8 @@ class NCA(nn.Module):
             raise ValueError(
                 f"expected images of {config.in_ch} channel(s) and {config.spatial_dim} axes, got {tuple(image.shape[1:])}"
             )
-        if (noisy is None, t is None) != (config.prediction == "direct",) * 2:
-            need = "no" if config.prediction == "direct" else "a"
+        if (noisy is not None, t is not None) != (config.diffuses,) * 2:
+            need = "a" if config.diffuses else "no"
             raise ValueError(f"the {config.prediction} prediction takes {need} noisy mask and {need} time")
         if noisy is not None and t is not None and (noisy.shape != image[:, :1].shape or t.shape != image.shape[:1]):
             raise ValueError(
@@ -128,25 +129,25 @@ class NCA(nn.Module):
 
     def _seed(self, coarse: Tensor | None, inputs: Tensor, time: Tensor) -> Tensor:
         """Cells with their inputs written over the grown state of the coarser level, if there is one."""
-        batch, space = len(inputs), inputs.shape[2:]
+        batch, space, outputs = len(inputs), inputs.shape[2:], self.config.outputs
         tail = [time.reshape(-1, *(1 for _ in range(inputs.ndim - 1))).expand(batch, 1, *space)]
         if self.config.use_position:
             tail.insert(0, _position(inputs).expand(batch, 1, *space))
-        memory = self.config.channels - 1 - inputs.shape[1] - len(tail)
+        memory = self.config.channels - outputs - inputs.shape[1] - len(tail)
         if coarse is None:
-            head, middle = inputs.new_zeros(batch, 1, *space), inputs.new_zeros(batch, memory, *space)
+            head, middle = inputs.new_zeros(batch, outputs, *space), inputs.new_zeros(batch, memory, *space)
         else:
             grown = F.interpolate(coarse, size=space, mode="nearest")
-            head, middle = grown[:, :1], grown[:, 1 + inputs.shape[1] :][:, :memory]
+            head, middle = grown[:, :outputs], grown[:, outputs + inputs.shape[1] :][:, :memory]
         state = torch.cat([head, inputs, middle, *tail], dim=1)
         return state.contiguous(memory_format=torch.channels_last if state.ndim == 4 else torch.channels_last_3d)
 
     def _tiled(
         self, rule: nn.Module, coarse: Tensor | None, inputs: Tensor, time: Tensor, fires: list[Tensor], tile: int
     ) -> Tensor:
-        """The first 1 + in_ch channels of `_level`, tile by tile."""
+        """The outputs and image channels of `_level`, tile by tile."""
         factor = self.config.factor if coarse is not None else 1
-        kept = 1 + self.config.in_ch
+        kept = self.config.outputs + self.config.in_ch
         output = inputs.new_empty(len(inputs), kept, *inputs.shape[2:])
         halo = self.config.steps * (self.config.kernels[-1] // 2)
         for place, needed, inside in boxes(inputs.shape[2:], tile, halo, factor):
