@@ -52,8 +52,6 @@ class TrainedModel:
         if self.name in networks.OF_THE_ENGINE:
             network = packages.build_network(self.card)
             load_weights(network, self.state)
-            if isinstance(network, NCA) and not self.card.takes_photo:
-                network = networks.Ensemble(network, diffusion.Sampling(**self.card.sampling))
         else:
             network = networks.build(self.name, networks.BaselineConfig(**self.card.arguments))
             network.load_state_dict(self.state)
@@ -98,8 +96,8 @@ def named(name: str | None, version: str | None) -> dict:
 
 
 def can_be_packaged(model: TrainedModel) -> bool:
-    """Whether packages can hold the model: VeloxSeg, and the cellular automaton on photos."""
-    return model.name == "veloxseg" or (model.name == "nca" and model.card.takes_photo)
+    """Whether packages can hold the model: VeloxSeg or the cellular automaton."""
+    return model.name in networks.OF_THE_ENGINE
 
 
 def architecture(settings: dict) -> dict:
@@ -213,8 +211,8 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
     """
     model, data = load_run(run, card), records.read(run / "data.json")
     if not can_be_packaged(model):
-        raise VeloxSegError("CHECKPOINT", path=run, reason=f"packages can't hold the network {model.name} for these images",
-                            remedy="export a run of --network veloxseg, or of nca on photos")
+        raise VeloxSegError("CHECKPOINT", path=run, reason=f"packages can't hold the network {model.name}",
+                            remedy="export a run of --network veloxseg or nca")
     scores = run / "evaluation" / "scores.json"
     content = {**model.card.content, "scores": records.read(scores) if scores.exists() else []}
     warning = cards.warning(content["scores"])

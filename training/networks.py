@@ -15,7 +15,6 @@ import torch
 from monai.networks.nets import UNETR, DynUNet, SegResNet, SwinUNETR, UNet
 from torch import nn
 
-from veloxseg import diffusion
 from veloxseg.networks import VeloxSeg, VeloxSegConfig
 from veloxseg.networks.nca import NCA, NCAConfig
 from veloxseg.networks.network import TrainingOutput
@@ -85,25 +84,6 @@ class Baseline(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor | TrainingOutput:
         logits = self.network(x)
         return TrainingOutput([logits], None, None, []) if self.training else logits
-
-
-class Ensemble(nn.Module):
-    """A cellular automaton that answers volumes as other networks do: (B, C, *spatial) -> logits (B, 2, *spatial).
-
-    The second logit is that of the members' mean probability, the first is 0: a softmax gives the probability back.
-    """
-
-    SURE = 1e-4
-    """Probabilities end this far from 0 and 1, where logits would be infinite."""
-
-    def __init__(self, network: NCA, sampling: diffusion.Sampling) -> None:
-        super().__init__()
-        self.network, self.sampling = network, sampling
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = torch.stack([diffusion.segment(self.network, image, self.sampling).probability for image in x])
-        logits = torch.logit(found[:, None], self.SURE)
-        return torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
 def build(name: NetworkName, config: VeloxSegConfig | NCAConfig | BaselineConfig) -> nn.Module:

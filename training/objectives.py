@@ -58,7 +58,10 @@ class Classes(Objective):
 
 
 class Diffusion(Objective):
-    """Any other cellular automaton and `diffusion.training_loss`; every class above 0 is the mask. Noise comes from torch's generator."""
+    """Any other cellular automaton and `diffusion.training_loss`; every class above 0 is the mask.
+
+    Noise comes from torch's generator.
+    """
 
     def __init__(self, network: NCA, readout_weight: float) -> None:
         super().__init__(network)

@@ -30,7 +30,7 @@ from training.photos import MASK, PHOTO, read_mask
 from training.scored_cases import SEED, Cases, cases_of_dataset
 from veloxseg import files
 from veloxseg.imaging import photos
-from veloxseg.inference import photo_pipeline
+from veloxseg.inference import members, photo_pipeline
 from veloxseg.inference.case import Package
 from veloxseg.packages import packages
 
@@ -49,7 +49,7 @@ class Judged(NamedTuple):
 
 def by_members(model: Package, image: torch.Tensor) -> Judged:
     """The variance of an ensemble's members; `image` (3, y, x)."""
-    sampling = photo_pipeline.sampling_of(model.card, photo_pipeline.Settings())
+    sampling = members.sampling_of(model.card, photo_pipeline.Settings())
     found = photo_pipeline.answer(model.card, model.network(torch.device("cpu")), image, sampling, "cpu")
     return Judged(found.probability, found.support >= found.cut, found.variance)
 

@@ -13,6 +13,7 @@ import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib.common.Parameters import Quality
 from VeloxSegSlicerLib.engine.Protocol import Progress
+from VeloxSegSlicerLib.images import RunEstimate
 from VeloxSegSlicerLib.images.InputOptions import InputOptions
 from VeloxSegSlicerLib.panel import RunTexts
 from VeloxSegSlicerLib.run import Times
@@ -59,6 +60,23 @@ class VeloxSegSlicerRequestTest(QualityCase):
         self.assertEqual(RunSettings(members=7, overlapPercent=75).request(card), {"members": 7})
         self.assertTrue(RunSettings().wantsUncertainty(card))
         self.assertFalse(RunSettings(uncertainty=False).wantsUncertainty(card))
+
+    def test_ensembleOnVolumes(self):
+        """An automaton on volumes is asked for members as one on photos is, and is told about in windows."""
+        content = fixtures.brainCard() | {"sampling": SAMPLING | {"members": 4, "calls": 1}}
+        content["window"] = content["window"] | {"size": [32, 48, 32]}
+        content["architecture"] = {"name": "NCA", "arguments": {"channels": 16}}
+        card = fixtures.loadCard(self.folder, content)
+        requests = [RunSettings(quality=quality).request(card) for quality in Quality]
+        self.assertEqual(requests, [{"members": 3}, {"members": None}, {"members": 20}])
+        self.assertTrue(all(RunSettings(quality=quality).wantsUncertainty(card) for quality in Quality))
+        progress = Progress()
+        progress.windows(12, 40, 14.2)
+        self.assertEqual(RunTexts.progressText(card, progress), "Window 12 of 40 - 14 s left")
+        one = fixtures.sphereVolume("One window", size=(16, 24, 16))
+        many = fixtures.sphereVolume("Many windows", size=(64, 96, 64))
+        windows = [RunEstimate.estimate(card, {"T1": volume}, InputOptions()).windows for volume in (one, many)]
+        self.assertEqual(windows, [4, 4 * 27])
 
     def test_photoWithOneAnswer(self):
         content = fixtures.photoCard()

@@ -8,7 +8,7 @@ from engine_cases import blob_image, card, stand_in, thresholding, write_image
 from photo_cases import photo_card
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import devices, dispatch, mirrors, pipeline
+from veloxseg.inference import devices, dispatch, mirrors, opinions, pipeline
 from veloxseg.inference.progress import Listener, Run
 
 CPU = devices.choose("cpu")
@@ -84,7 +84,7 @@ def test_several_labels():
     first = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.1, 0.1], [0.1, 0.8, 0.0]]).reshape(3, 3, 1, 1)
     second = torch.tensor([[0.1, 0.1, 0.9], [0.8, 0.7, 0.1], [0.1, 0.2, 0.0]]).reshape(3, 3, 1, 1)
     answers = iter((first.clone(), second.clone()))
-    found = mirrors.opinions(lambda network, run: next(answers), None, [0, 1, 2], None, Run())
+    found = opinions.opinions(lambda network, run: next(answers), [None, None], None, Run())
     assert found.agreement == pytest.approx(2 * 1 / (2 + 2))
     assert found.variance.flatten().tolist() == pytest.approx([0, 0.09, 0])
     assert found.classes[:, 1].flatten().tolist() == pytest.approx([0.1, 0.4, 0.5])

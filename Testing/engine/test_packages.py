@@ -320,7 +320,7 @@ class TestPhotoCard:
             (card(working_size=64), "working_size"),
             (card(sampling=SAMPLING), "sampling"),
             (card([role(intensity={"kind": "rgb"})]), "intensity"),
-            (card(architecture=nca()), "architecture"),
+            (card(architecture=nca()), "window.size"),
             (card(architecture={"name": "VeloxSeg", "arguments": {**tiny_arguments(), "input_size": [32, 32]}}), "input_size"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",

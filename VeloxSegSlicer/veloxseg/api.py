@@ -187,7 +187,7 @@ def segment(
         overlap: of the windows, 0 to 0.9; for volumes.
         mirrors: compute the left-right mirror image, too, and take the mean; for volumes.
         seed: of random numbers.
-        members: samples of the ensemble; for models of photos that have one.
+        members: samples of the ensemble; for models that have one.
         mm_per_px: side of a photo's pixels in mm.
         region: nothing is looked for outside of this box: `center` and `size` in LPS mm, and `axes`, three unit vectors.
         accept_overlap: the images share little space, and that is right.

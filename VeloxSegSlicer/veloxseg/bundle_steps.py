@@ -4,6 +4,7 @@ They live here and not in the package, so that a package holds no code, and runn
 whose files are all listed. Needs MONAI, which nothing else of the engine does.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 from veloxseg.contract.errors import VeloxSegError
+from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images
-from veloxseg.inference import pipeline
+from veloxseg.inference import members, pipeline
 from veloxseg.inference.case import Prepared
 from veloxseg.packages import packages
 
@@ -73,8 +75,9 @@ class Windows(Inferer):
         prepared = Prepared(
             image.as_tensor().cpu(), _grid(image.shape[1:], image.affine), np.asarray(image.meta["pad_values"]).tolist()
         )
-        where = next(network.buffers()).device
-        return pipeline.probabilities(self.card, network, prepared, where, self.plan)[None].to(self.device)
+        where = next(itertools.chain(network.buffers(), network.parameters())).device
+        passes = members.passes(self.card, network, Settings())
+        return pipeline.opinions_of(self.card, passes, prepared, where, self.plan).classes[None].to(self.device)
 
 
 class Mask:

@@ -65,6 +65,9 @@ _SCORE = Shapes.record(
         "baseline": Shapes.orNone(Shapes.record({"name": Shapes.text, "value": _SCORE_NUMBER})),
     },
 )
+_WINDOW = Shapes.record(
+    {"overlap": Shapes.number(0, 0.9), "blend": Shapes.text}, {"size": Shapes.listOf(Shapes.whole(1, 1024), 3)}
+)
 _CARD = Shapes.record(
     {
         "id": _pattern(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}"),
@@ -91,7 +94,7 @@ _CARD = Shapes.record(
         "level": Shapes.oneOf(*LEVELS),
         "demo": Shapes.flag,
         "spacing_mm": Shapes.orNone(Shapes.listOf(_ABOVE_ZERO, 3)),
-        "window": Shapes.orNone(Shapes.record({"overlap": Shapes.number(0, 0.9), "blend": Shapes.text})),
+        "window": Shapes.orNone(_WINDOW),
         "sampling": Shapes.record(
             {"members": Shapes.whole(1, 1000), "calls": Shapes.whole(1, 10**6), "method": Shapes.text, "fusion": Shapes.text}
         ),

@@ -47,7 +47,8 @@ def estimate(card: ModelCard, images: dict[str, InputImage], options: InputOptio
     working = _workingSize(card, reference.grid)
     computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
     plan = card.window if overlap is None else replace(card.window, overlap=overlap)
-    windows = plan.count(np.minimum(computed, working).tolist())
+    passes = card.sampling["members"] if card.has_ensemble else 1
+    windows = passes * plan.count(np.minimum(computed, working).tolist())
     window = math.prod(plan.size)
     classes = len(card.labels) + 1
     # The engine itself; channels on the working grid, their source and copy; class maps and their weights; mask and maps

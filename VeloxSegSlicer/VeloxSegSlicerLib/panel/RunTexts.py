@@ -8,8 +8,8 @@ from ..run import Times
 
 
 def progressText(card: ModelCard, progress: Progress) -> str:
-    """Such as: Window 12 of 40 - 14 s left. An ensemble: Run 3 of 10, step 7 of 10 - 20 s left."""
-    calls = (card.sampling or {}).get("calls", 0)
+    """Such as: Window 12 of 40 - 14 s left. An ensemble on a photo: Run 3 of 10, step 7 of 10 - 20 s left."""
+    calls = card.sampling["calls"] if card.has_ensemble and card.takes_photo else 0
     if calls and progress.total % calls == 0:
         done = min(progress.done, progress.total - 1)
         text = _("Run {run} of {runs}, step {step} of {steps}").format(

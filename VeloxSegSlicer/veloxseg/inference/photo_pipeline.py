@@ -22,7 +22,7 @@ from veloxseg.contract.card import Card, Label
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import findings, images, photos, reading
-from veloxseg.inference import devices, ladder, pipeline, single
+from veloxseg.inference import devices, ladder, members, pipeline, single
 from veloxseg.inference.case import Package
 from veloxseg.inference.progress import Run
 
@@ -122,14 +122,6 @@ def prepare(pixels: np.ndarray, size: int) -> tuple[Tensor, photos.Placement]:
     return torch.from_numpy(working.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous(), placement
 
 
-def sampling_of(card: Card, settings: Settings) -> diffusion.Sampling | None:
-    """How the card's ensemble is drawn with these settings; None for a network that answers in one call."""
-    if not card.has_ensemble:
-        return None
-    chosen = card.sampling if settings.members is None else {**card.sampling, "members": settings.members}
-    return diffusion.Sampling(**chosen, threshold=card.threshold, seed=settings.seed)
-
-
 def answer(
     card: Card,
     network: torch.nn.Module,
@@ -193,7 +185,7 @@ def segment(
     run = run or Run()
     card = package.card
     check_settings(card, settings)
-    sampling = sampling_of(card, settings)
+    sampling = members.sampling_of(card, settings)
     with pipeline.typed_device_errors(device):
         with run.stage("reading"):
             photo = read(_source(card, sources), run.note)
@@ -219,7 +211,7 @@ def segment(
                 photo.grid,
                 device.name,
                 settings,
-                None if sampling is None else {name: getattr(sampling, name) for name in card.sampling},
+                members.facts(card, sampling),
                 found.agreement,
                 [_segment(card.labels[0], inside, settings.mm_per_px)] if measure else [],
                 highest,

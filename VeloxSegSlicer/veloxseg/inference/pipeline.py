@@ -8,7 +8,7 @@ labels, background first. Arrays are (x, y, z), see `images`.
 
 import contextlib
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from veloxseg.contract.settings import Settings
 from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.imaging import findings, images, intensities, regions
 from veloxseg.imaging.reading import Source
-from veloxseg.inference import devices, empty_space, ladder, mirrors, single, windows
+from veloxseg.inference import devices, empty_space, ladder, members, opinions, single, windows
 from veloxseg.inference.case import Network, Package, Prepared
 from veloxseg.inference.progress import Run
 
@@ -34,7 +34,8 @@ from veloxseg.inference.progress import Run
 class Outcome:
     """All of a finished case: uint8 mask and float32 maps, (x, y, z) on `grid`; `probability` is that of any label.
 
-    uncertainty: variance of the two passes, 0 to 0.25, and agreement: see `mirrors.Opinions`. Both are None without mirrors.
+    uncertainty: variance of the passes, 0 to 0.25, and agreement: see `opinions.Opinions`. Both are None without an ensemble and
+    mirrors, and `sampling` (members, calls, method, fusion) without an ensemble.
     """
 
     mask: np.ndarray
@@ -46,6 +47,7 @@ class Outcome:
     device: str
     overlap: float
     settings: Settings
+    sampling: dict | None
     segments: list[dict]
     highest_probability: dict
     lesions: list[dict] | None
@@ -187,6 +189,22 @@ def probabilities(
     return classes
 
 
+def opinions_of(
+    card: Card,
+    passes: Sequence[Network],
+    prepared: Prepared,
+    device: torch.device,
+    plan: WindowPlan,
+    run: Run | None = None,
+) -> opinions.Opinions:
+    """What the networks of `members.passes` say together. Raises NUMERIC or CANCELLED."""
+
+    def classes(network: Network, run: Run) -> torch.Tensor:
+        return probabilities(card, network, prepared, device, plan, run)
+
+    return opinions.opinions(classes, passes, card.threshold if len(card.labels) == 1 else None, run or Run())
+
+
 def mask_on(
     card: Card, classes: torch.Tensor, source: images.Grid, target: images.Grid, run: Run | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -245,7 +263,7 @@ def segment(
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
             uncertainty = (
-                images.map_on_grid(found.variance.numpy(), prepared.grid, grid) if settings.mirrors else None
+                None if found.variance is None else images.map_on_grid(found.variance.numpy(), prepared.grid, grid)
             )
             if inside is not None:
                 mask, probability = inside.keep(mask), inside.keep(probability)
@@ -261,7 +279,8 @@ def segment(
             highest = findings.highest_probability(probability, grid)
             if not mask.any():
                 note_nothing(card, highest, run)
-            passes = 2 if settings.mirrors else 1
+            sampling = members.sampling_of(card, settings)
+            passes = (1 if sampling is None else sampling.members) * (1 + settings.mirrors)
             return Outcome(
                 mask,
                 probability,
@@ -272,6 +291,7 @@ def segment(
                 device.name,
                 plan.overlap,
                 settings,
+                members.facts(card, sampling),
                 findings.segments(mask, grid, card.labels),
                 highest,
                 lesions,
@@ -293,22 +313,16 @@ def least_memory(card: Card, grid: images.Grid) -> int:
 
 def _compute(
     package: Package, prepared: Prepared, settings: Settings, device: devices.Device, plan: WindowPlan, run: Run
-) -> tuple[mirrors.Opinions, devices.Device]:
-    """Load and run the network; where memory is short, in the ways of `ladder`. Without mirrors variance and agreement are
-    None."""
+) -> tuple[opinions.Opinions, devices.Device]:
+    """Load and run the network; where memory is short, in the ways of `ladder`."""
     card = package.card
-    threshold = card.threshold if len(card.labels) == 1 else None
 
-    def compute(rung: ladder.Rung) -> mirrors.Opinions:
-        def classes(network: Network, run: Run) -> torch.Tensor:
-            return probabilities(card, network, prepared, rung.collecting_device, plan, run)
-
+    def compute(rung: ladder.Rung) -> opinions.Opinions:
         with run.stage("model"):
-            network = rung.network(package.network(rung.device.torch_device))
+            passes = members.passes(card, package.network(rung.device.torch_device), settings)
         with run.stage("computing"):
-            if settings.mirrors:
-                return mirrors.opinions(classes, network, card.mirrored_classes, threshold, run)
-            return mirrors.Opinions(classes(network, run), None, None)
+            ready = [rung.network(network) for network in passes]
+            return opinions_of(card, ready, prepared, rung.collecting_device, plan, run)
 
     way = ladder.start(ladder.rungs(device, settings.device), _collected_bytes(card, prepared))
     found, rung = ladder.climb(way, compute, run.note)

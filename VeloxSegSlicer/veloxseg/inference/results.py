@@ -134,6 +134,7 @@ def _way(outcome: Outcome | PhotoOutcome, card: Card) -> dict:
             "overlap": outcome.overlap,
             "windows": outcome.windows,
             "mirrors": outcome.settings.mirrors,
+            "sampling": outcome.sampling,
             "agreement": outcome.agreement,
         }
     return {

@@ -235,9 +235,9 @@ def readme(card: Card) -> str:
 
 def _working_line(card: Card) -> str:
     if not card.takes_photo:
-        size = card.window.size
-        return f"The network works on a grid of {_by(card.spacing_mm)} mm with windows of {_by(size)} voxels."
-    line = f"The network sees the whole photo in a square of {card.working_size} pixels."
+        line = f"The network works on a grid of {_by(card.spacing_mm)} mm with windows of {_by(card.window.size)} voxels."
+    else:
+        line = f"The network sees the whole photo in a square of {card.working_size} pixels."
     if not card.has_ensemble:
         return line
     sampling = card.sampling

@@ -166,12 +166,11 @@ def _disagreements(card: dict) -> Iterator[str]:
         yield from _volume_disagreements(card)
     if any(_is_empty_range(role["intensity"]) for role in card["roles"]):
         yield "roles.intensity: the lower bound must be below the upper one"
-    if card["architecture"]["name"] == "VeloxSeg":
-        arguments = card["architecture"]["arguments"]
-        if arguments["n_classes"] != len(values) + 1:
-            yield "architecture.arguments.n_classes: one more than the labels is needed"
-        if math.prod(arguments["input_size"]) > MOST_VOXELS:
-            yield f"architecture.arguments.input_size: a window has at most {MOST_VOXELS} voxels"
+    arguments = card["architecture"]["arguments"]
+    if arguments.get("n_classes", 2) != len(values) + 1:
+        yield "architecture.arguments.n_classes: one more than the labels is needed"
+    if math.prod(arguments.get("input_size", ())) > MOST_VOXELS:
+        yield f"architecture.arguments.input_size: a window has at most {MOST_VOXELS} voxels"
 
 
 def _is_empty_range(intensity: dict) -> bool:
@@ -185,16 +184,39 @@ def _volume_disagreements(card: dict) -> Iterator[str]:
     for name in ("spacing_mm", "window"):
         if card[name] is None:
             yield f"{name}: volumes need it"
-    for name in ("working_size", "sampling"):
-        if name in card:
-            yield f"{name}: it is for photos"
-    if card["architecture"]["name"] != "VeloxSeg":
-        yield "architecture.name: volumes need VeloxSeg"
+    if "working_size" in card:
+        yield "working_size: it is for photos"
     arguments = card["architecture"]["arguments"]
+    if card["architecture"]["name"] == "NCA":
+        yield from _volume_nca_disagreements(card, arguments)
+        return
+    if "sampling" in card:
+        yield "sampling: it is for NCA"
+    if "size" in card["window"]:
+        yield "window.size: it is for NCA"
     if len(arguments["input_size"]) != 3 or arguments.get("spatial_dim", 3) != 3:
         yield "architecture.arguments.input_size: volumes need three axes"
     if sum(arguments["in_ch"]) != len(card["roles"]):
         yield "architecture.arguments.in_ch: as many channels as roles are needed"
+
+
+def _volume_nca_disagreements(card: dict, arguments: dict) -> Iterator[str]:
+    if "size" not in card["window"]:
+        yield "window.size: NCA needs it"
+    if math.prod(card["window"]["size"]) > MOST_VOXELS:
+        yield f"window.size: a window has at most {MOST_VOXELS} voxels"
+    yield from _sampling_disagreements(card, arguments)
+    if card["sampling"]["fusion"] != "mean":
+        yield "sampling.fusion: volumes need mean"
+    if arguments.get("spatial_dim", 2) != 3 or arguments.get("in_ch", 3) != len(card["roles"]):
+        yield "architecture.arguments: volumes need spatial_dim 3 and in_ch as many as roles"
+
+
+def _sampling_disagreements(card: dict, arguments: dict) -> Iterator[str]:
+    if "sampling" not in card:
+        yield "sampling: NCA needs it"
+    if card["sampling"]["calls"] > _diffusion_steps(arguments):
+        yield "sampling.calls: it cannot be more than the network's diffusion_steps"
 
 
 def _photo_disagreements(card: dict) -> Iterator[str]:
@@ -216,12 +238,9 @@ def _photo_disagreements(card: dict) -> Iterator[str]:
     if card["architecture"]["name"] == "VeloxSeg":
         yield from _photo_veloxseg_disagreements(card, arguments)
         return
-    if "sampling" not in card:
-        yield "sampling: NCA needs it"
+    yield from _sampling_disagreements(card, arguments)
     if arguments.get("spatial_dim", 2) != 2 or arguments.get("in_ch", 3) != 3:
         yield "architecture.arguments: photos need spatial_dim 2 and in_ch 3"
-    if card["sampling"]["calls"] > _diffusion_steps(arguments):
-        yield "sampling.calls: it cannot be more than the network's diffusion_steps"
 
 
 def _diffusion_steps(arguments: dict) -> int:
