@@ -70,7 +70,8 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
         content = with_static_part(Card.of(content), card).content
     content |= architecture(settings) | named(settings["name"], settings["version"])
     if settings["network"] == "nca" and data["card"]["roles"][0]["kind"] != "photo":
-        content["window"] |= {"size": data["patch_size"]}
+        # it takes any size, so that a card may name one that holds a whole case
+        content["window"] = {"size": data["patch_size"], **content["window"]}
     content["training"] |= {
         "command": command_line(settings),
         "network": settings["network"],

@@ -104,6 +104,8 @@ def card_problem(card: dict) -> str:
         filled |= {"architecture": {"name": "VeloxSeg", "arguments": arguments | {"spatial_dim": len(size)}}}
         filled |= {"scores": [], "weights_sha256": "0" * 64}
         filled.pop("sampling", None)
+        if not photo:
+            filled["window"].pop("size", None)
         check_card(filled, str(filled["id"]))
     except VeloxSegError as error:
         return f"card: {error.facts.get('reason') or error.text}"[:MOST_OF_A_REASON]

@@ -11,7 +11,7 @@ import veloxseg
 from engine_cases import blob_image, card, label, role, stand_in, write_image
 from veloxseg import diffusion
 from veloxseg.commands import cli
-from veloxseg.contract.card import mirrored_classes
+from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import images
@@ -195,7 +195,7 @@ def test_what_a_card_may_not_say(the_card, field):
 
 def test_several_labels_by_diffusion_make_no_network():
     with pytest.raises(VeloxSegError, match="logits"):
-        packages.build_network(volume_card({"prediction": "v"}))
+        packages.build_network(Card.of(volume_card({"prediction": "v"})))
 
 
 # ------------------------------------------------------------------------------------------------------------ pipeline
@@ -208,14 +208,16 @@ def segmented(the_card, nca, image, **settings):
 def test_a_volume_has_the_mean_of_its_members(image):
     """By hand, in a single window that holds the whole image."""
     the_card, nca = volume_card(window={"size": [18, 15, 24]}), network()
-    prepared = pipeline.prepare(the_card, {"T1": image})
-    filled, inner = windows.pad_to_window(prepared.volume, (18, 15, 24), prepared.pad_values)
+    prepared = pipeline.prepare(Card.of(the_card), {"T1": image})
+    assert all(length <= window for length, window in zip(prepared.volume.shape[1:], (18, 15, 24), strict=True))
+    empty = list(map(windows.Empty, prepared.pad_values))
+    filled, inner = windows.pad_to_window(prepared.volume, Card.of(the_card).window, empty)
     sampling = diffusion.Sampling(**SAMPLING, seed=9)
     with torch.inference_mode():
         logits = [diffusion.Member(nca, sampling, number)(filled[None])[(0, slice(None), *inner)] for number in range(3)]
     classes = torch.stack([torch.softmax(torch.cat([torch.zeros_like(one[:1]), one]), 0) for one in logits])
     found = segmented(the_card, nca, image, seed=9)
-    mask, probability = pipeline.mask_on(the_card, classes.mean(0), prepared.grid, found.grid)
+    mask, probability = pipeline.mask_on(Card.of(the_card), classes.mean(0), prepared.grid, found.grid)
     shown = images.array_of(image) > images.array_of(image).min()
     assert np.array_equal(found.mask[shown], mask[shown]) and set(np.unique(mask)) == {0, 2, 5}
     assert np.allclose(found.probability[shown], probability[shown], atol=1e-5)
@@ -249,7 +251,7 @@ def test_windows_and_mirrors_of_every_member_are_counted(image):
                         for given in ({"members": 1}, {}, {"mirrors": True}))  # fmt: skip
     assert one.windows > 1 and three.windows == 3 * one.windows and both.windows == 6 * one.windows
     assert not np.array_equal(both.probability, three.probability)
-    assert mirrored_classes(volume_card()) == [0, 2, 1]
+    assert Card.of(volume_card()).mirrored_classes == [0, 2, 1]
 
 
 def test_progress_counts_the_windows_of_all_members(image):
@@ -299,13 +301,13 @@ def test_a_package_verifies_and_answers_as_its_network(package, path, tmp_path):
     assert report["sampling"] == SAMPLING and report["windows"] == 3 * 4 and 0 < report["agreement"] <= 1
 
 
-def test_weights_of_fewer_classes_are_refused(package):
-    read = packages.read(package)
-    fewer = volume_card({"n_classes": 2}, labels=LABELS[:1], weights_sha256=read.card["weights_sha256"])
-    with pytest.raises(VeloxSegError) as caught:
-        packages.ModelPackage(package, {**fewer, "architecture": {**fewer["architecture"], "arguments": {
-            **fewer["architecture"]["arguments"], "channels": 11}}}).network()  # fmt: skip
-    assert caught.value.code == "MODEL_CORRUPT"
+def test_weights_of_another_network_are_refused(package):
+    right = packages.read(package).card.weights_sha256
+    for change in ({"channels": 11}, {"hidden": 9}, {"levels": 1, "kernels": [3]}):
+        wrong = Card.of(volume_card(change, weights_sha256=right))
+        with pytest.raises(VeloxSegError) as caught:
+            packages.ModelPackage(package, wrong).network()
+        assert caught.value.code == "MODEL_CORRUPT"
 
 
 def test_the_steps_for_other_tools_give_the_same_mask(package, path):
@@ -321,7 +323,7 @@ def test_the_steps_for_other_tools_give_the_same_mask(package, path):
 
 def test_passes_share_one_network(package):
     nca = network()
-    assert [type(one).__name__ for one in members.passes(volume_card(), nca, Settings(mirrors=True))] == [
+    assert [type(one).__name__ for one in members.passes(Card.of(volume_card()), nca, Settings(mirrors=True))] == [
         "Member", "Member", "Member", "Mirrored", "Mirrored", "Mirrored",
     ]  # fmt: skip
-    assert members.passes(card(), nca, Settings()) == [nca]
+    assert members.passes(Card.of(card()), nca, Settings()) == [nca]

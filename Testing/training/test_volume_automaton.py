@@ -53,7 +53,7 @@ def test_run_by_diffusion_ends_with_scores_through_the_windows_and_a_package(fol
     assert found[0]["name"] == "Dice" and found[0]["n"] == 2
     assert (tmp_path / "report.png").exists()
     package = next((tmp_path / "package").glob("*/configs")).parent
-    assert packages.verify(package) >= 0.95 and packages.read(package).card["sampling"]["members"] == 4
+    assert packages.verify(package) >= 0.95 and packages.read(package).card.sampling["members"] == 4
 
 
 def test_evaluation_draws_the_same_members_again(folder, tmp_path):
@@ -73,7 +73,7 @@ def test_run_with_several_labels_learns_and_ends_with_a_package(folder, tmp_path
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.2
     package = export.export(tmp_path / "run")
     card = packages.read(package).card
-    assert card["architecture"]["arguments"]["n_classes"] == 3 and card["window"]["size"] == [32, 32, 32]
+    assert card.arguments["n_classes"] == 3 and card.window.size == (32, 32, 32)
     model, case = export.load_run(tmp_path / "run"), dataset / "cases" / "case0"
     inputs = {name: case / f"{name}.nii.gz" for name in ("CT", "PET")}
     first, second = (veloxseg.segment(one, inputs, device="cpu") for one in (model, package))
