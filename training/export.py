@@ -124,7 +124,7 @@ def command_line(settings: dict) -> str:
 def options_of(settings: dict, task: str) -> str:
     """The command for a task of `CONFIGS` with every option that differs from its defaults."""
     default = flat(plain(CONFIGS[task][1]))
-    ignored = {"steps", "validate_every"} if settings["epochs"] else set()
+    ignored = {"steps", "validate_every"} if settings.get("epochs") else set()
     ignored |= {"run", "card", "init", "max_minutes", "score", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
     words = ["python training/train.py", task]
     for name, value in flat(settings).items():

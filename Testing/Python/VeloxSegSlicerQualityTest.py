@@ -14,6 +14,7 @@ import VeloxSegSlicerFixtures as fixtures
 from VeloxSegSlicerLib.common.Parameters import Quality
 from VeloxSegSlicerLib.engine.Protocol import Progress
 from VeloxSegSlicerLib.images import RunEstimate
+from VeloxSegSlicerLib.images.InputImage import readAll
 from VeloxSegSlicerLib.images.InputOptions import InputOptions
 from VeloxSegSlicerLib.panel import RunTexts
 from VeloxSegSlicerLib.run import Times
@@ -75,8 +76,11 @@ class VeloxSegSlicerRequestTest(QualityCase):
         self.assertEqual(RunTexts.progressText(card, progress), "Window 12 of 40 - 14 s left")
         one = fixtures.sphereVolume("One window", size=(16, 24, 16))
         many = fixtures.sphereVolume("Many windows", size=(64, 96, 64))
-        windows = [RunEstimate.estimate(card, {"T1": volume}, InputOptions()).windows for volume in (one, many)]
+        windows = [RunEstimate.estimate(card, readAll({"T1": volume}), InputOptions()).windows for volume in (one, many)]
         self.assertEqual(windows, [4, 4 * 27])
+        qt.QSettings().setValue("VeloxSegSlicer/CheckSeconds", 2.0)
+        seconds = [Times.about(card, {"T1": many}, quality, "cpu", InputOptions()) for quality in Quality]
+        self.assertEqual([round(each / seconds[1], 3) for each in seconds], [3 / 4, 1, 20 / 4])
 
     def test_photoWithOneAnswer(self):
         content = fixtures.photoCard()

@@ -1,6 +1,7 @@
 """What a run will need: windows, seconds, memory, disk. Estimates from sizes alone, told before the run."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,19 +36,23 @@ class RunEstimate:
     disk: int
 
 
-def estimate(card: ModelCard, images: dict[str, InputImage], options: InputOptions, overlap: float | None = None) -> RunEstimate:
+def estimate(
+    card: ModelCard, images: dict[str, InputImage], options: InputOptions, way: Mapping[str, object] | None = None
+) -> RunEstimate:
     """For a volume model whose images are all chosen.
 
     :param images: role name -> image.
-    :param overlap: of the windows, None for the card's own.
+    :param way: fields of a request that say how it is computed (`Quality.request`), None for the card's own.
     """
     reference = images[card.reference.name]
     voxels = {name: math.prod(image.size) for name, image in images.items()}
     stored = sum(voxels[name] * image.scalarBytes for name, image in images.items())
     working = _workingSize(card, reference.grid)
     computed = _workingSize(card, RegionBox.gridOf(options.region)) if options.region else working
-    plan = card.window if overlap is None else replace(card.window, overlap=overlap)
-    passes = card.sampling["members"] if card.has_ensemble else 1
+    way = way or {}
+    plan = card.window if way.get("overlap") is None else replace(card.window, overlap=way["overlap"])
+    members = (way.get("members") or card.sampling["members"]) if card.has_ensemble else 1
+    passes = members * (2 if way.get("mirrors") else 1)
     windows = passes * plan.count(np.minimum(computed, working).tolist())
     window = math.prod(plan.size)
     classes = len(card.labels) + 1

@@ -34,9 +34,7 @@ def about(card: ModelCard, images: dict, quality: Quality, device: str, options)
         return measured
     if card.takes_photo or not RunEstimate.isChecked():
         return None
-    request = quality.request(card)
-    effort = RunEstimate.estimate(card, readAll(images), options, request["overlap"])
-    return effort.seconds * (2 if request["mirrors"] else 1)
+    return RunEstimate.estimate(card, readAll(images), options, quality.request(card)).seconds
 
 
 def inWords(seconds: float) -> str:
