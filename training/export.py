@@ -125,7 +125,8 @@ def options_of(settings: dict, task: str) -> str:
     """The command for a task of `CONFIGS` with every option that differs from its defaults."""
     default = flat(plain(CONFIGS[task][1]))
     ignored = {"steps", "validate_every"} if settings.get("epochs") else set()
-    ignored |= {"run", "card", "init", "max_minutes", "score", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes"}
+    ignored |= {"run", "card", "init", "max_minutes", "score", "data.folder", "veloxseg.in_ch", "veloxseg.n_classes",
+                "nca.n_classes"}  # fmt: skip
     words = ["python training/train.py", task]
     for name, value in flat(settings).items():
         if name in ignored or name.startswith("baseline.") or value == default.get(name):
