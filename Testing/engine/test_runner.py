@@ -35,6 +35,7 @@ from veloxseg.service import runner
 from veloxseg.validation import first_problem
 
 ENGINE = Path(veloxseg.__file__).parent
+TRAINING = Path(__file__).resolve().parents[2] / "training"
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(ENGINE.parent),
@@ -672,6 +673,18 @@ class TestLightness:
         )
         assert python(code).stderr.endswith("PASSIVE")
         assert python("import os; os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'\n" + code).stderr.endswith("ACTIVE")
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            "from veloxseg.commands import cli\ncli.main(['--version'])",
+            f"sys.path.insert(0, {str(TRAINING)!r})\nimport _path",
+        ],
+        ids=["veloxseg", "training"],
+    )
+    def test_so_do_those_of_every_command(self, start):
+        code = f"import os, sys\n{start}\nassert 'torch' not in sys.modules\nos.write(2, os.environ['OMP_WAIT_POLICY'].encode())"
+        assert python(code).stderr.endswith("PASSIVE")
 
     def test_prints_of_libraries_do_not_reach_the_protocol(self):
         code = (

@@ -1,7 +1,15 @@
-"""Whether a process of this computer is still there."""
+"""Processes of this computer: how this one shares the cores, and whether another is still there."""
 
 import os
 import sys
+
+
+def wait_passively() -> None:
+    """To be called before torch is loaded, which reads it then; a person's own wish stays.
+
+    Threads that spin while they wait for each other cost a multiple of the time as soon as another program needs a core.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def is_running(number: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
-from veloxseg import __version__, phantoms
+from veloxseg import __version__, phantoms, processes
 from veloxseg.commands.cli_batch import BatchCommand
 from veloxseg.commands.cli_models import Models
 from veloxseg.contract import names, redaction, requirements, strict_json
@@ -254,6 +254,7 @@ def _photo_lines(content: dict) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code. None: the arguments of the process, whose streams and signals are prepared, too."""
+    processes.wait_passively()
     if arguments is None:
         streams.prepare()
         for number in runner.ending_signals():

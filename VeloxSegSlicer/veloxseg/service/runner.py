@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from veloxseg import __version__
+from veloxseg import __version__, processes
 from veloxseg.contract import names, redaction, requirements, strict_json
 from veloxseg.contract.errors import EXIT_CANCELLED, EXIT_OK, EXIT_UNEXPECTED, VeloxSegError, expected
 from veloxseg.contract.protocol import SERVE
@@ -255,9 +255,7 @@ def send_error(events: Events, error: VeloxSegError) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Read when torch loads. Threads that spin while they wait for each other cost a multiple of the time as soon as another
-    # program needs a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    processes.wait_passively()
     prepare()
     stream = private_stdout()
     if len(arguments) != 1:
