@@ -44,7 +44,7 @@ case "$step" in
     fi
     if wanted skin-lesion-nca-direct; then
       train skin-lesion-nca-direct skin-nca --data.folder data/skin-isic2017 --data.size 64 --nca.prediction direct \
-        --init "$models/skin-lesion-nca-direct-demo" --card "$cards/skin-lesion-nca-direct.json" --steps 3600 --validate-every 300 \
+        --init "$models/skin-lesion-nca-direct-demo" --card "$cards/skin-lesion-nca-direct.json" --steps 9000 --validate-every 600 \
         --cpu-bfloat16
     fi
     if wanted hippocampus-mri; then
