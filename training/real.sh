@@ -55,6 +55,10 @@ case "$step" in
       train hippocampus-mri cases "${small[@]}" --init runs/hippocampus-mri-first/best.pt --learning-rate 8e-4 --steps 2600 \
         --validate-every 260 --veloxseg.conv-drop 0 --veloxseg.attn-drop 0 --veloxseg.proj-drop 0
     fi
+    if wanted hippocampus-mri-nca; then
+      train hippocampus-mri-nca cases-nca --data.folder data/hippocampus-mri --data.patch-size 32 48 32 --data.label-centered 0.8 \
+        --card "$cards/hippocampus-mri-nca.json" --batch-size 2 --steps 2000 --validate-every 200
+    fi
     if wanted petct-sarcoma; then
       train petct-sarcoma cases --data.folder data/petct-sarcoma --data.patch-size 64 64 64 --data.cut 0.6 --data.joined 0.3 \
         --data.drop-modality 0.05 --learning-rate 1e-3 --steps 2200 --validate-every 200 $light
@@ -68,13 +72,16 @@ case "$step" in
         --by "$source/derm_isic2017/cases.csv" diagnosis
     fi
     if wanted hippocampus-mri; then $python training/evaluate.py --run runs/hippocampus-mri; fi
+    if wanted hippocampus-mri-nca; then
+      $python training/evaluate.py --run runs/hippocampus-mri-nca --card "$cards/hippocampus-mri-nca.json"
+    fi
     if wanted petct-sarcoma; then
       $python training/evaluate.py --run runs/petct-sarcoma
       $python training/moved_fields.py --data data/petct-sarcoma --output data/petct-sarcoma-moved
       $python training/evaluate.py --package "$models/petct-sarcoma" --data data/petct-sarcoma-moved
     fi ;;
   export)
-    for run in skin-lesion-veloxseg skin-lesion-nca-direct hippocampus-mri petct-sarcoma; do
+    for run in skin-lesion-veloxseg skin-lesion-nca-direct hippocampus-mri hippocampus-mri-nca petct-sarcoma; do
       if wanted $run; then $python training/export.py --run "runs/$run" --card "$cards/$run.json" --output "$models"; fi
     done ;;
   *) sed -n '2,5p' "$0"; exit 2 ;;
