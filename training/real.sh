@@ -62,6 +62,12 @@ case "$step" in
     if wanted petct-sarcoma; then
       train petct-sarcoma cases --data.folder data/petct-sarcoma --data.patch-size 64 64 64 --data.cut 0.6 --data.joined 0.3 \
         --data.drop-modality 0.05 --learning-rate 1e-3 --steps 2200 --validate-every 200 $light
+    fi
+    if wanted brain-structures-mri; then
+      heads=(--data.folder "$source/brain_labelmaps" --data.validation "$source/brain_t1_validation")
+      train brain-structures-first brain-structures "${heads[@]}" --steps 2250 --validate-every 450
+      train brain-structures-mri brain-structures "${heads[@]}" --init runs/brain-structures-first/best.pt --steps 4000 \
+        --validate-every 500
     fi ;;
   test)
     if wanted skin-lesion-veloxseg; then
@@ -79,7 +85,8 @@ case "$step" in
       $python training/evaluate.py --run runs/petct-sarcoma
       $python training/moved_fields.py --data data/petct-sarcoma --output data/petct-sarcoma-moved
       $python training/evaluate.py --package "$models/petct-sarcoma" --data data/petct-sarcoma-moved
-    fi ;;
+    fi
+    if wanted brain-structures-mri; then $python training/evaluate_structures.py --run runs/brain-structures-mri; fi ;;
   export)
     for run in skin-lesion-veloxseg skin-lesion-nca-direct hippocampus-mri hippocampus-mri-nca petct-sarcoma; do
       if wanted $run; then $python training/export.py --run "runs/$run" --card "$cards/$run.json" --output "$models"; fi
