@@ -24,7 +24,7 @@ from veloxseg.imaging import images
 from veloxseg.inference import devices, dispatch
 from veloxseg.networks import fast, load_reference_checkpoint, load_weights
 from veloxseg.packages import cards, package_writer, packages
-from veloxseg.phantoms import shapes
+from veloxseg.phantoms import shapes, tissue
 
 EXAMPLE_COARSER = 2.0
 """Voxel size of the example in voxels of the working grid: packages are kept in git and downloaded."""
@@ -139,10 +139,19 @@ def _mask(model: Model, inputs: Mapping[str, Any]) -> tuple[np.ndarray, images.G
 
 
 def drawn_inputs(card: Card) -> dict[str, sitk.Image]:
-    """An image per role with a drawn solid as large as the network's window, with coarse voxels."""
+    """An image per role: a piece of a brain where values are those of MR, else a solid as large as the network's window, with
+    coarse voxels."""
+    if all(role.intensity.get("kind") == "zscore_foreground" for role in card.roles):
+        step = tuple(card.spacing_mm or ())
+        return {role.name: _piece_of_a_brain(step, number) for number, role in enumerate(card.roles)}
     spacing = [EXAMPLE_COARSER * step for step in card.spacing_mm or ()]
     size = [round(n / EXAMPLE_COARSER) for n in card.window.size] if card.window else []
     return {role.name: drawn(role.intensity, spacing, size, number) for number, role in enumerate(card.roles)}
+
+
+def _piece_of_a_brain(spacing: tuple[float, ...], seed: int) -> sitk.Image:
+    array = tissue.gray_rod(spacing, seed)
+    return images.image_of(array, images.Grid(array.shape, spacing, (0.0, 0.0, 0.0)))
 
 
 def drawn(intensity: Mapping[str, Any], spacing: list[float], size: list[int], seed: int) -> sitk.Image:
