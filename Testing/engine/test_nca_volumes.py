@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -327,3 +328,14 @@ def test_passes_share_one_network(package):
         "Member", "Member", "Member", "Mirrored", "Mirrored", "Mirrored",
     ]  # fmt: skip
     assert members.passes(Card.of(card()), nca, Settings()) == [nca]
+
+
+def test_a_checkpoint_becomes_a_package(tmp_path):
+    from veloxseg.packages import package_convert
+
+    torch.save(network().state_dict(), tmp_path / "weights.pth")
+    (tmp_path / "card.json").write_text(json.dumps(volume_card()))
+    archive = package_convert.convert(tmp_path / "weights.pth", tmp_path / "card.json", tmp_path / "tiny.zip")
+    shutil.unpack_archive(archive, tmp_path / "package")
+    found = next(tmp_path.glob("package/**/velox.json")).parents[1]
+    assert packages.verify(found) == 1 and packages.read(found).card.sampling == SAMPLING
