@@ -314,7 +314,11 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
     def test_uncertaintyIsExplainedWhereThereIsNone(self):
         self.segmentBalls()
         self.assertIn("computed once", self.ui.agreementLabel.text)
+        self.assertNotIn("photos", self.ui.agreementLabel.text)
         self.assertTrue(self.ui.overlayCheckBox.isHidden())
+        self.panel.parameters.result.SetAttribute("VeloxSeg.Kind", "photo")
+        self.panel.results.uncertainty.show(self.panel.parameters.result)
+        self.assertIn("look at Sensitivity first", self.ui.agreementLabel.text)
 
     def test_severalLabelsHaveNoSlider(self):
         fixtures.sphereVolume("T1")

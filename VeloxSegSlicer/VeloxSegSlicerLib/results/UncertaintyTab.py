@@ -45,6 +45,18 @@ class UncertaintyTab:
     def _reading(self, volume) -> str:
         if self._node is None:
             return ""
+        # measured: docs/models.md, "Which uncertainty to look at"
+        advice = " " + _(
+            "On photos, look at Sensitivity first: where many pixels change with it, the mask is poor more often than where this"
+            " map is bright."
+        )
+        return self._text(volume) + (advice if self._isPhoto else "")
+
+    @property
+    def _isPhoto(self) -> bool:
+        return self._node is not None and ResultAttributes.fact(self._node, "Kind") == ResultAttributes.PHOTO
+
+    def _text(self, volume) -> str:
         if volume is None:
             return _(
                 "This result was computed once, so there is nothing to compare it with. Models that draw several runs,"
@@ -57,12 +69,11 @@ class UncertaintyTab:
     def _fillPlaces(self, volume) -> None:
         places = Uncertainty.places(volume) if volume is not None else []
         self._positions = [place.centerRas for place in places]
-        isPhoto = self._node is not None and ResultAttributes.fact(self._node, "Kind") == ResultAttributes.PHOTO
         listed = self._ui.placesList
         wasBlocked = listed.blockSignals(True)
         listed.clear()
         for place in places:
-            listed.addItem(_photoText(place, volume) if isPhoto else _volumeText(place))
+            listed.addItem(_photoText(place, volume) if self._isPhoto else _volumeText(place))
         listed.blockSignals(wasBlocked)
 
     def _onOverlay(self, isOn: bool) -> None:
