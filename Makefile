@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY = PASSIVE
 
 # one file or more of each: pages, arrows, both forms of the network, files, pipeline, packages, runner, panel, training
 CHECKED := $(addprefix Testing/engine/test_,$(addsuffix .py,documentation repository images windows fast veloxseg_parity plausibility \
-	intensities suv measures cli)) $(addprefix Testing/training/test_,$(addsuffix .py,losses metrics lists schedule)) \
+	intensities suv findings cli)) $(addprefix Testing/training/test_,$(addsuffix .py,losses metrics lists schedule)) \
 	$(addprefix Testing/Python/VeloxSegSlicer,$(addsuffix Test.py,Widget Run Results Protocol))
 
 .PHONY: demo test check test-versions setup screenshots clean
@@ -24,11 +24,13 @@ demo: setup
 
 test: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not slow" $(CHECKED)
 
