@@ -254,7 +254,7 @@ def memory(job: Job) -> None:
 
 
 def shortMemory(job: Job) -> None:
-    """The card is too small, and then even the CPU is slow: the way through the memory ladder."""
+    """The card is too small, and then even the CPU is slow: all that is tried when memory is short."""
     for code in ("RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"):
         send("note", code=code, text=f"The memory of Fake device is short ({code}).")
         time.sleep(0.2)

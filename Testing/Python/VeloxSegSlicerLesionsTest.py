@@ -12,12 +12,12 @@ import VeloxSegSlicerFixtures as fixtures
 from VeloxSegSlicerLib.common import ResultAttributes, SegmentVoxels
 from VeloxSegSlicerLib.engine import Run
 from VeloxSegSlicerLib.results import (
+    BackupNode,
     Comparison,
     CsvFile,
     Details,
     History,
     Lesions,
-    Previous,
     Removal,
     ResultTable,
     Sensitivity,
@@ -220,7 +220,7 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         self.segment(self.petct, self.result.images, outputId=node.GetID())
         node.CreateClosedSurfaceRepresentation()
         self.assertGreater(min(self.surfaces(node)), 0)
-        Previous.swap(node)
+        BackupNode.swap(node)
         node.CreateClosedSurfaceRepresentation()
         self.assertGreater(min(self.surfaces(node)), 0)
 
@@ -256,13 +256,13 @@ class VeloxSegSlicerLesionsTest(unittest.TestCase):
         result = self.segment(self.petct, images | {"PET": other}, outputId=node.GetID())
         self.assertIs(result.segmentation, node)
         self.assertEqual((node.GetName(), ResultAttributes.fact(node, "Reference")), (name, "PET SUVbw later"))
-        hidden = Previous.previousVersion(node)
+        hidden = BackupNode.backupOf(node)
         self.assertTrue(hidden.GetHideFromEditors())
         self.assertEqual(hidden.GetName(), f"{name} (previous)")
-        Previous.swap(node)
+        BackupNode.swap(node)
         self.assertEqual(ResultAttributes.fact(node, "Reference"), "PET SUVbw")
         self.assertEqual(self.volumes(node), [round(lesion.volumeMl, 2) for lesion in lesions])
-        Previous.swap(node)
+        BackupNode.swap(node)
         self.assertEqual(ResultAttributes.fact(node, "Reference"), "PET SUVbw later")
 
     def test_partsOfATumor(self):

@@ -14,7 +14,7 @@ import VeloxSegSlicerFixtures as fixtures
 from VeloxSegSlicerLib.common import ResultAttributes, Shapes
 from VeloxSegSlicerLib.common.Errors import VeloxSegError
 from VeloxSegSlicerLib.engine import Run
-from VeloxSegSlicerLib.results import Lesions, Previous, ReportCheck, Results, Uncertainty
+from VeloxSegSlicerLib.results import BackupNode, Lesions, ReportCheck, Results, Uncertainty
 from VeloxSegSlicerLib.run.Segmenter import RunSettings
 
 WRONG = (None, True, "text", "", -1, 1.5, 10**400, float("nan"), float("inf"), [], [1], {}, {"a": 1}, chr(0xD800), chr(0))
@@ -133,12 +133,12 @@ class VeloxSegSlicerReportCheckTest(unittest.TestCase):
         chosen.SetName("My own work")
         chosen.GetSegmentation().GetNthSegment(0).SetName("Liver")
         before = {name: chosen.GetAttribute(name) for name in ResultAttributes.names(chosen)}
-        nodes, previous = self.sceneNodes(), Previous.previousVersion(chosen).GetID()
+        nodes, previous = self.sceneNodes(), BackupNode.backupOf(chosen).GetID()
         with mock.patch.object(Lesions, "store", side_effect=RuntimeError("made up")):
             result = self.segment(self.petct, self.images, outputId=chosen.GetID())
         self.assertEqual(result.error.code, "UNEXPECTED")
         self.assertEqual(self.sceneNodes(), nodes)
-        self.assertEqual(Previous.previousVersion(chosen).GetID(), previous)
+        self.assertEqual(BackupNode.backupOf(chosen).GetID(), previous)
         self.assertEqual(chosen.GetName(), "My own work")
         self.assertEqual(chosen.GetSegmentation().GetNthSegment(0).GetName(), "Liver")
         self.assertEqual({name: chosen.GetAttribute(name) for name in ResultAttributes.names(chosen)}, before)

@@ -13,7 +13,7 @@ import slicer
 import VeloxSegSlicerFixtures as fixtures
 
 from VeloxSegSlicerLib.common import ResultAttributes
-from VeloxSegSlicerLib.results import Details, Highlight, Lesions, Previous
+from VeloxSegSlicerLib.results import BackupNode, Details, Highlight, Lesions
 
 BALLS = (((-30, 0, 0), 15.0, 10.0), ((30, 10, 0), 10.0, 8.0), ((0, -30, 20), 6.0, 9.0))
 INCLUDE, REVIEWED, VOLUME = 1, 2, 3
@@ -205,7 +205,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.ui.outputSelector.setCurrentNode(node)
         before = self.column(VOLUME)
         self.assertIs(self.run_(), node)
-        self.assertIsNotNone(Previous.previousVersion(node))
+        self.assertIsNotNone(BackupNode.backupOf(node))
         self.assertFalse(self.ui.restorePreviousButton.isHidden())
         self.ui.restorePreviousButton.click()
         self.assertEqual(self.column(VOLUME), before)

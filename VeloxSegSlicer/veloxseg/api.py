@@ -37,7 +37,7 @@ class Result:
     """A segmented case in memory.
 
     Attributes:
-        prediction: all that was found (`pipeline.Outcome` or `photo_pipeline.PhotoOutcome`).
+        prediction: all that was found (`pipeline.VolumePrediction` or `photo_pipeline.PhotoPrediction`).
         card: the card of the model.
         run: stages, notes and times of the run.
         written: content of results.json where it was written at once.

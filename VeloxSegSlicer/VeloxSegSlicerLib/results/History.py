@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import slicer
 
-from .Snapshots import Snapshot
+from .Backups import Backup
 
 LENGTH = 10
 
@@ -20,8 +20,8 @@ class History:
 
         :param withVoxels: the change concerns voxels and not only marks in the table.
         """
-        snapshot, nodeId = Snapshot(segmentationNode, withVoxels), segmentationNode.GetID()
-        self.push(segmentationNode, lambda: snapshot.putInto(slicer.mrmlScene.GetNodeByID(nodeId)))
+        backup, nodeId = Backup(segmentationNode, withVoxels), segmentationNode.GetID()
+        self.push(segmentationNode, lambda: backup.putInto(slicer.mrmlScene.GetNodeByID(nodeId)))
 
     def push(self, segmentationNode, undo: Callable) -> None:
         """Remember how a change to a result is taken back."""

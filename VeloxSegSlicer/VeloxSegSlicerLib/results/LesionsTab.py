@@ -10,7 +10,7 @@ from veloxseg.contract import csv_text
 
 from ..common import Components, CoreModules, Names, ResultAttributes, SegmentVoxels
 from ..widgets import PlainText, UiParts
-from . import CsvFile, Highlight, Lesions, Previous, Removal, ResultTable, Sensitivity, Separate, Views, Wording
+from . import BackupNode, CsvFile, Highlight, Lesions, Removal, ResultTable, Sensitivity, Separate, Views, Wording
 from .History import History
 from .TableWidget import Handlers, TableWidget
 
@@ -156,8 +156,8 @@ class LesionsTab:
         """Swap the shown result with what was in its segmentation before."""
         node = self._node
         self._kept.pop(node.GetID(), None)
-        Previous.swap(node)
-        self._history.push(node, lambda: Previous.swap(node))
+        BackupNode.swap(node)
+        self._history.push(node, lambda: BackupNode.swap(node))
         self.refresh()
 
     def saveCsv(self, path: str) -> None:
@@ -241,7 +241,7 @@ class LesionsTab:
         ui.removeExcludedButton.setVisible(isLesions)
         ui.removeExcludedButton.enabled = any(not lesion.isIncluded for lesion in self._lesions)
         ui.undoButton.enabled = isThere and self._history.canUndo(node)
-        ui.restorePreviousButton.setVisible(isThere and Previous.previousVersion(node) is not None)
+        ui.restorePreviousButton.setVisible(isThere and BackupNode.backupOf(node) is not None)
         for button in (
             ui.undoButton, ui.copyTableButton, ui.tableNodeButton, ui.saveCsvButton, ui.show3DButton, ui.editButton,
             ui.exportDicomButton, ui.restoreViewsButton,

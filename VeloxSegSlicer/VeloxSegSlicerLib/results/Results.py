@@ -14,7 +14,7 @@ from ..common import Geometry, Names, ResultAttributes, Shapes
 from ..common.Errors import VeloxSegError
 from ..common.Models import ModelCard
 from ..images import Suv
-from . import Composites, Lesions, Previous, ReportCheck, Rollback, SegmentStyle, Sensitivity, Uncertainty
+from . import BackupNode, Composites, Lesions, ReportCheck, Rollback, SegmentStyle, Sensitivity, Uncertainty
 
 HASH_CHARACTERS = 12
 FILL_OPACITY = 0.4
@@ -141,10 +141,10 @@ def place(loaded: Loaded):
     """
     facts = loaded.facts
     chosen = slicer.mrmlScene.GetNodeByID(facts.outputId) if facts.outputId else None
-    older = Previous.previousVersion(chosen) if chosen is not None else None
+    older = BackupNode.backupOf(chosen) if chosen is not None else None
     with Rollback.onFailure(chosen):
         segmentation = _place(loaded, chosen)
-    Previous.giveUp(older)
+    BackupNode.giveUp(older)
     return segmentation
 
 
@@ -160,7 +160,7 @@ def _place(loaded: Loaded, segmentation):
             display.SetVisibility2DFill(False)
             display.SetSliceIntersectionThickness(PHOTO_OUTLINE_WIDTH)
     else:
-        Previous.keep(segmentation)
+        BackupNode.keep(segmentation)
         segmentation.GetSegmentation().RemoveAllSegments()
         segmentation.SetName(_marked(Names.nameOf(segmentation), facts.card))
     _fill(segmentation, loaded.mask, facts.card)

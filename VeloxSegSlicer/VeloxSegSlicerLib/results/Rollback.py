@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import slicer
 
 from ..common import Names, ResultAttributes
-from . import Previous
-from .Snapshots import Snapshot
+from . import BackupNode
+from .Backups import Backup
 
 
 @contextlib.contextmanager
@@ -35,11 +35,11 @@ def _nodeIds() -> set[str]:
 
 
 def _restorer(node):
-    snapshot, name, older = Snapshot(node), Names.nameOf(node), Previous.previousVersion(node)
+    backup, name, older = Backup(node), Names.nameOf(node), BackupNode.backupOf(node)
     listed = node.GetAttribute(ResultAttributes.LISTED)
 
     def restore() -> None:
-        snapshot.putInto(node)
+        backup.putInto(node)
         node.SetName(name)
         node.SetNodeReferenceID(ResultAttributes.PREVIOUS, older.GetID() if older is not None else None)
         if listed is None:

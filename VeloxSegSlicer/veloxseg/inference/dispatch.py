@@ -11,7 +11,7 @@ from veloxseg.inference import devices, photo_pipeline, pipeline
 from veloxseg.inference.case import Package
 from veloxseg.inference.progress import Run
 
-Prediction = pipeline.Outcome | photo_pipeline.PhotoOutcome
+Prediction = pipeline.VolumePrediction | photo_pipeline.PhotoPrediction
 
 
 def segment(

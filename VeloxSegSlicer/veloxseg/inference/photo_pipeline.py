@@ -22,7 +22,7 @@ from veloxseg.contract.card import Card, Label
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.contract.settings import Settings
 from veloxseg.imaging import findings, images, photos, reading
-from veloxseg.inference import devices, ladder, members, pipeline, single
+from veloxseg.inference import devices, members, oom_fallback, pipeline, single
 from veloxseg.inference.case import Package
 from veloxseg.inference.progress import Run
 
@@ -38,7 +38,7 @@ class Photo(NamedTuple):
     grid: images.Grid
 
 
-class Answer(NamedTuple):
+class SquarePrediction(NamedTuple):
     """What the network found in its square; maps are float32 (size, size) on the CPU."""
 
     probability: np.ndarray
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
 
 
 @dataclass
-class PhotoOutcome:
+class PhotoPrediction:
     """All of a finished photo: uint8 mask and float32 maps, (x, y, 1) on `grid`.
 
     uncertainty: variance over the members, 0 to 0.25. It, `agreement` (`diffusion.Ensemble`) and `sampling` (members, calls,
@@ -129,7 +129,7 @@ def answer(
     sampling: diffusion.Sampling | None,
     device: torch.device | str,
     run: Run | None = None,
-) -> Answer:
+) -> SquarePrediction:
     """The network's answer to an image of `prepare`. Raises NUMERIC or CANCELLED."""
     run = run or Run()
     listener = run.listener
@@ -146,7 +146,7 @@ def answer(
             maps.append(_turned_back(torch.softmax(logits, dim=0)[1], view))
         listener.progress(len(views), len(views))
         probability = torch.stack(maps).mean(dim=0).numpy()
-        return Answer(probability, probability, card.threshold, None, None)
+        return SquarePrediction(probability, probability, card.threshold, None, None)
     ensemble = diffusion.segment(network, image, sampling, listener.progress, listener.cancelled)
     probability = ensemble.probability.numpy()
     # The mean can be cut after it was brought to the photo, which gives a smooth border; votes are cut already.
@@ -155,7 +155,7 @@ def answer(
     else:
         support, cut = ensemble.mask.float().numpy(), 0.5
     variance = ensemble.variance.numpy() if sampling.members > 1 else None
-    return Answer(probability, support, cut, variance, ensemble.agreement)
+    return SquarePrediction(probability, support, cut, variance, ensemble.agreement)
 
 
 def _turned(image: Tensor, view: tuple[int, bool]) -> Tensor:
@@ -176,7 +176,7 @@ def segment(
     device: devices.Device,
     run: Run | None = None,
     measure: bool = True,
-) -> PhotoOutcome:
+) -> PhotoPrediction:
     """One photo from file or memory to outcome in memory; nothing is written.
 
     `device` is what `devices.choose(settings.device)` gave. Without `measure` there are no segments. Raises REQUEST and the
@@ -204,7 +204,7 @@ def segment(
             highest = findings.highest_probability(_as_slice(probability), photo.grid)
             if not inside.any():
                 pipeline.note_nothing(card, highest, run)
-            return PhotoOutcome(
+            return PhotoPrediction(
                 _as_slice(np.where(inside, card.labels[0].value, 0).astype(np.uint8)),
                 _as_slice(probability),
                 uncertainty,
@@ -232,17 +232,18 @@ def _compute(
     settings: Settings,
     device: devices.Device,
     run: Run,
-) -> tuple[Answer, devices.Device]:
+) -> tuple[SquarePrediction, devices.Device]:
     """Load and run the network; with device "auto" a GPU that is too small hands over to the CPU."""
 
-    def compute(rung: ladder.Rung) -> Answer:
+    def compute(attempt: oom_fallback.Attempt) -> SquarePrediction:
         with run.stage("model"):
-            network = package.network(rung.device.torch_device)
+            network = package.network(attempt.device.torch_device)
         with run.stage("computing"):
-            return answer(package.card, network, image, sampling, rung.device.torch_device, run)
+            return answer(package.card, network, image, sampling, attempt.device.torch_device, run)
 
-    found, rung = ladder.climb(ladder.rungs(device, settings.device, windows=False), compute, run.note)
-    return found, rung.device
+    planned = oom_fallback.attempts(device, settings.device, windows=False)
+    found, attempt = oom_fallback.first_that_fits(planned, compute, run.note)
+    return found, attempt.device
 
 
 def _segment(label: Label, inside: np.ndarray, mm_per_px: float | None) -> dict:

@@ -25,13 +25,13 @@ from veloxseg.contract.settings import Settings
 from veloxseg.contract.windows_plan import WindowPlan
 from veloxseg.imaging import findings, images, intensities, regions
 from veloxseg.imaging.reading import Source
-from veloxseg.inference import devices, empty_space, ladder, members, opinions, single, windows
+from veloxseg.inference import devices, empty_space, members, oom_fallback, opinions, single, windows
 from veloxseg.inference.case import Network, Package, Prepared
 from veloxseg.inference.progress import Run
 
 
 @dataclass
-class Outcome:
+class VolumePrediction:
     """All of a finished case: uint8 mask and float32 maps, (x, y, z) on `grid`; `probability` is that of any label.
 
     uncertainty: variance of the passes, 0 to 0.25, and agreement: see `opinions.Opinions`. Both are None without an ensemble and
@@ -236,8 +236,8 @@ def segment(
     device: devices.Device,
     run: Run | None = None,
     measure: bool = True,
-) -> Outcome:
-    """One case from files or memory to an `Outcome` in memory; nothing is written.
+) -> VolumePrediction:
+    """One case from files or memory to an `VolumePrediction` in memory; nothing is written.
 
     `device` is what `devices.choose(settings.device)` gave. Raises the model, input, memory, numeric and
     cancel codes.
@@ -281,7 +281,7 @@ def segment(
                 note_nothing(card, highest, run)
             sampling = members.sampling_of(card, settings)
             passes = (1 if sampling is None else sampling.members) * (1 + settings.mirrors)
-            return Outcome(
+            return VolumePrediction(
                 mask,
                 probability,
                 uncertainty,
@@ -314,19 +314,19 @@ def least_memory(card: Card, grid: images.Grid) -> int:
 def _compute(
     package: Package, prepared: Prepared, settings: Settings, device: devices.Device, plan: WindowPlan, run: Run
 ) -> tuple[opinions.Opinions, devices.Device]:
-    """Load and run the network; where memory is short, in the ways of `ladder`."""
+    """Load and run the network; where memory is short, as `oom_fallback` says."""
     card = package.card
 
-    def compute(rung: ladder.Rung) -> opinions.Opinions:
+    def compute(attempt: oom_fallback.Attempt) -> opinions.Opinions:
         with run.stage("model"):
-            passes = members.passes(card, package.network(rung.device.torch_device), settings)
+            passes = members.passes(card, package.network(attempt.device.torch_device), settings)
         with run.stage("computing"):
-            ready = [rung.network(network) for network in passes]
-            return opinions_of(card, ready, prepared, rung.collecting_device, plan, run)
+            ready = [attempt.network(network) for network in passes]
+            return opinions_of(card, ready, prepared, attempt.collecting_device, plan, run)
 
-    way = ladder.start(ladder.rungs(device, settings.device), _collected_bytes(card, prepared))
-    found, rung = ladder.climb(way, compute, run.note)
-    return found, rung.device
+    planned = oom_fallback.promising(oom_fallback.attempts(device, settings.device), _collected_bytes(card, prepared))
+    found, attempt = oom_fallback.first_that_fits(planned, compute, run.note)
+    return found, attempt.device
 
 
 def _collected_bytes(card: Card, prepared: Prepared) -> int:

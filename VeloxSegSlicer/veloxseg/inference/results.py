@@ -16,8 +16,8 @@ from veloxseg.contract import names
 from veloxseg.contract.card import Card
 from veloxseg.contract.errors import VeloxSegError
 from veloxseg.imaging import images
-from veloxseg.inference.photo_pipeline import PhotoOutcome
-from veloxseg.inference.pipeline import Outcome
+from veloxseg.inference.photo_pipeline import PhotoPrediction
+from veloxseg.inference.pipeline import VolumePrediction
 from veloxseg.inference.progress import Run
 
 MASK = "mask.nrrd"
@@ -82,7 +82,7 @@ def _refuse_content(folder: Path) -> None:
         )
 
 
-def write(outcome: Outcome | PhotoOutcome, card: Card, folder: Path, outputs: Collection[str], run: Run) -> dict:
+def write(outcome: VolumePrediction | PhotoPrediction, card: Card, folder: Path, outputs: Collection[str], run: Run) -> dict:
     """Write the files of `outputs` into an existing folder; returns the content of results.json.
 
     The mask is always written; an uncertainty that the outcome does not have is left out.
@@ -106,7 +106,7 @@ def _byte_image(values: np.ndarray, highest: float, grid: images.Grid) -> sitk.I
     return images.image_of(scaled, grid)
 
 
-def describe(outcome: Outcome | PhotoOutcome, card: Card, run: Run, measured: bool = True) -> dict:
+def describe(outcome: VolumePrediction | PhotoPrediction, card: Card, run: Run, measured: bool = True) -> dict:
     """Content of results.json; without `measured` it has no numbers about the mask."""
     content = {
         "schema_version": 1,
@@ -123,13 +123,13 @@ def describe(outcome: Outcome | PhotoOutcome, card: Card, run: Run, measured: bo
     if measured:
         content["segments"] = outcome.segments
         content["highest_probability"] = outcome.highest_probability
-        if isinstance(outcome, Outcome) and outcome.lesions is not None:
+        if isinstance(outcome, VolumePrediction) and outcome.lesions is not None:
             content["lesions"] = outcome.lesions
     return content
 
 
-def _way(outcome: Outcome | PhotoOutcome, card: Card) -> dict:
-    if isinstance(outcome, Outcome):
+def _way(outcome: VolumePrediction | PhotoPrediction, card: Card) -> dict:
+    if isinstance(outcome, VolumePrediction):
         return {
             "overlap": outcome.overlap,
             "windows": outcome.windows,

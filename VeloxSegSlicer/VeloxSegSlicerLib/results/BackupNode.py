@@ -3,31 +3,31 @@
 import slicer
 
 from ..common import Names, ResultAttributes
-from .Snapshots import Snapshot
+from .Backups import Backup
 
 
 def keep(segmentationNode) -> None:
     """Keep what is in a segmentation before something else takes its place. An older copy stays until it is given up."""
     copy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", Names.nameOf(segmentationNode) + " (previous)")
     copy.SetHideFromEditors(True)
-    Snapshot(segmentationNode).putInto(copy)
+    Backup(segmentationNode).putInto(copy)
     segmentationNode.SetNodeReferenceID(ResultAttributes.PREVIOUS, copy.GetID())
 
 
 def giveUp(copy) -> None:
-    """An older copy, from `of`, is not needed any more; None for none."""
+    """An older copy, from `backupOf`, is not needed any more; None for none."""
     if copy is not None:
         slicer.mrmlScene.RemoveNode(copy)
 
 
-def previousVersion(segmentationNode):
+def backupOf(segmentationNode):
     """The hidden copy of what was in a segmentation before, or None."""
     return segmentationNode.GetNodeReference(ResultAttributes.PREVIOUS)
 
 
 def swap(segmentationNode) -> None:
     """Exchange a segmentation with its hidden copy; doing it again takes it back."""
-    copy = previousVersion(segmentationNode)
-    shown, hidden = Snapshot(segmentationNode), Snapshot(copy)
+    copy = backupOf(segmentationNode)
+    shown, hidden = Backup(segmentationNode), Backup(copy)
     hidden.putInto(segmentationNode)
     shown.putInto(copy)

@@ -5,7 +5,7 @@ import slicer
 from ..common import ResultAttributes
 
 
-class Snapshot:
+class Backup:
     """The attributes of this module, the links to images and the segments of a segmentation node."""
 
     def __init__(self, segmentationNode, withVoxels: bool = True) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from engine_cases import FakeCard, ShortOfMemory, blob_image, card, stand_in, thresholding, write_image
 from veloxseg.contract.errors import VeloxSegError
-from veloxseg.inference import devices, ladder, pipeline
+from veloxseg.inference import devices, oom_fallback, pipeline
 from veloxseg.inference.progress import Run
 
 CARD = FakeCard(torch.device("cpu"), "Small card")
@@ -29,7 +29,7 @@ def segment(path, wanted, run=None):
 
 
 @pytest.mark.parametrize("failures", range(4))
-def test_every_rung_gives_the_same_mask(path, short, failures):
+def test_every_attempt_gives_the_same_mask(path, short, failures):
     usual = segment(path, "cpu")
     short(failures)
     run = Run()
@@ -92,8 +92,8 @@ def test_one_window_at_a_time():
         return torch.nn.functional.conv3d(x, torch.ones(2, 1, 1, 1, 1))
 
     windows = torch.randn(3, 1, 4, 5, 6)
-    plain = ladder.OneWindow(network, torch.device("cpu"))(windows)
-    half = ladder.OneWindow(network, torch.device("cpu"), half=True)(windows)
+    plain = oom_fallback.OneWindow(network, torch.device("cpu"))(windows)
+    half = oom_fallback.OneWindow(network, torch.device("cpu"), half=True)(windows)
     assert seen == [(1, False)] * 3 + [(1, True)] * 3
     assert half.dtype == torch.float32 and plain.shape == (3, 2, 4, 5, 6)
     assert 0 < (plain - half).abs().max() < 0.02

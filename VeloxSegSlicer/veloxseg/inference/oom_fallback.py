@@ -1,6 +1,6 @@
 """What is tried, one after the other, when memory runs out.
 
-A rung is a device and a way to use it. The first one is the fastest; each further one needs less memory and says so in a
+An attempt is a device and a way to use it. The first one is the fastest; each further one needs less memory and says so in a
 note, because it takes longer or computes with other numbers.
 """
 
@@ -39,14 +39,14 @@ class OneWindow:
 
 
 @dataclass(frozen=True)
-class Rung:
+class Attempt:
     """`device` is the one that computes. With `spare` windows are collected in main memory, see `OneWindow`."""
 
     device: devices.Device
     spare: bool = False
     half: bool = False
     code: str = ""
-    """Of the note, "" for the first rung."""
+    """Of the note, "" for the first attempt."""
     short: str = ""
     """Name of the device whose memory was short."""
 
@@ -56,36 +56,36 @@ class Rung:
         return torch.device("cpu") if self.spare else self.device.torch_device
 
     def network(self, network: Network) -> Network:
-        """The network as this rung uses it."""
+        """The network as this attempt uses it."""
         return OneWindow(network, self.device.torch_device, self.half) if self.spare else network
 
 
-def rungs(device: devices.Device, wanted: str, windows: bool = True) -> list[Rung]:
-    """The rungs for a device that `devices.choose(wanted)` gave; a device that a person chose is never replaced.
+def attempts(device: devices.Device, wanted: str, windows: bool = True) -> list[Attempt]:
+    """The attempts for a device that `devices.choose(wanted)` gave; a device that a person chose is never replaced.
 
     windows: whether the network works on windows, so that there is something to save.
     """
-    ladder = [Rung(device)]
+    planned = [Attempt(device)]
     if device.is_cpu:
-        return ladder
+        return planned
     if windows:
-        ladder.append(Rung(device, True, False, "RETRY_ONE_WINDOW", device.name))
+        planned.append(Attempt(device, True, False, "RETRY_ONE_WINDOW", device.name))
         if device.torch_device.type != "mps":
-            ladder.append(Rung(device, True, True, "RETRY_HALF", device.name))
+            planned.append(Attempt(device, True, True, "RETRY_HALF", device.name))
     if wanted == "auto":
-        ladder.append(Rung(devices.choose("cpu"), code="RETRY_CPU", short=device.name))
-    return ladder
+        planned.append(Attempt(devices.choose("cpu"), code="RETRY_CPU", short=device.name))
+    return planned
 
 
-def climb(ladder: list[Rung], compute: Callable[[Rung], Found], hear: errors.Hear) -> tuple[Found, Rung]:
-    """What `compute` gives on the first rung whose memory is enough, and that rung.
+def first_that_fits(planned: list[Attempt], compute: Callable[[Attempt], Found], hear: errors.Hear) -> tuple[Found, Attempt]:
+    """What `compute` gives in the first attempt whose memory is enough, and that attempt.
 
-    hear: gets the note of every rung that has one, before it is tried. The last rung's failure is raised as it is.
+    hear: gets the note of every attempt that has one, before it is tried. The last attempt's failure is raised as it is.
     """
-    *others, last = ladder
-    for rung in others:
+    *others, last = planned
+    for attempt in others:
         try:
-            return _try(rung, compute, hear), rung
+            return _try(attempt, compute, hear), attempt
         except (MemoryError, RuntimeError) as error:
             if not errors.is_memory_error(error):
                 raise
@@ -94,16 +94,16 @@ def climb(ladder: list[Rung], compute: Callable[[Rung], Found], hear: errors.Hea
     return _try(last, compute, hear), last
 
 
-def _try(rung: Rung, compute: Callable[[Rung], Found], hear: errors.Hear) -> Found:
-    if rung.code:
-        hear(errors.note(rung.code, device=rung.short))
-    return compute(rung)
+def _try(attempt: Attempt, compute: Callable[[Attempt], Found], hear: errors.Hear) -> Found:
+    if attempt.code:
+        hear(errors.note(attempt.code, device=attempt.short))
+    return compute(attempt)
 
 
-def start(ladder: list[Rung], bytes_on_device: int) -> list[Rung]:
-    """The ladder without rungs that surely fail: the free memory of the device does not even hold what it shall collect."""
-    first = ladder[0].device
+def promising(planned: list[Attempt], bytes_on_device: int) -> list[Attempt]:
+    """The attempts without those that surely fail: the free memory of the device does not even hold what it shall collect."""
+    first = planned[0].device
     free = devices.free_bytes(first.torch_device)
-    if first.is_cpu or free is None or bytes_on_device < free or len(ladder) < 2:
-        return ladder
-    return ladder[1:]
+    if first.is_cpu or free is None or bytes_on_device < free or len(planned) < 2:
+        return planned
+    return planned[1:]
