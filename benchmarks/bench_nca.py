@@ -21,13 +21,15 @@ from veloxseg.contract.limits import PHOTO_SIDES
 from veloxseg.imaging import photos
 from veloxseg.inference import photo_pipeline
 from veloxseg.networks.nca import NCA, PRESETS
+from veloxseg.packages import cards
 from veloxseg.service import children
 
 UNET, UNET_DIFFUSION = "unet", "unet_diffusion"
 NETWORKS = {name: arguments for name, arguments in PRESETS.items() if arguments.get("spatial_dim", 2) == 2}
 NETWORKS |= {"multi_v": NETWORKS["multi"] | {"prediction": "v"}, "compact_direct": NETWORKS["compact"] | {"prediction": "direct"}}
 CHOICES = (*NETWORKS, UNET, UNET_DIFFUSION)
-CARD = {"threshold": 0.5}
+MODEL = "skin-lesion-veloxseg-demo"
+"""Its card says what becomes of the networks' answers."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def measure(name: str, side: int, members: int, threads: int, rounds: int) -> Me
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network, sampling = _network(name, members)
+    card = replace(cards.read(cards.find(MODEL)), takes_turns=False)
     weights = sum(parameter.nbytes for parameter in network.parameters()) / 2**20
     before = _memory_mb("VmRSS")
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -95,7 +98,7 @@ def measure(name: str, side: int, members: int, threads: int, rounds: int) -> Me
     for _ in range(rounds):
         begun = clock()
         image, placement = photo_pipeline.prepare(pixels, side)
-        answer = photo_pipeline.answer(CARD, network, image, sampling, "cpu")
+        answer = photo_pipeline.answer(card, network, image, sampling, "cpu")
         photos.to_photo(answer.support, placement) >= answer.cut  # noqa: B015 - its time is part of the way
         seconds.append(clock() - begun)
     peak = _memory_mb("VmHWM")

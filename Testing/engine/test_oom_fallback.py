@@ -12,6 +12,15 @@ CARD = FakeCard(torch.device("cpu"), "Small card")
 WAYS = ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"]
 
 
+@pytest.fixture(autouse=True)
+def one_window_at_a_time():
+    """So that one failure of the network is one failed attempt."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def short(monkeypatch):
     """Sets how often memory runs out."""

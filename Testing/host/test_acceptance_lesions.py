@@ -83,7 +83,7 @@ def test_replacedResultIsRestored(petct, measured):
 def test_uncertainty(widget, measured):
     pytest.importorskip("torch", reason="torch is needed for the shipped photo model")
     fixtures.useModels(widget, fixtures.modelFolder())
-    card = next(card for card in widget.panel.catalogue.cards if card.content.get("sampling"))
+    card = next(card for card in widget.panel.catalogue.cards if card.has_ensemble and card.takes_photo)
     fixtures.chooseTask(widget, card.task_id)
     combo = widget.ui.modelComboBox
     combo.setCurrentIndex(combo.findData(card.key))

@@ -19,6 +19,7 @@ from veloxseg import diffusion
 from veloxseg.diffusion.ensemble import draw_member
 from veloxseg.imaging import photos
 from veloxseg.inference import photo_pipeline
+from veloxseg.inference.members import sampling_of
 from veloxseg.networks.nca import NCA
 
 
@@ -65,6 +66,6 @@ def scored(model: TrainedModel, chosen: Sequence[UnseenPhoto], count: int) -> np
     """Dice (photos,) of the model as it is shipped, but with `count` members where it has an ensemble."""
     network = model.network()
     chosen_members = photo_pipeline.Settings(members=count if model.card.has_ensemble else None)
-    sampling = photo_pipeline.sampling_of(model.card, chosen_members)
+    sampling = sampling_of(model.card, chosen_members)
     answers = (photo_pipeline.answer(model.card, network, photo.image, sampling, "cpu") for photo in chosen)
     return np.array([photo.dice(answer.support, answer.cut) for photo, answer in zip(chosen, answers)])
