@@ -1,7 +1,7 @@
 """The rooms of the house and the arrows between them, read from the sources; nothing is imported.
 
-    python Testing/rooms.py             prints the picture
-    python Testing/rooms.py --write     puts it into docs/architecture.md
+python Testing/rooms.py             prints the picture
+python Testing/rooms.py --write     puts it into docs/architecture.md
 """
 
 import ast

@@ -44,9 +44,7 @@ class ThopCount(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.totals = dict.fromkeys(
-            ("convolutions", "transposed convolutions", "softmax", "instance norms"), 0
-        )
+        self.totals = dict.fromkeys(("convolutions", "transposed convolutions", "softmax", "instance norms"), 0)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
@@ -152,10 +150,7 @@ def parameters_report(arguments: dict = AUTOPET) -> str:
     network = inference_network(arguments)
     size = "x".join(str(n) for n in network.config.input_size)
     lines = [f"{'Parameters':<34}{'training':>12}{'inference':>12}"]
-    lines += [
-        f"  {part:<32}{training:>12,}{inference:>12,}"
-        for part, training, inference in parameter_table(arguments)
-    ]
+    lines += [f"  {part:<32}{training:>12,}{inference:>12,}" for part, training, inference in parameter_table(arguments)]
     operations = flops(network)
     lines += [
         "",

@@ -233,4 +233,3 @@ def floor(threads: int, rounds: int, network: VeloxSeg | None = None) -> Report:
         f"{4 * size / 1e6:.0f} MB at {bandwidth / 1e9:.0f} GB/s (copy)"
     ]
     return bench_speed.report("One window and the machine's limits", threads, rounds, comparisons, notes)
-

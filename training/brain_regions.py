@@ -105,9 +105,7 @@ class BrainRegions:
             number = self.split["validation"].index(case)
             image, label = self.patch(self.total, np.random.default_rng((VALIDATION_SEED, number)))
             plan = WindowPlan(self.settings.size, 0, "constant")
-            logits = windows.sliding_window(
-                network, torch.from_numpy(image), plan, [windows.Empty(0.0)], len(GROUPS) + 1, device
-            )
+            logits = windows.sliding_window(network, torch.from_numpy(image), plan, [windows.Empty(0.0)], len(GROUPS) + 1, device)
             found = logits.argmax(0).numpy()
             groups = [dice(found == group, label[0] == group) for group in range(1, len(GROUPS) + 1)]
             scores[case] = float(np.nanmean(groups))

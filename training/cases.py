@@ -134,8 +134,9 @@ class Cases:
         for case in tqdm([*self.split["train"], *self.split["validation"]], desc="reading cases", leave=False):
             self.store.ensure(case)
         self.notes = self._absent_labels()
-        self.augment = AUGMENTATIONS[settings.augmentation](self.size, self.store.empty(self.split["train"]),
-                                                            settings.drop_modality, self.card.mirrored_classes)
+        self.augment = AUGMENTATIONS[settings.augmentation](
+            self.size, self.store.empty(self.split["train"]), settings.drop_modality, self.card.mirrored_classes
+        )
 
     def _fitted(self, content: dict) -> Card:
         """The card with the intensities that are measured on the training cases."""
@@ -167,14 +168,24 @@ class Cases:
                 return replace(network, spatial_dim=3, in_ch=sum(channels), n_classes=classes)
             return planning.fitted(network, self.size, channels, classes)
         except ValueError as error:
-            raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
-                                remedy="choose another --data.patch-size or other settings of the network") from error
+            raise VeloxSegError(
+                "DATASET",
+                path=self.settings.folder,
+                reason=f"no network fits: {error}",
+                remedy="choose another --data.patch-size or other settings of the network",
+            ) from error
 
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""
         folder = str(self.settings.folder.resolve())
-        return {"card": self.card.content, "groups": self.groups, "split": self.split, "folder": folder,
-                "synthetic": self.synthetic, "patch_size": list(self.size)}
+        return {
+            "card": self.card.content,
+            "groups": self.groups,
+            "split": self.split,
+            "folder": folder,
+            "synthetic": self.synthetic,
+            "patch_size": list(self.size),
+        }
 
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One random patch; a pure function of the generator's state."""
@@ -195,8 +206,10 @@ class Cases:
         center, field = self._center(rng, centers, label.shape[1:]), None
         if rng.random() < self.settings.cut:
             field = cut_field(label.shape[1:], rng)
-        return tuple(read_region(array, center, size, outside, field).astype(np.float32)
-                     for array, outside in ((image, self.store.empty([case])), (label, [0])))
+        return tuple(
+            read_region(array, center, size, outside, field).astype(np.float32)
+            for array, outside in ((image, self.store.empty([case])), (label, [0]))
+        )
 
     def _center(self, rng, centers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         if len(centers) and rng.random() < self.settings.label_centered:
@@ -256,8 +269,12 @@ class Store:
         known = [0, *(label.value for label in self.card.labels)]
         unknown = sorted(set(np.unique(values).tolist()) - set(known))
         if unknown:
-            raise VeloxSegError("DATASET", path=folder / LABEL, reason=f"it has the value {unknown[0]:g}, which is no label",
-                                remedy=f"use {', '.join(str(v) for v in known)}")
+            raise VeloxSegError(
+                "DATASET",
+                path=folder / LABEL,
+                reason=f"it has the value {unknown[0]:g}, which is no label",
+                remedy=f"use {', '.join(str(v) for v in known)}",
+            )
         if any(channel.shape != values.shape for channel in channels):
             raise different_sizes(folder)
         classes = np.zeros(256, dtype=np.uint8)
@@ -268,8 +285,11 @@ class Store:
         """Image (C, x, y, z) float16, classes (1, x, y, z) uint8, both memory-mapped; labeled voxels and class, (n, 4)."""
         with np.load(self.cache / f"{case}.npz", allow_pickle=False) as stored:
             centers = stored["centers"]
-        return (np.load(self.cache / f"{case}-image.npy", mmap_mode="r"),
-                np.load(self.cache / f"{case}-label.npy", mmap_mode="r"), centers)
+        return (
+            np.load(self.cache / f"{case}-image.npy", mmap_mode="r"),
+            np.load(self.cache / f"{case}-label.npy", mmap_mode="r"),
+            centers,
+        )
 
     def empty(self, cases: list[str]) -> list[float]:
         """Network input value of empty space per channel, averaged over cases."""

@@ -116,8 +116,12 @@ def _rows(case: str, method: str, mask: np.ndarray, truth: np.ndarray, card: Car
     found = []
     for region, values in parts.items():
         pair = np.isin(mask, values), np.isin(truth, values)
-        row = {"case": case, "method": method, "region": region,
-               **case_metrics(*pair, tuple(card.spacing_mm), max(card.spacing_mm))}
+        row = {
+            "case": case,
+            "method": method,
+            "region": region,
+            **case_metrics(*pair, tuple(card.spacing_mm), max(card.spacing_mm)),
+        }
         if regions(card) is BRATS_REGIONS:
             row[scores.PUBLISHED] = published_slice_dice(*pair)
         found.append(row | {"seconds": seconds})

@@ -94,8 +94,12 @@ def _evaluate_case(model: Package, cases: Cases, case: str, target: Path, device
     begun = time.perf_counter()
     pixels = photos.read(path)
     rule = overlap(otsu(pixels), truth)
-    whole = {"case": case, "region": cases.card.labels[0].name, "reference_percent": 100 * float(truth.mean()),
-             "ita_degrees": skin_tone.typology_angle(pixels, truth)}
+    whole = {
+        "case": case,
+        "region": cases.card.labels[0].name,
+        "reference_percent": 100 * float(truth.mean()),
+        "ita_degrees": skin_tone.typology_angle(pixels, truth),
+    }
     return [whole | {"method": scores.NETWORK} | network,
             whole | {"method": OTSU} | rule | {"seconds": time.perf_counter() - begun}]  # fmt: skip
 
@@ -103,9 +107,15 @@ def _evaluate_case(model: Package, cases: Cases, case: str, target: Path, device
 def overlap(mask: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Numbers of a mask bool (y, x). Dice and IoU of two empty masks are 1."""
     tp, fp, fn, _ = confusion(mask, truth)
-    return {"dice": dice(mask, truth, both_empty=1.0), "iou": ratio(tp, tp + fp + fn) if tp + fp + fn else 1.0,
-            "precision": ratio(tp, tp + fp), "recall": ratio(tp, tp + fn), "predicted_percent": 100 * float(mask.mean()),
-            "shared_px": tp, "both_px": 2 * tp + fp + fn}
+    return {
+        "dice": dice(mask, truth, both_empty=1.0),
+        "iou": ratio(tp, tp + fp + fn) if tp + fp + fn else 1.0,
+        "precision": ratio(tp, tp + fp),
+        "recall": ratio(tp, tp + fn),
+        "predicted_percent": 100 * float(mask.mean()),
+        "shared_px": tp,
+        "both_px": 2 * tp + fp + fn,
+    }
 
 
 def five_thresholds(probability: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -168,8 +178,11 @@ def strata(rows: pd.DataFrame) -> list[dict]:
 
 def summary(table: pd.DataFrame, found: list[dict]) -> str:
     """The table that people read: means over photos by method, then the scores."""
-    columns = [c for c in ("dice", "iou", "precision", "recall", "dice_five", "iou_five", "agreement", "seconds")
-               if table[c].notna().any()]
+    columns = [
+        c
+        for c in ("dice", "iou", "precision", "recall", "dice_five", "iou_five", "agreement", "seconds")
+        if table[c].notna().any()
+    ]
     means = table.groupby("method", sort=False)[columns].mean().reset_index()
     empty = int((table[table.method == scores.NETWORK].reference_percent == 0).sum())
     lines = [f"{found[0]['data']}{' (synthetic)' if found[0]['synthetic'] else ''}, n = {found[0]['n']}", "",

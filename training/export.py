@@ -90,8 +90,12 @@ def load_run(run: Path, card: Path | None = None) -> TrainedModel:
 def named(name: str | None, version: str | None) -> dict:
     """The fields of a card that a run's name and version decide. Raises DATASET for a version that packages can't have."""
     if version is not None and not re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version):
-        raise VeloxSegError("DATASET", path=f"The version {version!r}", reason="it is not three numbers with dots between them",
-                            remedy="choose a --version such as 1.2.0")
+        raise VeloxSegError(
+            "DATASET",
+            path=f"The version {version!r}",
+            reason="it is not three numbers with dots between them",
+            remedy="choose a --version such as 1.2.0",
+        )
     found = {} if name is None else {"id": identifier(name), "title": name}
     return found if version is None else found | {"version": version}
 
@@ -116,8 +120,11 @@ def architecture(settings: dict) -> dict:
 
 def command_line(settings: dict) -> str:
     """The shortest command that gives these settings (those of `settings.plain`), without the run folder and where things lie."""
-    tasks = [task for task, (_, default) in CONFIGS.items()
-             if task not in OWN_DATA and settings["data"].keys() <= asdict(default.data).keys()]
+    tasks = [
+        task
+        for task, (_, default) in CONFIGS.items()
+        if task not in OWN_DATA and settings["data"].keys() <= asdict(default.data).keys()
+    ]
     return min((options_of(settings, task) for task in tasks), key=len)
 
 
@@ -213,8 +220,12 @@ def export(run: Path, card: Path | None = None, output: Path | None = None) -> P
     """
     model, data = load_run(run, card), records.read(run / "data.json")
     if not can_be_packaged(model):
-        raise VeloxSegError("CHECKPOINT", path=run, reason=f"packages can't hold the network {model.name}",
-                            remedy="export a run of --network veloxseg or nca")
+        raise VeloxSegError(
+            "CHECKPOINT",
+            path=run,
+            reason=f"packages can't hold the network {model.name}",
+            remedy="export a run of --network veloxseg or nca",
+        )
     scores = run / "evaluation" / "scores.json"
     content = {**model.card.content, "scores": records.read(scores) if scores.exists() else []}
     warning = cards.warning(content["scores"])

@@ -25,8 +25,12 @@ def load(network: nn.Module, source: Path) -> list[str]:
     given, own = read(source), network.state_dict()
     fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
     if not any(value.is_floating_point() for value in fitting.values()):
-        raise VeloxSegError("CHECKPOINT", path=source, reason="no parameter of it has the shape that this network needs",
-                            remedy="choose weights of the same network")
+        raise VeloxSegError(
+            "CHECKPOINT",
+            path=source,
+            reason="no parameter of it has the shape that this network needs",
+            remedy="choose weights of the same network",
+        )
     with torch.no_grad():
         for key, value in fitting.items():
             own[key].copy_(value)

@@ -84,11 +84,7 @@ class VeloxSegLoss(nn.Module):
             sdkt = gram_distance(at_least_float32(output.gram_seg), teachers)
 
         segmentation = torch.stack([ce + d for ce, d in zip(cross_entropy, dice, strict=True)]).mean()
-        total = (
-            self.segmentation_weight * segmentation
-            + self.reconstruction_weight * reconstruction
-            + self.sdkt_weight * sdkt
-        )
+        total = self.segmentation_weight * segmentation + self.reconstruction_weight * reconstruction + self.sdkt_weight * sdkt
         return LossTerms(total, cross_entropy, dice, reconstruction, sdkt)
 
 

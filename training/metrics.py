@@ -94,9 +94,7 @@ def published_binary_metrics(prediction: np.ndarray, reference: np.ndarray) -> d
     }
 
 
-def lesion_metrics(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
-) -> dict[str, float]:
+def lesion_metrics(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None) -> dict[str, float]:
     """Lesion-wise detection, and the volumes missed and invented. A lesion is an 18-connected component.
 
     A lesion counts as found if one predicted voxel lies in it; a predicted component without any voxel of a

@@ -57,9 +57,7 @@ def augmented(
     return np.ascontiguousarray(2 * photo.transpose(2, 0, 1) - 1, dtype=np.float32), label[None].astype(np.int64)
 
 
-def placed(
-    pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator, ranges: Ranges
-) -> tuple[np.ndarray, np.ndarray]:
+def placed(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator, ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
     """Turned by any angle, mirrored, scaled, stretched and shifted; what comes in from outside is mirrored skin, as at inference.
 
     The mask is moved with the photo, so that a mirrored part of the lesion is lesion as well.

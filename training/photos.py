@@ -28,6 +28,7 @@ from veloxseg.networks.nca import NCA, NCAConfig
 
 PHOTO, MASK = "photo.png", "mask.png"
 
+
 @dataclass(frozen=True)
 class PhotosSettings:
     """Which prepared dataset of photos, how it is split, and how large the network sees them."""
@@ -85,14 +86,23 @@ class Photos:
                 return replace(network, spatial_dim=2, in_ch=3)
             return planning.fitted(network, (self.size,) * 2, (3,), 2)
         except ValueError as error:
-            raise VeloxSegError("DATASET", path=self.settings.folder, reason=f"no network fits: {error}",
-                                remedy="choose another --data.size or other settings of the network") from error
+            raise VeloxSegError(
+                "DATASET",
+                path=self.settings.folder,
+                reason=f"no network fits: {error}",
+                remedy="choose another --data.size or other settings of the network",
+            ) from error
 
     def describe(self) -> dict:
         """data.json of a run: what evaluation and export need to know about the data."""
         folder = str(self.settings.folder.resolve())
-        return {"card": self.card.content, "groups": self.groups, "split": self.split, "folder": folder,
-                "synthetic": self.synthetic}
+        return {
+            "card": self.card.content,
+            "groups": self.groups,
+            "split": self.split,
+            "folder": folder,
+            "synthetic": self.synthetic,
+        }
 
     def patch(self, _index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """One random training photo; a pure function of the generator's state."""
@@ -146,5 +156,10 @@ def read_mask(path: Path) -> np.ndarray:
         with Image.open(path, formats=("PNG",)) as file:
             return np.array(file.convert("L")) > 0
     except (OSError, SyntaxError, ValueError) as error:
-        raise VeloxSegError("DATASET", path=path, reason="it can't be read as PNG", detail=str(error),
-                            remedy="delete the folder of the case and prepare it again") from error
+        raise VeloxSegError(
+            "DATASET",
+            path=path,
+            reason="it can't be read as PNG",
+            detail=str(error),
+            remedy="delete the folder of the case and prepare it again",
+        ) from error

@@ -196,10 +196,7 @@ def write_dataset(output: Path, data: DataSet) -> None:
     if path.is_file():
         content = records.read(path)
     if data.split is not None:
-        content["split"] = {
-            part: [case for case in cases if case in finished]
-            for part, cases in data.split.items()
-        }
+        content["split"] = {part: [case for case in cases if case in finished] for part, cases in data.split.items()}
     write_if_changed(path, as_json(content))
 
 

@@ -185,7 +185,7 @@ def worst_and_best(cases: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     network = scores.labels_apart(cases[(cases.method == scores.NETWORK) & (cases.reference_ml > 0)])
     ranked = scores.per_case(network, "dice").sort_values(kind="stable")
     worst = ranked[:CASES_OF_A_KIND]
-    return worst, ranked[len(worst):][::-1][:CASES_OF_A_KIND]
+    return worst, ranked[len(worst) :][::-1][:CASES_OF_A_KIND]
 
 
 def draw_case(axial: Axes, coronal: Axes, case: Case, name: str, dice: float) -> None:

@@ -66,8 +66,16 @@ def read_cases(path: Path) -> pd.DataFrame:
 
 def score(name: str, data: str, values: list[float], seed: int, synthetic: bool, **more) -> dict:
     """One entry of the card's scores; `values` is one number per case."""
-    return {"name": name, "data": data, "n": len(values), "seed": seed, "value": round(float(np.mean(values)), 4),
-            "interval_95": _rounded(interval(np.asarray(values), seed)), "synthetic": synthetic, **more}
+    return {
+        "name": name,
+        "data": data,
+        "n": len(values),
+        "seed": seed,
+        "value": round(float(np.mean(values)), 4),
+        "interval_95": _rounded(interval(np.asarray(values), seed)),
+        "synthetic": synthetic,
+        **more,
+    }
 
 
 def _rounded(ends: list[float] | None) -> list[float] | None:
@@ -111,9 +119,7 @@ def best_rule(present: pd.DataFrame) -> str | None:
     return None if dice.empty else dice.idxmax()
 
 
-def _entry(
-    name: str, data: str, rows: pd.DataFrame, column: str, rule: str | None, seed: int, synthetic: bool
-) -> dict | None:
+def _entry(name: str, data: str, rows: pd.DataFrame, column: str, rule: str | None, seed: int, synthetic: bool) -> dict | None:
     """None where the network has no number at all."""
     network = rows[rows.method == NETWORK]
     values = per_case(network, column)

@@ -120,8 +120,13 @@ class State:
 
     def averaged(self, settings: Settings) -> dict:
         """What best.pt holds."""
-        return {"network": self.average.module.state_dict(), "step": self.step, "validation": self.best,
-                "cpu_minutes": self.cpu_minutes, "settings": plain(settings)}
+        return {
+            "network": self.average.module.state_dict(),
+            "step": self.step,
+            "validation": self.best,
+            "cpu_minutes": self.cpu_minutes,
+            "settings": plain(settings),
+        }
 
     def restore(self, saved: dict, path: Path, settings: Settings) -> None:
         """Goes on from the content of the checkpoint `path`. Raises CHECKPOINT when it belongs to another run."""
@@ -130,18 +135,31 @@ class State:
             if isinstance(before, dict):  # fields that are newer than the checkpoint say nothing about it
                 asked = {key: asked.get(key) for key in before}
             if before != asked:
-                raise VeloxSegError("CHECKPOINT", path=path, reason=f"it belongs to {what} than the settings ask for",
-                                    remedy="choose another --run folder, or the settings in its config.json")
+                raise VeloxSegError(
+                    "CHECKPOINT",
+                    path=path,
+                    reason=f"it belongs to {what} than the settings ask for",
+                    remedy="choose another --run folder, or the settings in its config.json",
+                )
         if saved["step"] > settings.steps:
-            raise VeloxSegError("CHECKPOINT", path=path, reason=f"it is at step {saved['step']} of {settings.steps} already",
-                                remedy="ask for more --steps, or choose another --run folder")
+            raise VeloxSegError(
+                "CHECKPOINT",
+                path=path,
+                reason=f"it is at step {saved['step']} of {settings.steps} already",
+                remedy="ask for more --steps, or choose another --run folder",
+            )
         try:
             for name in self.PARTS:
                 if saved[name]:  # empty: no scaler where it was computed
                     getattr(self, name).load_state_dict(saved[name])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise VeloxSegError("CHECKPOINT", path=path, reason="it is of another version of train.py", detail=str(error),
-                                remedy="choose another --run folder") from error
+            raise VeloxSegError(
+                "CHECKPOINT",
+                path=path,
+                reason="it is of another version of train.py",
+                detail=str(error),
+                remedy="choose another --run folder",
+            ) from error
         self.step, self.best, self.cpu_minutes = saved["step"], saved["best"], saved["cpu_minutes"]
         # the rate follows from settings and step, so that a lower one than before can be asked for
         self.scheduler.last_epoch = self.step
@@ -163,8 +181,9 @@ def build(settings: Settings, device: torch.device) -> State:
         # faster on a CPU; at batch 1 torch's CPU instance norm has wrong gradients in this layout
         flat = settings.architecture.spatial_dim == 2
         network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay,
-                                  fused=device.type in ("cpu", "cuda"))
+    optimizer = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=device.type in ("cpu", "cuda")
+    )
     factor = schedule.of_run(settings.schedule, settings.steps, round(settings.warmup * settings.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     average = AveragedModel(network, multi_avg_fn=functools.partial(moving_average, decay=settings.ema_decay))
@@ -223,8 +242,13 @@ def _train(settings: Settings) -> None:
 
     objective = DistributedDataParallel(state.objective) if world > 1 else state.objective
     batches = Batches(state.step, settings.steps, settings.batch_size, rank, world)
-    loader = DataLoader(Patches(task, settings.seed), batch_sampler=batches, num_workers=settings.workers,
-                        pin_memory=device.type == "cuda", worker_init_fn=one_thread if settings.workers else None)
+    loader = DataLoader(
+        Patches(task, settings.seed),
+        batch_sampler=batches,
+        num_workers=settings.workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=one_thread if settings.workers else None,
+    )
     board = tensorboard(settings.run, state.step) if rank == 0 else None
     progress = tqdm(loader, initial=state.step, total=settings.steps, desc=settings.run.name, mininterval=5, disable=rank > 0)
     spent, started = state.cpu_minutes - time.process_time() / 60, time.perf_counter()
@@ -252,9 +276,15 @@ def _train(settings: Settings) -> None:
         state.step += 1
         state.cpu_minutes = spent + time.process_time() / 60
 
-        row = {"step": state.step, "loss": loss, **dict(zip(terms.parts, parts)),
-               "learning_rate": state.scheduler.get_last_lr()[0], "seconds": round(time.perf_counter() - started, 1),
-               "waited_for_data": round(waited, 1), "cpu_minutes": round(state.cpu_minutes, 3)}
+        row = {
+            "step": state.step,
+            "loss": loss,
+            **dict(zip(terms.parts, parts)),
+            "learning_rate": state.scheduler.get_last_lr()[0],
+            "seconds": round(time.perf_counter() - started, 1),
+            "waited_for_data": round(waited, 1),
+            "cpu_minutes": round(state.cpu_minutes, 3),
+        }
         progress.set_postfix(loss=f"{row['loss']:.3f}")
         ended = state.step == settings.steps or out_of_time()
         if rank == 0 and state.step - batches.first == ESTIMATED_AFTER:
@@ -326,8 +356,6 @@ def log(run: Path, row: dict, board=None) -> None:
             for name, value in row.items():
                 if isinstance(value, float):
                     board.add_scalar(name, value, row["step"])
-
-
 
 
 def main() -> None:

@@ -78,8 +78,12 @@ def view_of(model: Package, image: torch.Tensor, turns: int, mirrored: bool) -> 
 def judge(kind: str, judged: Judged, truth: np.ndarray, case: str) -> dict:
     """One row: Dice, how unsure per found pixel, and the sums for the calibration error."""
     bins = np.minimum((judged.probability * BINS).astype(int), BINS - 1).ravel()
-    row = {"case": case, "kind": kind, "dice": dice(judged.mask, truth),
-           "unsure": float(judged.unsure.sum() / max(judged.mask.sum(), 1))}
+    row = {
+        "case": case,
+        "kind": kind,
+        "dice": dice(judged.mask, truth),
+        "unsure": float(judged.unsure.sum() / max(judged.mask.sum(), 1)),
+    }
     for name, values in (("count", np.ones(bins.shape)), ("told", judged.probability.ravel()), ("true", truth.ravel())):
         row |= {f"{name}_{number}": value for number, value in enumerate(np.bincount(bins, values, BINS))}
     return row

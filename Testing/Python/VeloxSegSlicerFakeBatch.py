@@ -28,9 +28,7 @@ def main() -> None:
         rows = [line.split(",") for line in Path(source["path"]).read_text(encoding="utf-8").splitlines()]
         cases = {row[0]: {rows[0][1]: str(Path(source["path"]).parent / row[1])} for row in rows[1:]}
     else:
-        cases = {
-            folder.name: {"T1": str(next(folder.glob("*"), ""))} for folder in sorted(Path(source["path"]).iterdir())
-        }
+        cases = {folder.name: {"T1": str(next(folder.glob("*"), ""))} for folder in sorted(Path(source["path"]).iterdir())}
     if "--preview" in sys.argv:
         preview(cases, output)
         return

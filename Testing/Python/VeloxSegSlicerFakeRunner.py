@@ -112,18 +112,14 @@ class Image:
         return [-x, -y, z]
 
     def _vectors(self, key: str) -> list[list[float]]:
-        return [
-            [float(part) for part in vector.strip("()").split(",")] for vector in self.fields[key].split()
-        ]
+        return [[float(part) for part in vector.strip("()").split(",")] for vector in self.fields[key].split()]
 
 
 class Job:
     def __init__(self, requestFile: str) -> None:
         self.folder = Path(requestFile).resolve().parent
         self.request = json.loads(Path(requestFile).read_text(encoding="utf-8"))
-        self.card = json.loads(
-            (Path(self.request["model"]) / "configs" / "velox.json").read_text(encoding="utf-8")
-        )
+        self.card = json.loads((Path(self.request["model"]) / "configs" / "velox.json").read_text(encoding="utf-8"))
         role = next(role["name"] for role in self.card["roles"] if role["reference"])
         self.reference = Image.read(self.folder / self.request["inputs"][role])
         self.damage = lambda report: None
@@ -153,8 +149,7 @@ class Job:
         self.damage(report)
         (folder / "results.json").write_text(json.dumps(report), encoding="utf-8")
         files = {
-            path.stem: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-            for path in folder.iterdir()
+            path.stem: {"path": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in folder.iterdir()
         }
         send("result", folder=str(folder), files=files, seconds=report["seconds"], device="Fake device")
 

@@ -104,9 +104,7 @@ def tumorCard() -> dict:
     }
 
 
-def role(
-    name: str, modality: str, patterns: list[str], reference: bool = False, unit: str | None = None
-) -> dict:
+def role(name: str, modality: str, patterns: list[str], reference: bool = False, unit: str | None = None) -> dict:
     return {
         "name": name,
         "title": name,
@@ -165,9 +163,7 @@ def sphereVolume(
     indices = np.stack(np.meshgrid(*(np.arange(n) for n in size), indexing="ij"), axis=-1)
     world = indices @ ijkToRas[:3, :3].T + ijkToRas[:3, 3]
     distance = np.linalg.norm(world - np.array(center), axis=-1)
-    values = np.where(
-        distance < radius, high - distance / radius * (high - low) * 0.3, low + indices[..., 0] * 0.01
-    )
+    values = np.where(distance < radius, high - distance / radius * (high - low) * 0.3, low + indices[..., 0] * 0.01)
     array = values.transpose(2, 1, 0).astype(np.float32)
     return slicer.util.addVolumeFromArray(array, ijkToRAS=ijkToRas, name=name)
 

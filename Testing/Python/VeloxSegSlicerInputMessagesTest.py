@@ -86,8 +86,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
             original(job, *arguments)
             written.update(fixtures.json.loads(job.requestFile.read_text(encoding="utf-8")))
             written["images"] = {
-                role: slicer.util.loadVolume(str(job.folder / name), {"show": False})
-                for role, name in written["inputs"].items()
+                role: slicer.util.loadVolume(str(job.folder / name), {"show": False}) for role, name in written["inputs"].items()
             }
 
         original = Job.Job.write
@@ -192,9 +191,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         fakes = (
             mock.patch.object(slicer.modules, "brainsfit", module, create=True),
             mock.patch.object(slicer, "cli", types.SimpleNamespace(createNode=createNode), create=True),
-            mock.patch.object(
-                slicer, "vtkMRMLCommandLineModuleNode", types.SimpleNamespace(StatusModifiedEvent=1), create=True
-            ),
+            mock.patch.object(slicer, "vtkMRMLCommandLineModuleNode", types.SimpleNamespace(StatusModifiedEvent=1), create=True),
         )
         with fakes[0], fakes[1], fakes[2]:
             self.press("Register CT to PET")
@@ -304,9 +301,7 @@ class VeloxSegSlicerInputMessagesTest(unittest.TestCase):
         ct = fixtures.sphereVolume("Series 4")
         ct.SetAttribute("DICOM.Modality", "MR")
         self.petct(ct)
-        self.assertTold(
-            "'Series 4' is stored as MR, the model expects CT.", ["Use anyway", CHOOSE_ANOTHER], blocks=True
-        )
+        self.assertTold("'Series 4' is stored as MR, the model expects CT.", ["Use anyway", CHOOSE_ANOTHER], blocks=True)
         self.press("Use anyway")
         self.assertTrue(self.ui.segmentButton.enabled)
 

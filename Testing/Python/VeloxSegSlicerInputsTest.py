@@ -96,13 +96,9 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
 
     def test_tinyDifferencesAreTheSameGrid(self):
         shifted = fixtures.sphereVolume("CT", center=(0.05, 0, 0))
-        self.assertEqual(
-            self.kinds(self.petct, CT=shifted, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.OK
-        )
+        self.assertEqual(self.kinds(self.petct, CT=shifted, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.OK)
         shifted = fixtures.sphereVolume("CT", center=(0.2, 0, 0))
-        self.assertEqual(
-            self.kinds(self.petct, CT=shifted, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.RESAMPLED
-        )
+        self.assertEqual(self.kinds(self.petct, CT=shifted, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.RESAMPLED)
 
     def test_missing(self):
         self.assertEqual(
@@ -123,14 +119,10 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
 
     def test_littleOverlapBlocks(self):
         pet = fixtures.sphereVolume("PET")
-        verdicts = Verdicts.judge(
-            self.petct, readAll({"CT": fixtures.sphereVolume("CT", center=(30, 0, 0)), "PET": pet})
-        )
+        verdicts = Verdicts.judge(self.petct, readAll({"CT": fixtures.sphereVolume("CT", center=(30, 0, 0)), "PET": pet}))
         self.assertEqual(verdicts["CT"].kind, Verdicts.OVERLAP)
         self.assertIn("38 %", verdicts["CT"].text)
-        verdicts = Verdicts.judge(
-            self.petct, readAll({"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": pet})
-        )
+        verdicts = Verdicts.judge(self.petct, readAll({"CT": fixtures.sphereVolume("CT", center=(200, 0, 0)), "PET": pet}))
         self.assertIn("by 0 %", verdicts["CT"].text)
 
     def test_linearTransformIsShownAndCounted(self):
@@ -138,14 +130,10 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
         matrix = np.eye(4)
         matrix[0, 3] = 6
         fixtures.moved(volume, matrix)
-        self.assertEqual(
-            self.kinds(self.petct, CT=volume, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.MOVED
-        )
+        self.assertEqual(self.kinds(self.petct, CT=volume, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.MOVED)
         matrix[0, 3] = 300
         volume.GetParentTransformNode().SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
-        self.assertEqual(
-            self.kinds(self.petct, CT=volume, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.OVERLAP
-        )
+        self.assertEqual(self.kinds(self.petct, CT=volume, PET=fixtures.sphereVolume("PET"))["CT"], Verdicts.OVERLAP)
 
     def codeOf(self, card, **images):
         verdicts = Verdicts.judge(card, readAll(images))
@@ -201,9 +189,7 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
 
     def test_scanIsNoColorPicture(self):
         self.assertEqual(self.codeOf(self.photo, Photo=fixtures.sphereVolume("CT")), "ROLE_GRAY")
-        self.assertEqual(
-            self.kinds(self.photo, Photo=fixtures.colorPicture("IMG")), {"Photo": Verdicts.REFERENCE}
-        )
+        self.assertEqual(self.kinds(self.photo, Photo=fixtures.colorPicture("IMG")), {"Photo": Verdicts.REFERENCE})
 
     def test_activityIsNotSuv(self):
         volume = fixtures.sphereVolume("PET")
@@ -220,12 +206,8 @@ class VeloxSegSlicerInputsTest(unittest.TestCase):
 
     def test_overlapIsExactForBoxes(self):
         first = Geometry.worldGrid(fixtures.sphereVolume("a", size=(20, 20, 20), spacing=(1, 1, 1)))
-        half = Geometry.worldGrid(
-            fixtures.sphereVolume("b", size=(20, 20, 20), spacing=(1, 1, 1), center=(10, 0, 0))
-        )
-        inside = Geometry.worldGrid(
-            fixtures.sphereVolume("c", size=(4, 4, 4), spacing=(1, 1, 1), axes=fixtures.OBLIQUE)
-        )
+        half = Geometry.worldGrid(fixtures.sphereVolume("b", size=(20, 20, 20), spacing=(1, 1, 1), center=(10, 0, 0)))
+        inside = Geometry.worldGrid(fixtures.sphereVolume("c", size=(4, 4, 4), spacing=(1, 1, 1), axes=fixtures.OBLIQUE))
         self.assertAlmostEqual(Geometry.overlap(first, half), 0.5)
         self.assertEqual(Geometry.overlap(inside, first), 1.0)
         self.assertEqual(Geometry.overlap(first, inside), 1.0)

@@ -34,9 +34,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         card = fixtures.loadCard(self.folder, fixtures.brainCard())
         entry = slicer.vtkSlicerTerminologyEntry()
         self.assertTrue(
-            slicer.vtkSlicerTerminologiesModuleLogic.DeserializeTerminologyEntry(
-                card.labels[0].terminology_entry, entry
-            )
+            slicer.vtkSlicerTerminologiesModuleLogic.DeserializeTerminologyEntry(card.labels[0].terminology_entry, entry)
         )
         self.assertEqual(entry.GetTypeObject().GetCodeMeaning(), "Frontal lobe")
         self.assertEqual(entry.GetCategoryObject().GetCodeValue(), "123037004")
@@ -51,9 +49,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
 
     def test_neoplasmUsesTheListThatHasIt(self):
         card = fixtures.loadCard(self.folder, fixtures.petctCard())
-        self.assertTrue(
-            card.labels[0].terminology_entry.startswith("Segmentation category and type - DICOM master list~")
-        )
+        self.assertTrue(card.labels[0].terminology_entry.startswith("Segmentation category and type - DICOM master list~"))
 
     def test_catalogueOrder(self):
         fixtures.writeCards(
@@ -65,9 +61,7 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         )
         catalogue = Catalogue(self.folder)
         self.assertEqual(list(catalogue.tasks()), ["brain-regions", "petct-lesions"])
-        self.assertEqual(
-            [card.id for card in catalogue.models("brain-regions")], ["test-brain", "older", "newerDemo"]
-        )
+        self.assertEqual([card.id for card in catalogue.models("brain-regions")], ["test-brain", "older", "newerDemo"])
 
     def test_brokenCardsDoNotHideTheOthers(self):
         fixtures.writeCards(self.folder, fixtures.brainCard(), fixtures.petctCard() | {"labels": None})

@@ -83,9 +83,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
     def test_namesColorsTerminologyTags(self):
         _volume, node = self.segmentBrain()
         segmentation = node.GetSegmentation()
-        self.assertEqual(
-            [segmentation.GetNthSegment(n).GetName() for n in range(2)], ["Frontal lobe", "Insula"]
-        )
+        self.assertEqual([segmentation.GetNthSegment(n).GetName() for n in range(2)], ["Frontal lobe", "Insula"])
         segment = segmentation.GetNthSegment(1)
         np.testing.assert_allclose(segment.GetColor(), np.array([60, 120, 220]) / 255)
         self.assertEqual(segment.GetTerminology(), self.brain.labels[1].terminology_entry)
@@ -188,9 +186,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertEqual(json.loads(ResultAttributes.fact(node, "InputNames")), {"T1": "T1 head"})
         segment = node.GetSegmentation().GetNthSegment(0)
         np.testing.assert_allclose(segment.GetColor(), color, atol=1e-5)
-        self.assertEqual(
-            (segment.GetName(), segment.GetTerminology()), ("Frontal lobe", self.brain.labels[0].terminology_entry)
-        )
+        self.assertEqual((segment.GetName(), segment.GetTerminology()), ("Frontal lobe", self.brain.labels[0].terminology_entry))
         self.assertEqual(self.tag(segment, "DICOM.SegmentAlgorithmType"), "AUTOMATIC")
 
     def test_volumesAgainstAHandCount(self):
@@ -233,9 +229,7 @@ class VeloxSegSlicerResultsTest(unittest.TestCase):
         self.assertEqual((rows[0]["suv_mean_g_per_ml"], rows[1]["suv_mean_g_per_ml"]), ("5.0000", ""))
         self.assertEqual((rows[1]["suv_max_g_per_ml"], rows[1]["lesions"]), ("8.0000", "1"))
         for row in rows:
-            self.assertEqual(
-                (row["model"], row["level"], row["device"]), ("Test PET/CT lesions", "demo", "Fake device")
-            )
+            self.assertEqual((row["model"], row["level"], row["device"]), ("Test PET/CT lesions", "demo", "Fake device"))
 
     def test_leftBesideRight(self):
         _volume, node = self.segmentBrain()

@@ -28,9 +28,7 @@ class VeloxSegSlicerSamplesTest(unittest.TestCase):
         self.petct = fixtures.loadCard(self.folder, fixtures.petctCard())
         self.finished = []
         modulePath = Path(slicer.util.modulePath("VeloxSegSlicer")).parent
-        self.maker = Samples.SampleMaker(
-            modulePath, lambda line: None, lambda *end: self.finished.append(end)
-        )
+        self.maker = Samples.SampleMaker(modulePath, lambda line: None, lambda *end: self.finished.append(end))
         self.maker.command = [Setup.pythonProgram(), str(fixtures.FAKE_RUNNER)]
         self.addCleanup(self.maker.abandon)
 

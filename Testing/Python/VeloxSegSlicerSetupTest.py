@@ -54,9 +54,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
 
     def test_missing(self):
         state = self.probe(None)
-        self.assertEqual(
-            (state.status, state.missing, state.error.code), (Setup.MISSING, ("torch",), "ENGINE_MISSING")
-        )
+        self.assertEqual((state.status, state.missing, state.error.code), (Setup.MISSING, ("torch",), "ENGINE_MISSING"))
 
     def test_smallPackageMissing(self):
         state = self.probe(self.package("torch", "__init__.py", "version.py"), others=False)
@@ -65,9 +63,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
 
     def test_emptyFolderIsDamage(self):
         state = self.probe(types.SimpleNamespace(origin=None))
-        self.assertEqual(
-            (state.status, state.damaged, state.error.code), (Setup.DAMAGED, ("torch",), "ENGINE_DAMAGED")
-        )
+        self.assertEqual((state.status, state.damaged, state.error.code), (Setup.DAMAGED, ("torch",), "ENGINE_DAMAGED"))
 
     def test_halfInstalledIsDamage(self):
         self.assertEqual(self.probe(self.package("torch", "__init__.py")).status, Setup.DAMAGED)
@@ -158,9 +154,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
                 "C:\\Users\\x\\y.nrrd",
             ]
         )
-        text = Report.text(
-            Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", "reading", log
-        )
+        text = Report.text(Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", "reading", log)
         result = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Kowalczyk follow-up")
         log += "\n".join(
             [
@@ -172,9 +166,7 @@ class VeloxSegSlicerSetupTest(unittest.TestCase):
                 "Window 3 of 40",
             ]
         )
-        text = Report.text(
-            Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", result.GetName(), log
-        )
+        text = Report.text(Setup.EngineState(Setup.READY, torchVersion="2.5"), card, {"T1": volume}, "CPU", result.GetName(), log)
         for part in ("DOE", "someone", "1.2.840", "Users", "Anna", "Secret", "scan 1", "series 3", "Kowalczyk", "follow-up"):
             self.assertNotIn(part, text)
         self.assertNotIn(Path.home().name, text.split("Log:")[1])

@@ -232,13 +232,9 @@ class VeloxSegSlicerWidgetTest(unittest.TestCase):
         node = self.ui.resultSelector.currentNode()
         item = self.ui.segmentsTable.item(1, 0)
         item.setCheckState(qt.Qt.Unchecked)
-        self.assertFalse(
-            node.GetDisplayNode().GetSegmentVisibility(node.GetSegmentation().GetNthSegmentID(1))
-        )
+        self.assertFalse(node.GetDisplayNode().GetSegmentVisibility(node.GetSegmentation().GetNthSegmentID(1)))
         self.ui.segmentsTable.selectRow(1)
-        matrix = slicer.util.arrayFromVTKMatrix(
-            slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed").GetSliceToRAS()
-        )
+        matrix = slicer.util.arrayFromVTKMatrix(slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed").GetSliceToRAS())
         self.assertLess(abs(matrix[2, 3] - 30), 6)
 
     def test_leavingGoesOn(self):

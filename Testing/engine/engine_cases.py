@@ -140,13 +140,9 @@ def tiny_package(folder, **changes):
     """A real package with a randomly initialized tiny VeloxSeg whose example is its own answer."""
     the_card = card(**changes)
     torch.manual_seed(0)
-    network = VeloxSeg(
-        **{**the_card["architecture"]["arguments"], "teachers": False, "deep_supervision": False}
-    )
+    network = VeloxSeg(**{**the_card["architecture"]["arguments"], "teachers": False, "deep_supervision": False})
     network.half().float()  # packages hold half precision
-    example = {
-        entry["name"]: blob_image((24, 20, 22), seed=number) for number, entry in enumerate(the_card["roles"])
-    }
+    example = {entry["name"]: blob_image((24, 20, 22), seed=number) for number, entry in enumerate(the_card["roles"])}
     mask = own_answer(the_card, network.eval(), example)
     package_writer.write(
         folder,

@@ -58,9 +58,7 @@ class TestSegment:
 
     def test_json(self, package, case, tmp_path, capsys):
         assert cli.main([*self.arguments(package, case, tmp_path), "--json"]) == 0
-        assert json.loads(capsys.readouterr().out) == json.loads(
-            (tmp_path / "out" / "results.json").read_text()
-        )
+        assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "out" / "results.json").read_text())
 
     @pytest.mark.parametrize(
         "changes,exit_code,words",
@@ -186,9 +184,7 @@ class TestPhantom:
         from veloxseg import phantoms
 
         written = []
-        monkeypatch.setattr(
-            phantoms, "write_case", lambda kind, seed, folder: written.append((kind, seed, folder.name))
-        )
+        monkeypatch.setattr(phantoms, "write_case", lambda kind, seed, folder: written.append((kind, seed, folder.name)))
         assert cli.main(["phantom", "petct", "--seed", "5", "--count", "2", "--output", str(tmp_path)]) == 0
         assert written == [("petct", 5, "petct-5"), ("petct", 6, "petct-6")]
 
@@ -269,9 +265,7 @@ class TestHelpfulMessages:
 
     def test_folder_for_a_file(self, package, capsys, tmp_path):
         (tmp_path / "dicom").mkdir()
-        text = self.told(
-            capsys, 4, "segment", "--model", package, "--input", f"T1={tmp_path}/dicom/", "--output", tmp_path / "x"
-        )
+        text = self.told(capsys, 4, "segment", "--model", package, "--input", f"T1={tmp_path}/dicom/", "--output", tmp_path / "x")
         assert "is a folder" in text and not (tmp_path / "x").exists()
 
     @pytest.mark.parametrize("name", ["mask.nii.gz", "mask.nrrd", "MASK.NII", "result.zip"])

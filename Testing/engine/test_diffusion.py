@@ -187,9 +187,7 @@ class Knowing(torch.nn.Module):
 
     def __init__(self, prediction: str, mask: torch.Tensor, schedule: Schedule, low: float = -1.0) -> None:
         super().__init__()
-        self.config = SimpleNamespace(
-            prediction=prediction, mask_range=(low, 1.0), in_ch=3, diffusion_steps=schedule.steps
-        )
+        self.config = SimpleNamespace(prediction=prediction, mask_range=(low, 1.0), in_ch=3, diffusion_steps=schedule.steps)
         self.clean, self.schedule, self.squeeze = low + (1 - low) * mask, schedule, False
         self.times = []
 
@@ -241,8 +239,7 @@ def test_loss_is_reproducible_and_reaches_every_weight(prediction):
         torch.nn.init.normal_(rule.fc1.weight, std=0.1)
     image, mask = torch.rand(2, 3, 8, 8), (torch.rand(2, 1, 8, 8) < 0.5).float()
     losses = [
-        training_loss(network, network.config, image, mask, generator=torch.Generator().manual_seed(5)).total
-        for _ in range(2)
+        training_loss(network, network.config, image, mask, generator=torch.Generator().manual_seed(5)).total for _ in range(2)
     ]
     assert torch.equal(*losses)
     losses[0].backward()

@@ -73,6 +73,7 @@ def test_all_images_must_show_nothing(tmp_path):
 
 def petct(pet_spacing=(6.0, 6.0, 6.0)):
     """A body in air on a fine CT and a coarse PET; the body has a gas bubble without uptake at its center."""
+
     def radius(grid):
         axes = [np.arange(n, dtype=float) for n in grid.size]
         points = grid.world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1))

@@ -56,9 +56,7 @@ def test_members_depend_on_seed_and_number_only():
     assert all(torch.equal(a, b) for a, b in zip(many[:3], again[:3], strict=True))
     # Neither does an ensemble touch the random numbers of others.
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.equal(
-        few.probability, ensemble.draw_member(network, picture()[None], Sampling(method="ddpm"), 0).detach()
-    )
+    assert torch.equal(few.probability, ensemble.draw_member(network, picture()[None], Sampling(method="ddpm"), 0).detach())
     other = segment(network, picture(), Sampling(members=3, method="ddpm", seed=1))
     assert not torch.equal(many.probability, other.probability)
 

@@ -36,9 +36,7 @@ def test_two_balls(direction):
     grid = Grid((60, 50, 40), (1.0, 1.2, 1.5), (-20, 7, 3), direction)
     centers = grid.world(np.array([[15.0, 15.0, 12.0], [42.0, 33.0, 26.0]]))
     small, large = ball(grid, centers[0], 6), ball(grid, centers[1], 12)
-    found = findings.lesions(
-        (small | large).astype(np.uint8), np.where(large, 0.9, 0.6).astype(np.float32), grid
-    )
+    found = findings.lesions((small | large).astype(np.uint8), np.where(large, 0.9, 0.6).astype(np.float32), grid)
     assert [lesion["voxels"] for lesion in found] == [large.sum(), small.sum()]
     for lesion, radius, center, score in zip(found, (12, 6), centers[::-1], (0.9, 0.6), strict=True):
         assert lesion["volume_ml"] == pytest.approx(4 / 3 * math.pi * radius**3 / 1000, rel=0.03)
@@ -103,9 +101,7 @@ class TestSuv:
         _, pet = self.hot_ball(self.grid)
         reference = Grid((90, 90, 90), (1, 1, 1), (26, -26, 0), TURNED)
         mask = ball(reference, (40, 40, 40), 10).astype(np.uint8)
-        lesion = findings.lesions(
-            mask, np.ones(mask.shape, np.float32), reference, images.image_of(pet, self.grid)
-        )[0]
+        lesion = findings.lesions(mask, np.ones(mask.shape, np.float32), reference, images.image_of(pet, self.grid))[0]
         assert lesion["suv_max"] == 8 and lesion["suv_mean"] > 7.5
         assert lesion["tlg"] == pytest.approx(8 * 4 / 3 * math.pi, rel=0.1)
 

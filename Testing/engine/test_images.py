@@ -40,9 +40,7 @@ def test_written_image_reads_back_on_the_same_grid(tmp_path, extension):
 
 
 def test_array_axes_are_the_grid_axes():
-    image = images.image_of(
-        np.arange(24, dtype=np.float32).reshape(2, 3, 4), Grid((2, 3, 4), (1, 1, 1), (0, 0, 0))
-    )
+    image = images.image_of(np.arange(24, dtype=np.float32).reshape(2, 3, 4), Grid((2, 3, 4), (1, 1, 1), (0, 0, 0)))
     assert image.GetSize() == (2, 3, 4)
     assert image.GetPixel(1, 2, 3) == images.array_of(image)[1, 2, 3] == 23
 
@@ -127,10 +125,7 @@ class TestWriting:
         (tmp_path / "file").write_text("")
         error = refusal(images.write, blob_image((8, 8, 8)), tmp_path / "file" / "a.nrrd")
         assert (error.code, error.exit_code) == ("OUTPUT_UNWRITABLE", 4)
-        assert (
-            refusal(images.write, blob_image((8, 8, 8)), tmp_path / "none" / "a.nrrd").code
-            == "OUTPUT_UNWRITABLE"
-        )
+        assert refusal(images.write, blob_image((8, 8, 8)), tmp_path / "none" / "a.nrrd").code == "OUTPUT_UNWRITABLE"
 
     def test_failure_leaves_the_older_file(self, tmp_path, monkeypatch):
         (tmp_path / "a.nrrd").write_text("older")
@@ -224,18 +219,12 @@ class TestWorkingGrid:
 class TestResample:
     def test_a_linear_ramp_stays_where_it_is(self):
         source = Grid((30, 28, 26), (1.0, 1.2, 1.4), (-10, -20, -5), OBLIQUE)
-        x, y, z = np.moveaxis(
-            source.world(np.stack(np.meshgrid(*map(np.arange, source.size), indexing="ij"), -1)), -1, 0
-        )
+        x, y, z = np.moveaxis(source.world(np.stack(np.meshgrid(*map(np.arange, source.size), indexing="ij"), -1)), -1, 0)
         image = images.image_of((x + 2 * y - 3 * z).astype(np.float32), source)
         center = source.world(np.asarray(source.size) / 2)
         target = Grid((4, 4, 4), (0.7, 0.9, 0.8), tuple(center))
-        x, y, z = np.moveaxis(
-            target.world(np.stack(np.meshgrid(*map(np.arange, target.size), indexing="ij"), -1)), -1, 0
-        )
-        np.testing.assert_allclose(
-            images.array_of(images.resample(image, target)), x + 2 * y - 3 * z, atol=1e-3
-        )
+        x, y, z = np.moveaxis(target.world(np.stack(np.meshgrid(*map(np.arange, target.size), indexing="ij"), -1)), -1, 0)
+        np.testing.assert_allclose(images.array_of(images.resample(image, target)), x + 2 * y - 3 * z, atol=1e-3)
 
     def test_outside_is_background(self):
         image = blob_image((8, 8, 8))
@@ -254,21 +243,15 @@ class TestResample:
     def test_finer_and_equal_grids_are_not_smoothed(self):
         source = Grid((5, 5, 5), (2, 2, 2), (0, 0, 0))
         assert not images.blur_variances(source, Grid((5, 5, 5), (1, 2, 2), (0, 0, 0))).any()
-        assert images.blur_variances(source, Grid((5, 5, 5), (2, 2, 6), (0, 0, 0))).nonzero()[0].tolist() == [
-            2
-        ]
+        assert images.blur_variances(source, Grid((5, 5, 5), (2, 2, 6), (0, 0, 0))).nonzero()[0].tolist() == [2]
 
     def test_smoothing_follows_the_physical_axis(self):
         swapped = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
         target = Grid((5, 5, 5), (1, 4, 1), (0, 0, 0))
-        assert images.blur_variances(Grid((5, 5, 5), (1, 1, 1), (0, 0, 0), swapped), target).nonzero()[
-            0
-        ].tolist() == [0]
+        assert images.blur_variances(Grid((5, 5, 5), (1, 1, 1), (0, 0, 0), swapped), target).nonzero()[0].tolist() == [0]
 
     def test_one_slice_and_nearest_keep_working(self):
-        image = images.image_of(
-            np.arange(16, dtype=np.int16).reshape(4, 4, 1), Grid((4, 4, 1), (1, 1, 1), (0, 0, 0))
-        )
+        image = images.image_of(np.arange(16, dtype=np.int16).reshape(4, 4, 1), Grid((4, 4, 1), (1, 1, 1), (0, 0, 0)))
         assert images.resample(image, Grid((2, 2, 1), (2, 2, 3), (0.5, 0.5, 0))).GetSize() == (2, 2, 1)
         labels = images.resample(image, Grid((4, 4, 1), (1, 1, 1), (0, 0, 0)), "nearest")
         assert labels.GetPixelID() == sitk.sitkInt16

@@ -55,9 +55,7 @@ class TestZscoreForeground:
         image = head()
         spot = image.copy()
         spot[30, 30, 30] = 1e5
-        assert foreground_threshold(spot)[1] == pytest.approx(
-            foreground_threshold(image)[1], rel=0.01
-        )
+        assert foreground_threshold(spot)[1] == pytest.approx(foreground_threshold(image)[1], rel=0.01)
 
     def test_skull_moves_the_brain_by_less_than_a_deviation(self):
         brain = head() > 50
@@ -80,9 +78,7 @@ def test_clip_zscore():
 
 
 def test_scale_clips_in_the_unit_of_the_image():
-    result = intensities.apply(
-        {"kind": "scale", "divide_by": 10, "clip": [0, 30]}, np.array([-1.0, 5.0, 50.0])
-    )
+    result = intensities.apply({"kind": "scale", "divide_by": 10, "clip": [0, 30]}, np.array([-1.0, 5.0, 50.0]))
     assert result.tolist() == [0, 0.5, 3]
 
 
@@ -98,9 +94,7 @@ def test_space_outside_looks_like_air_to_the_network(spec):
     image = head()
     padded = np.pad(image, 3, constant_values=intensities.background(spec, image))
     result = intensities.apply(spec, padded)
-    assert result[0, 0, 0] == pytest.approx(
-        intensities.padding_value(spec, intensities.apply(spec, image)), abs=1e-6
-    )
+    assert result[0, 0, 0] == pytest.approx(intensities.padding_value(spec, intensities.apply(spec, image)), abs=1e-6)
 
 
 def test_scatter_in_the_air_of_a_pet_counts_as_empty():

@@ -117,8 +117,7 @@ def naive_step(rule: Rule, state: np.ndarray, fire: np.ndarray) -> np.ndarray:
     if rule.cbam is not None:
         sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
         mlp = lambda x: (  # noqa: E731
-            weights["cbam.excite.weight"]
-            @ np.maximum(weights["cbam.squeeze.weight"] @ x + weights["cbam.squeeze.bias"], 0)
+            weights["cbam.excite.weight"] @ np.maximum(weights["cbam.squeeze.weight"] @ x + weights["cbam.squeeze.bias"], 0)
             + weights["cbam.excite.bias"]
         )
         attended = state * sigmoid(mlp(state.max((1, 2))) + mlp(state.mean((1, 2))))[:, None, None]

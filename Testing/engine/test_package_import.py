@@ -48,9 +48,7 @@ class TestGood:
         told = []
         # processor time: what else runs on the machine does not count
         started = time.process_time()
-        imported = package_import.import_package(
-            zipped(package, tmp_path / "p.zip"), models, lambda *check: told.append(check)
-        )
+        imported = package_import.import_package(zipped(package, tmp_path / "p.zip"), models, lambda *check: told.append(check))
         assert time.process_time() - started < 15
         names = ("safe", "card", "weights", "test")
         assert told == [(name, state) for name in names for state in ("running", "passed")]

@@ -177,9 +177,7 @@ class TestDamage:
         error = refusal(packages.verify, package)
         assert error.code == "MODEL_CORRUPT" and "architecture" in error.text
 
-    @pytest.mark.parametrize(
-        "name", ["LICENSE", "models/model.safetensors", "example/T1.nii.gz", "manifest.json"]
-    )
+    @pytest.mark.parametrize("name", ["LICENSE", "models/model.safetensors", "example/T1.nii.gz", "manifest.json"])
     def test_lost_file(self, package, name):
         (package / name).unlink()
         error = refusal(packages.verify, package)

@@ -12,13 +12,14 @@ from veloxseg import phantoms
 from veloxseg.phantoms import dermoscopy, nevus, skin
 
 SMALL = replace(dermoscopy.DermoscopyParameters(), size=(96, 80))
-EVERYTHING = replace(SMALL, **{
-    name: 1.0 for name in vars(SMALL) if name.endswith("_chance") and name != "skin_type_chance"
-})
-ALONE = replace(SMALL, **{
-    f"{name}_chance": 0.0
-    for name in ("second_nevus", "red_patches", "ink", "hairs", "ruler", "bubbles", "glare", "frame", "cut", "freckle")
-})
+EVERYTHING = replace(SMALL, **{name: 1.0 for name in vars(SMALL) if name.endswith("_chance") and name != "skin_type_chance"})
+ALONE = replace(
+    SMALL,
+    **{
+        f"{name}_chance": 0.0
+        for name in ("second_nevus", "red_patches", "ink", "hairs", "ruler", "bubbles", "glare", "frame", "cut", "freckle")
+    },
+)
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,7 @@ def test_label_values_and_volumes_are_those_of_the_objects(case):
         expected = sum(n["volume_ml"] for n in text[name])
         assert (label == value).sum() * 0.012 == pytest.approx(expected, rel=0.08)
     from scipy import ndimage
+
     assert ndimage.label(label == 1)[1] == 1
 
 

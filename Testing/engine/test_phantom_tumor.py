@@ -17,8 +17,14 @@ from veloxseg import phantoms  # noqa: E402
 from veloxseg.contract.errors import VeloxSegError  # noqa: E402
 from veloxseg.phantoms import mni, tumor  # noqa: E402
 
-ONE_NECROTIC = replace(tumor.TumorParameters(), tumor_count_chance=(0.0, 1.0, 0.0), kind_chance=(("necrotic", 1.0),),
-                       core_share=(0.4, 0.5), necrotic_share=(0.4, 0.5), volume_ml=(30.0, 40.0))
+ONE_NECROTIC = replace(
+    tumor.TumorParameters(),
+    tumor_count_chance=(0.0, 1.0, 0.0),
+    kind_chance=(("necrotic", 1.0),),
+    core_share=(0.4, 0.5),
+    necrotic_share=(0.4, 0.5),
+    volume_ml=(30.0, 40.0),
+)
 
 
 def array(image):
@@ -48,8 +54,7 @@ def case(drawn):
 
 def test_same_seed_same_bytes_also_with_other_noise_ranges_for_the_label(case):
     again = tumor.generate(5, ONE_NECROTIC)
-    assert all(array(getattr(case, n)).tobytes() == array(getattr(again, n)).tobytes()
-               for n in (*tumor.SEQUENCES, "label"))
+    assert all(array(getattr(case, n)).tobytes() == array(getattr(again, n)).tobytes() for n in (*tumor.SEQUENCES, "label"))
     assert case.parameters == again.parameters
     noisy = tumor.generate(5, replace(ONE_NECROTIC, snr=(3.0, 4.0), bias=(0.5, 0.6), thickness_mm=(5.0, 8.0)))
     assert array(case.label).tobytes() == array(noisy.label).tobytes()

@@ -15,9 +15,15 @@ from veloxseg.phantoms.fields import centered_grid, rotation  # noqa: E402
 from veloxseg.phantoms.lesions import PhantomLesion, sphere_directions  # noqa: E402
 
 # A thin field keeps the tests short; everything else is as in the default set.
-SHORT = replace(petct.PetCtParameters(), pet_size=(96, 96, 36), ct_size=(100, 100, 40),
-                ct_spacing=(4.0, 4.0, 3.0), field_center_z=(-90.0, 40.0),
-                no_lesion_chance=0.0, lesion_count=(4, 9))
+SHORT = replace(
+    petct.PetCtParameters(),
+    pet_size=(96, 96, 36),
+    ct_size=(100, 100, 40),
+    ct_spacing=(4.0, 4.0, 3.0),
+    field_center_z=(-90.0, 40.0),
+    no_lesion_chance=0.0,
+    lesion_count=(4, 9),
+)
 SMALL_HEAD = brain.BrainParameters(size=(88, 112, 96), spacing=(2.0, 2.0, 2.0))
 
 
@@ -76,7 +82,7 @@ def test_lesion_volume_is_that_of_the_ball_of_its_diameter():
     lesion = PhantomLesion((1.0, -2.0, 3.0), 30.0, tuple(rng.normal(0, 0.12, 10)), "node", 5.0, 3.0)
     grid = centered_grid((90, 90, 90), (0.6, 0.6, 0.6), lesion.center_mm)
     voxels = petct.label_array([lesion], grid).sum()
-    assert voxels * 0.6 ** 3 / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
+    assert voxels * 0.6**3 / 1000 == pytest.approx(lesion.volume_ml, rel=0.01)
     assert lesion.volume_ml == pytest.approx(14.137, rel=1e-3)
     assert np.linalg.norm(sphere_directions(500).mean(axis=0)) < 1e-2
 
@@ -100,6 +106,7 @@ def test_label_volume_matches_the_lesions_that_lie_in_the_field(case):
 
 def _grid_of(image):
     from veloxseg.phantoms.fields import PhantomGrid
+
     return PhantomGrid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 

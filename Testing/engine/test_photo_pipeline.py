@@ -63,9 +63,7 @@ def photo(tmp_path):
 
 
 class TestGeometry:
-    @pytest.mark.parametrize(
-        "rows,columns", [(64, 64), (150, 110), (90, 400), (700, 250), (64, 900)], ids=lambda n: str(n)
-    )
+    @pytest.mark.parametrize("rows,columns", [(64, 64), (150, 110), (90, 400), (700, 250), (64, 900)], ids=lambda n: str(n))
     def test_any_size_and_aspect(self, tmp_path, rows, columns):
         truth = disk(rows, columns, min(rows, columns) / 3)
         found = mask_of(segment(thresholding(working_size=256), save(skin(truth), tmp_path / "p.png")))
@@ -129,9 +127,7 @@ class TestMeasures:
         assert found["diameter_mm"] == pytest.approx(found["diameter_px"] / 10)
 
     def test_none(self, photo):
-        outcome = photo_pipeline.segment(
-            thresholding(), {"Photo": photo}, photo_pipeline.Settings(), CPU, measure=False
-        )
+        outcome = photo_pipeline.segment(thresholding(), {"Photo": photo}, photo_pipeline.Settings(), CPU, measure=False)
         assert outcome.segments == [] and outcome.mask.any()
 
     def test_nothing_found(self, photo):
@@ -144,9 +140,7 @@ class TestEnsemble:
     def test_is_that_of_diffusion(self, photo):
         model = automaton()
         image, placement = photo_pipeline.prepare(photo_pipeline.read(photo).pixels, SIZE)
-        expected = diffusion.segment(
-            model.network("cpu"), image, diffusion.Sampling(**SAMPLING, threshold=0.5, seed=5)
-        )
+        expected = diffusion.segment(model.network("cpu"), image, diffusion.Sampling(**SAMPLING, threshold=0.5, seed=5))
         outcome = segment(model, photo, seed=5)
         top, rows = placement.corner[0], placement.content[0]
         shown = photo_pipeline.photos.to_photo(expected.probability.numpy(), placement)
@@ -247,9 +241,7 @@ class TestRun:
         run = Run()
         outcome = dispatch.segment(model, {"Photo": photo}, photo_pipeline.Settings("auto"), gpu, run)
         assert outcome.device == devices.choose("cpu").name and run.notes[0]["code"] == "RETRY_CPU"
-        refusal(
-            "MEMORY_GPU", dispatch.segment, model, {"Photo": photo}, photo_pipeline.Settings("cuda"), gpu
-        )
+        refusal("MEMORY_GPU", dispatch.segment, model, {"Photo": photo}, photo_pipeline.Settings("cuda"), gpu)
 
 
 class TestRefusals:

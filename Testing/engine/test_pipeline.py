@@ -36,9 +36,7 @@ SPACING = (1.5, 1.5, 1.5)
 
 def threshold_package(spacing=SPACING):
     """One role with values 0-100, one label where the value is above 50."""
-    return stand_in(
-        card([role("CT", "CT", intensity=SCALED)], spacing=spacing), thresholding([0.0, 1.0], 8.0)
-    )
+    return stand_in(card([role("CT", "CT", intensity=SCALED)], spacing=spacing), thresholding([0.0, 1.0], 8.0))
 
 
 def turn(degrees_about_z, degrees_about_x):
@@ -103,11 +101,7 @@ def test_position_and_volume_in_the_world(tmp_path):
 
 
 def flips_and_permutations():
-    return [
-        (order, flips)
-        for order in itertools.permutations(range(3))
-        for flips in ((0, 0, 0), (1, 0, 1), (0, 1, 0))
-    ]
+    return [(order, flips) for order in itertools.permutations(range(3)) for flips in ((0, 0, 0), (1, 0, 1), (0, 1, 0))]
 
 
 def mask_like(outcome, turned, original):
@@ -129,9 +123,7 @@ def test_flipping_and_permuting_the_array_changes_nothing_for_a_real_network(tmp
 def nervous_case():
     torch.manual_seed(3)
     the_card = card()
-    network = VeloxSeg(
-        **{**tiny_arguments(), "teachers": False, "deep_supervision": False, "in_ch": [1]}
-    ).eval()
+    network = VeloxSeg(**{**tiny_arguments(), "teachers": False, "deep_supervision": False, "in_ch": [1]}).eval()
     image = blob_image((30, 26, 22), (2.1, 1.7, 2.4))
     return stand_in(the_card, network), image, images.array_of(own_answer(the_card, network, {"T1": image}))
 
@@ -162,9 +154,7 @@ def test_roles_on_different_grids_meet_by_position(tmp_path):
 def test_several_labels_take_the_card_s_values(tmp_path):
     shape = sample_shape(spacing=(1.5, 1.5, 1.5), size=(80, 76, 72))
     labels = [label(4, "Edge"), label(9, "Inside")]
-    package = stand_in(
-        card([role("CT", "CT", intensity=SCALED)], labels, SPACING), thresholding([0.0, 0.5, 1.0])
-    )
+    package = stand_in(card([role("CT", "CT", intensity=SCALED)], labels, SPACING), thresholding([0.0, 0.5, 1.0]))
     outcome = segment(package, {"CT": write_image(shape.image, tmp_path / "ct.nrrd")})
     assert np.unique(outcome.mask).tolist() == [0, 4, 9]
     assert [entry["value"] for entry in outcome.segments] == [4, 9]
@@ -235,9 +225,7 @@ class TestRefusals:
         def network(x):
             raise failure
 
-        error = self.refusal(
-            stand_in(card(), network), {"T1": write_image(blob_image(), tmp_path / "a.nrrd")}
-        )
+        error = self.refusal(stand_in(card(), network), {"T1": write_image(blob_image(), tmp_path / "a.nrrd")})
         assert (error.code, error.exit_code) == ("MEMORY_CPU", 5)
 
     def test_a_defect_is_not_taken_for_exhausted_memory(self, tmp_path):

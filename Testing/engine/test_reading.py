@@ -188,7 +188,6 @@ class TestWhole:
         path.write_bytes(gzip.compress(bytes(content)))
         assert "ends before its last voxel" in refusal(path).text
 
-
     @pytest.mark.parametrize("word", [b"1e30", b"1e400", b"7x", b"nan", b"-7", b"0", b"99999999999999999999"])
     @pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
     def test_sizes_that_are_no_counts(self, tmp_path, name, word):

@@ -18,9 +18,7 @@ COSINE, SINE = np.cos(0.5), np.sin(0.5)
 TURNED = ((COSINE, SINE, 0.0), (-SINE, COSINE, 0.0), (0.0, 0.0, 1.0))
 GRIDS = {
     "axial": images.Grid((90, 60, 50), (2.0, 2.0, 2.0), (-89.0, -59.0, -49.0)),
-    "oblique": images.Grid(
-        (100, 70, 40), (2.0, 2.0, 3.0), (-50.0, -110.0, -60.0), (COSINE, -SINE, 0, SINE, COSINE, 0, 0, 0, 1)
-    ),
+    "oblique": images.Grid((100, 70, 40), (2.0, 2.0, 3.0), (-50.0, -110.0, -60.0), (COSINE, -SINE, 0, SINE, COSINE, 0, 0, 0, 1)),
     "sagittal and flipped": images.Grid((60, 70, 90), (2.0, 2.0, 2.0), (-90.0, 60.0, -70.0), (0, 0, 1, -1, 0, 0, 0, 1, 0)),
 }
 
@@ -77,9 +75,7 @@ def test_a_region_outside_is_refused_before_the_computation(tmp_path):
     image, middle, _ = two_balls(GRIDS["axial"])
     region = regions.Region(tuple(middle + [500, 0, 0]), (10.0, 10.0, 10.0), IDENTITY)
     with pytest.raises(VeloxSegError) as caught:
-        pipeline.segment(
-            package(), {"CT": write_image(image, tmp_path / "ct.nrrd")}, pipeline.Settings(region=region), CPU
-        )
+        pipeline.segment(package(), {"CT": write_image(image, tmp_path / "ct.nrrd")}, pipeline.Settings(region=region), CPU)
     assert caught.value.code == "REQUEST" and "no voxel" in caught.value.text
 
 

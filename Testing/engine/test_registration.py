@@ -54,9 +54,7 @@ def test_the_same_images_give_the_same_answer(case):
 def test_moving_keeps_the_voxels_and_goes_back(case):
     known = motion(case.pet, (8.0, -6.0, 5.0), (2.0, -2.0, 4.0))
     there = registration.moved(case.pet, known)
-    back = registration.moved(
-        there, registration.Rigid(known.rotation.T, -known.rotation.T @ known.shift, 0, 0, 0, 0)
-    )
+    back = registration.moved(there, registration.Rigid(known.rotation.T, -known.rotation.T @ known.shift, 0, 0, 0, 0))
     assert sitk.Hash(there) == sitk.Hash(case.pet)
     assert images.same_grid(images.grid_of(back), images.grid_of(case.pet))
 

@@ -110,9 +110,7 @@ def test_warm_engine(old_torch, tmp_path):
 
 def test_one_place_for_packages():
     assert "dependencies" in PROJECT["project"]["dynamic"]
-    assert PROJECT["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == [
-        requirements.FILE.relative_to(ROOT).as_posix()
-    ]
+    assert PROJECT["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == [requirements.FILE.relative_to(ROOT).as_posix()]
     torch = next(one for one in requirements.engine() if one.name == "torch")
     assert f"PyTorch {str(torch.specifier).removeprefix('>=')} or newer" in README
 

@@ -208,9 +208,7 @@ class TestSuccess:
         done = [entry["done"] for entry in progress]
         assert done == sorted(set(done)) and done[-1] == progress[-1]["total"]
         assert progress[0]["seconds_left"] is None and progress[-1]["seconds_left"] == 0
-        computing = json.loads((long_job.folder / "result" / "results.json").read_text())["seconds"][
-            "computing"
-        ]
+        computing = json.loads((long_job.folder / "result" / "results.json").read_text())["seconds"]["computing"]
         assert len(progress) <= 5 * computing + 2
 
     def test_same_request_gives_the_same_mask(self, job):
@@ -313,7 +311,6 @@ class TestBadInput:
         assert_one_error(job, code)
         assert job.left_behind() == ["request.json"]
         assert inputs_hash(job.inputs) == before
-
 
     def test_photo_for_a_volume(self, job):
         path = save(skin(disk(70, 90, 20)), job.inputs / "t1.png")
@@ -503,9 +500,7 @@ class TestCancel:
 
 
 def python(code):
-    return subprocess.run(
-        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
+    return subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
 
 
 class Server(Job):
@@ -652,10 +647,7 @@ class TestShortMemory:
 class TestLightness:
     def test_package_import_is_light(self):
         heavy = "{'torch', 'numpy', 'SimpleITK', 'monai', 'jsonschema'}"
-        assert (
-            python(f"import sys, veloxseg, veloxseg.service.runner; print({heavy} & set(sys.modules))").stdout
-            == "set()\n"
-        )
+        assert python(f"import sys, veloxseg, veloxseg.service.runner; print({heavy} & set(sys.modules))").stdout == "set()\n"
 
     def test_a_whole_job_needs_no_science_library(self):
         code = (

@@ -145,15 +145,24 @@ def test_bytes_that_are_no_number(tmp_path):
         ({}, {"PatientWeight": 70000}, "the body weight of 70000 kg is not between 1 and 500 (PatientWeight)"),
         ({}, {"PatientWeight": -70}, "the body weight of -70 kg is not between 1 and 500 (PatientWeight)"),
         ({}, {"PatientWeight": ["70", "80"]}, "the body weight is no number but '[70, 80]' (PatientWeight)"),
-        ({"RadionuclideTotalDose": 350e9}, {}, "the injected dose of 3.5e+11 Bq is not between 1e+06 and 1e+10 "
-                                               "(RadionuclideTotalDose)"),
-        ({"RadionuclideTotalDose": -350e6}, {}, "the injected dose of -3.5e+08 Bq is not between 1e+06 and 1e+10 "
-                                                "(RadionuclideTotalDose)"),
+        (
+            {"RadionuclideTotalDose": 350e9},
+            {},
+            "the injected dose of 3.5e+11 Bq is not between 1e+06 and 1e+10 (RadionuclideTotalDose)",
+        ),
+        (
+            {"RadionuclideTotalDose": -350e6},
+            {},
+            "the injected dose of -3.5e+08 Bq is not between 1e+06 and 1e+10 (RadionuclideTotalDose)",
+        ),
         ({"RadionuclideTotalDose": None}, {}, "the injected dose is not given (RadionuclideTotalDose)"),
         ({"RadionuclideHalfLife": -6586.2}, {}, "the half-life of -6586.2 s is not between 60 and 1e+06 (RadionuclideHalfLife)"),
         ({"RadionuclideHalfLife": 1.83}, {}, "the half-life of 1.83 s is not between 60 and 1e+06 (RadionuclideHalfLife)"),
-        ({"RadionuclideHalfLife": 65862, "RadionuclideCodeSequence": nuclide("^18^Fluorine")}, {},
-         "the half-life of 65862 s is not that of ^18^Fluorine, which is 6586.2 s (RadionuclideHalfLife)"),
+        (
+            {"RadionuclideHalfLife": 65862, "RadionuclideCodeSequence": nuclide("^18^Fluorine")},
+            {},
+            "the half-life of 65862 s is not that of ^18^Fluorine, which is 6586.2 s (RadionuclideHalfLife)",
+        ),
         ({}, {"DecayFactor": -1.1}, "the decay factor of -1.1 is not 0.99 or more (DecayFactor)"),
         ({}, {"DecayFactor": 0.4}, "the decay factor of 0.4 is not 0.99 or more (DecayFactor)"),
         ({}, {"Units": ["BQML", "GML"]}, "Units has 2 values instead of one"),
@@ -162,31 +171,56 @@ def test_bytes_that_are_no_number(tmp_path):
         ({"RadiopharmaceuticalStartTime": "10:61:00"}, {}, no_time("10:61:00", "RadiopharmaceuticalStartTime")),
         ({"RadiopharmaceuticalStartTime": "10"}, {}, no_time("10", "RadiopharmaceuticalStartTime")),
         ({"RadiopharmaceuticalStartTime": "10h00"}, {}, no_time("10h00", "RadiopharmaceuticalStartTime")),
-        ({"RadiopharmaceuticalStartDateTime": "20261302100000"}, {},
-         no_time("20261302100000", "RadiopharmaceuticalStartDateTime")),
+        (
+            {"RadiopharmaceuticalStartDateTime": "20261302100000"},
+            {},
+            no_time("20261302100000", "RadiopharmaceuticalStartDateTime"),
+        ),
         ({"RadiopharmaceuticalStartDateTime": "yesterday"}, {}, no_time("yesterday", "RadiopharmaceuticalStartDateTime")),
         ({}, {"SeriesTime": "ten"}, no_time("ten", "SeriesTime")),
         ({}, {"SeriesDate": "20260230"}, no_time("20260230", "SeriesDate")),
         ({}, {"SeriesDate": "2026"}, no_time("2026", "SeriesDate")),
         ({}, {"AcquisitionTime": "99"}, no_time("99", "AcquisitionTime")),
-        ({"RadiopharmaceuticalStartDateTime": "20260102113000", "RadiopharmaceuticalStartTime": "113000"}, {},
-         "the time between injection and scan would be -30 minutes (RadiopharmaceuticalStartTime, SeriesTime)"),
-        ({"RadiopharmaceuticalStartDateTime": "20260102100000", "RadiopharmaceuticalStartTime": "103000"}, {},
-         "RadiopharmaceuticalStartTime and RadiopharmaceuticalStartDateTime contradict each other by 30 minutes"),
-        ({"RadiopharmaceuticalStartDateTime": "20260102100000+0100"}, {"TimezoneOffsetFromUTC": "+0200"},
-         "injection and scan are given in two time zones (RadiopharmaceuticalStartDateTime, TimezoneOffsetFromUTC)"),
-        ({"RadionuclideHalfLife": 282276.0}, {}, "only the time of day of the injection is given, and with this half-life it may "
-                                                 "have been days before (RadiopharmaceuticalStartDateTime)"),
-        ({"RadionuclideTotalDose": 350.0}, {}, "the injected dose of 350 Bq is not between 1e+06 and 1e+10 "
-                                               "(RadionuclideTotalDose)"),
+        (
+            {"RadiopharmaceuticalStartDateTime": "20260102113000", "RadiopharmaceuticalStartTime": "113000"},
+            {},
+            "the time between injection and scan would be -30 minutes (RadiopharmaceuticalStartTime, SeriesTime)",
+        ),
+        (
+            {"RadiopharmaceuticalStartDateTime": "20260102100000", "RadiopharmaceuticalStartTime": "103000"},
+            {},
+            "RadiopharmaceuticalStartTime and RadiopharmaceuticalStartDateTime contradict each other by 30 minutes",
+        ),
+        (
+            {"RadiopharmaceuticalStartDateTime": "20260102100000+0100"},
+            {"TimezoneOffsetFromUTC": "+0200"},
+            "injection and scan are given in two time zones (RadiopharmaceuticalStartDateTime, TimezoneOffsetFromUTC)",
+        ),
+        (
+            {"RadionuclideHalfLife": 282276.0},
+            {},
+            "only the time of day of the injection is given, and with this half-life it may "
+            "have been days before (RadiopharmaceuticalStartDateTime)",
+        ),
+        (
+            {"RadionuclideTotalDose": 350.0},
+            {},
+            "the injected dose of 350 Bq is not between 1e+06 and 1e+10 (RadionuclideTotalDose)",
+        ),
         ({"RadionuclideHalfLife": 0}, {}, "the half-life of 0 s is not between 60 and 1e+06 (RadionuclideHalfLife)"),
         ({"RadiopharmaceuticalStartTime": ""}, {}, "the time of the injection is not given (RadiopharmaceuticalStartTime)"),
-        ({"RadiopharmaceuticalStartTime": "113000"}, {}, "the time between injection and scan would be 1410 minutes "
-                                                        "(RadiopharmaceuticalStartTime, SeriesTime)"),
+        (
+            {"RadiopharmaceuticalStartTime": "113000"},
+            {},
+            "the time between injection and scan would be 1410 minutes (RadiopharmaceuticalStartTime, SeriesTime)",
+        ),
         ({}, {"SeriesTime": None}, "the time of the series is not given (SeriesDate, SeriesTime)"),
         ({}, {"AcquisitionTime": "103000"}, "the time of the series is later than its acquisition (SeriesTime)"),
-        ({}, {"RadiopharmaceuticalInformationSequence": []}, "it names 0 injections instead of one "
-                                                              "(RadiopharmaceuticalInformationSequence)"),
+        (
+            {},
+            {"RadiopharmaceuticalInformationSequence": []},
+            "it names 0 injections instead of one (RadiopharmaceuticalInformationSequence)",
+        ),
     ],
 )
 def test_refusals(injection, changes, reason):

@@ -67,15 +67,19 @@ DEPTH = 32
 
 def in_space(flat: VeloxSeg) -> VeloxSeg:
     """The 3D network that repeats a 2D one in every slice of a volume of DEPTH equal slices."""
+
     def sizes(name: str, depth: int) -> list[list[int]]:
         return [[*size, depth * size[0]] for size in getattr(flat.config, name)]
 
-    space = VeloxSeg(**flat.config.arguments() | {
-        "spatial_dim": 3,
-        "input_size": [*flat.config.input_size, DEPTH],
-        "min_big_window_sizes": sizes("min_big_window_sizes", 1),
-        "min_small_window_sizes": sizes("min_small_window_sizes", 1),
-    })
+    space = VeloxSeg(
+        **flat.config.arguments()
+        | {
+            "spatial_dim": 3,
+            "input_size": [*flat.config.input_size, DEPTH],
+            "min_big_window_sizes": sizes("min_big_window_sizes", 1),
+            "min_small_window_sizes": sizes("min_small_window_sizes", 1),
+        }
+    )
     state = {}
     for key, weight in space.state_dict().items():
         if not key.endswith("relative_position_index"):

@@ -354,10 +354,12 @@ def test_modalities_of_two_channels_keep_their_order():
 
 def test_a_cubic_window_on_an_anisotropic_grid_stops_at_the_shortest_axis():
     """The published plan would grow the window beyond the short axis and fail in the middle of a run."""
-    network = small(input_size=[32, 16, 16], min_big_window_sizes=[[2, 2, 2]] * 4,
-                    min_small_window_sizes=[[1, 1, 1]] * 4)
+    network = small(input_size=[32, 16, 16], min_big_window_sizes=[[2, 2, 2]] * 4, min_small_window_sizes=[[1, 1, 1]] * 4)
     assert [big for big, _ in network.encoder.encoder_attn.layers[0].blocks[0].attn.plan] == [
-        (2, 2, 2), (4, 4, 4), (8, 8, 8), (16, 16, 16),
+        (2, 2, 2),
+        (4, 4, 4),
+        (8, 8, 8),
+        (16, 16, 16),
     ]
     assert network.eval()(image((1, 2, 32, 16, 16))).shape == (1, 3, 32, 16, 16)
 

@@ -234,9 +234,7 @@ def test_trace_of_a_whole_pass():
 def test_eval_logits(name):
     fixture = load_json(name)
     logits = filled(name).eval()(network_input(name))
-    assert_close(
-        subsample(logits, fixture["subsample_stride"]), load_arrays(name)["eval_logits_sub"], LOGITS, "logits"
-    )
+    assert_close(subsample(logits, fixture["subsample_stride"]), load_arrays(name)["eval_logits_sub"], LOGITS, "logits")
     for k, expected in enumerate(fixture["eval"]["logits"]):
         assert_statistics(logits[:, k], expected, LOGITS)
     counts = torch.bincount(logits.argmax(1).flatten(), minlength=logits.shape[1])

@@ -34,7 +34,7 @@ class Answer:
     report: dict
 
     def difference(self, other: "Answer") -> str:
-        """"" where the other has the same mask in the same place."""
+        """ "" where the other has the same mask in the same place."""
         if not images.same_grid(self.grid, other.grid):
             return f"a mask on {other.grid} instead of {self.grid}"
         wrong = int((self.mask != other.mask).sum())

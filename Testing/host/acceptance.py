@@ -207,9 +207,7 @@ def document(rows: dict[int, Row], extra: dict[str, str]) -> str:
     ]
     for number, (claim, criterion) in CHECKS.items():
         row = rows[number]
-        lines.append(
-            f"| {number} | {claim} | {criterion} | {'; '.join(row.measured)} | {'pass' if row.passed else 'FAIL'} |"
-        )
+        lines.append(f"| {number} | {claim} | {criterion} | {'; '.join(row.measured)} | {'pass' if row.passed else 'FAIL'} |")
     lines += ["", f"## {EXTRA}", "", "| Measure | Value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in sorted(extra.items())]
     lines += ["", "## Unproved: only a real Slicer can show", "", *(f"- {text}" for text in UNPROVED)]

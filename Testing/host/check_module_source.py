@@ -145,11 +145,7 @@ class _Finder(ast.NodeVisitor):
                 )
 
     def _checkBytesAsText(self, value):
-        if (
-            isinstance(value, ast.Call)
-            and isinstance(value.func, ast.Attribute)
-            and value.func.attr.startswith("readAll")
-        ):
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr.startswith("readAll"):
             self._add(value, f"{value.func.attr}() as text: write .data().decode()")
 
     def _checkMethod(self, node, function):
@@ -168,9 +164,7 @@ class _Finder(ast.NodeVisitor):
         if function.attr in _SHARED_DEFAULT and ast.unparse(function.value) in ("slicer.util", "util"):
             isNamed = any(keyword.arg in ("properties", None) for keyword in node.keywords)
             if not isNamed and len(node.args) < _SHARED_DEFAULT[function.attr]:
-                self._add(
-                    node, f"{function.attr}() without properties: its default is one dictionary for all calls"
-                )
+                self._add(node, f"{function.attr}() without properties: its default is one dictionary for all calls")
 
     def _checkConnection(self, node, owner):
         if isinstance(owner, ast.Subscript):

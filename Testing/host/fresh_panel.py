@@ -1,6 +1,6 @@
 """Opens the panel in a fresh process, as the start of Slicer does, and says how that went; the tests read its last line.
 
-    python fresh_panel.py PICTURE       with QT_SCALE_FACTOR=2 as on a display of 200 %
+python fresh_panel.py PICTURE       with QT_SCALE_FACTOR=2 as on a display of 200 %
 """
 
 import json

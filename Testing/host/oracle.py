@@ -60,9 +60,7 @@ def _useSlicersLayers(pythonFolder):
             if not hasattr(sys.modules[moduleName], name):
                 setattr(sys.modules[moduleName], name, type(name, (qt.QWidget,), {}))
     for name in _LAYERS:
-        for known in [
-            key for key in sys.modules if key == f"slicer.{name}" or key.startswith(f"slicer.{name}.")
-        ]:
+        for known in [key for key in sys.modules if key == f"slicer.{name}" or key.startswith(f"slicer.{name}.")]:
             del sys.modules[known]
         file = pythonFolder / "slicer" / f"{name}.py"
         folder = pythonFolder / "slicer" / name

@@ -1,6 +1,6 @@
 """Puts the pictures of `make demo` into Screenshots/, in all their colors and small enough for a page.
 
-    make screenshots
+make screenshots
 """
 
 import io

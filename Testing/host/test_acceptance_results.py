@@ -35,8 +35,6 @@ def test_secondRunLeavesTheFirst(petct, measured):
     assert content(first, volume) == before
 
 
-
-
 @pytest.mark.acceptance(14)
 def test_dressOfEveryShippedModel(widget, measured):
     """Each shipped card: its images under a study, a run that finds every label, all of it as the card says."""

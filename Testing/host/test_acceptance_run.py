@@ -134,7 +134,7 @@ def test_memoryRunsOut(threshold, measured):
     usual = cases.found(cases.runThreshold(threshold), image)
     node = cases.runThreshold(threshold, shortages=3)
     notes = json.loads(ResultAttributes.fact(node, "Notes"))
-    measured(f"result equal to that of the CPU; {len(notes)} notes, the last: \"{notes[-1]['text']}\"")
+    measured(f'result equal to that of the CPU; {len(notes)} notes, the last: "{notes[-1]["text"]}"')
     assert (cases.found(node, image) == usual).all()
     assert notes and [note["code"] for note in notes] == ["RETRY_ONE_WINDOW", "RETRY_HALF", "RETRY_CPU"][: len(notes)]
     assert notes[-1]["text"] in threshold.ui.logTextEdit.plainText

@@ -102,9 +102,7 @@ def test_progressIsShownAndLocked(petct):
     petct.logic.segmenter.command = fixtures.fakeCommand("paced")
     petct.ui.segmentButton.click()
     values = []
-    assert fixtures.waitFor(
-        lambda: values.append(petct.ui.progressBar.value) or not petct.logic.segmenter.isBusy
-    )
+    assert fixtures.waitFor(lambda: values.append(petct.ui.progressBar.value) or not petct.logic.segmenter.isBusy)
     assert values == sorted(values)
     assert max(values) >= 90
     assert petct.ui.progressBar.isHidden()
@@ -189,9 +187,7 @@ def test_saveCsvWhereNothingCanBeWritten(petct, tmp_path, monkeypatch):
     segment(petct)
     texts = []
     monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, *rest, **more: texts.append(text))
-    monkeypatch.setattr(
-        qt.QFileDialog, "getSaveFileName", lambda *arguments: str(tmp_path / "no" / "folder.csv")
-    )
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *arguments: str(tmp_path / "no" / "folder.csv"))
     petct.ui.saveCsvButton.click()
     assert "could not be written" in texts[0]
 

@@ -104,12 +104,7 @@ def textFiles():
         ROOT / "Testing" / "Python",
         ROOT / "Testing" / "host",
     ]
-    files = [
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix in (".py", ".ui", ".svg", ".txt")
-    ]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".ui", ".svg", ".txt")]
     return [*files, MODULE / "VeloxSegSlicer.py", MODULE / "CMakeLists.txt", ROOT / "CMakeLists.txt"]
 
 
@@ -140,9 +135,7 @@ def test_importsAtFileScope():
                 top = name.split(".")[0]
                 if name == "veloxseg.contract" or name.startswith("veloxseg.contract."):
                     continue
-                assert top in ALLOWED_AT_FILE_SCOPE or top in sys.stdlib_module_names, (
-                    f"{path.name} imports {name}"
-                )
+                assert top in ALLOWED_AT_FILE_SCOPE or top in sys.stdlib_module_names, f"{path.name} imports {name}"
 
 
 def test_neverImportsEngineOrTorch():
@@ -183,15 +176,10 @@ def test_shownTextsAreTranslated():
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
                 isShown = node.targets[0].attr in SHOWN_ATTRIBUTES
                 assert not (
-                    isShown
-                    and isinstance(node.value, ast.Constant)
-                    and isinstance(node.value.value, str)
-                    and node.value.value
+                    isShown and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) and node.value.value
                 ), f"{path.name}:{node.lineno}"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATED:
-                assert all(isinstance(argument, ast.Constant) for argument in node.args), (
-                    f"{path.name}:{node.lineno}"
-                )
+                assert all(isinstance(argument, ast.Constant) for argument in node.args), f"{path.name}:{node.lineno}"
 
 
 def test_publicThingsAreDocumented():
@@ -206,9 +194,7 @@ def test_publicThingsAreDocumented():
 def test_parameterNames():
     from VeloxSegSlicerLib.common.Parameters import VeloxSegParameters
 
-    names = [
-        text(widget, "SlicerParameterName") for widget in widgets() if text(widget, "SlicerParameterName")
-    ]
+    names = [text(widget, "SlicerParameterName") for widget in widgets() if text(widget, "SlicerParameterName")]
     assert len(names) == len(set(names)) > 0
     assert set(names) <= set(VeloxSegParameters.__annotations__)
 

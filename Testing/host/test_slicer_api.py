@@ -11,7 +11,7 @@ import slicer_api
 from slicerhost import offered
 
 HERE = Path(__file__).resolve().parent
-NEW_FILE = 'import qt\n\ndef use(widget):\n    return {code}\n'
+NEW_FILE = "import qt\n\ndef use(widget):\n    return {code}\n"
 
 
 @pytest.fixture(scope="module")

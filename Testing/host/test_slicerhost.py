@@ -239,9 +239,7 @@ class TestSceneWiring:
                 )
             )
 
-    @pytest.mark.parametrize(
-        "signal, slot", [("clicked(bool)", "setHiden(bool)"), ("clickd(bool)", "setHidden(bool)")]
-    )
+    @pytest.mark.parametrize("signal, slot", [("clicked(bool)", "setHiden(bool)"), ("clickd(bool)", "setHidden(bool)")])
     def test_wrongConnectionIsAnError(self, signal, slot):
         connection = (
             f"<connection><sender>button</sender><signal>{signal}</signal><receiver>label</receiver>"
@@ -258,8 +256,7 @@ class TestSceneWiring:
         )
         top = loadUiText(
             uiFile(
-                '<item><widget class="QCheckBox" name="box"/></item>'
-                '<item><widget class="QLabel" name="label"/></item>',
+                '<item><widget class="QCheckBox" name="box"/></item><item><widget class="QLabel" name="label"/></item>',
                 connection,
             )
         )
@@ -468,9 +465,7 @@ class TestParameterNode:
 
     def test_oneEventForAPack(self, toy):
         events = []
-        tag = toy.parameters.AddObserver(
-            vtk.vtkCommand.ModifiedEvent, lambda caller, event: events.append(event)
-        )
+        tag = toy.parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: events.append(event))
         toyPython = sys.modules["Toy"]
         toy.parameters.box = toyPython.Box(corner=toyPython.Corner(1.0, 2.0))
         toy.parameters.RemoveObserver(tag)
@@ -722,9 +717,7 @@ class TestProcess:
         """Runs Python code in a process; returns the process and what its finished signal said."""
         process = qt.QProcess()
         ending = []
-        process.connect(
-            "finished(int,QProcess::ExitStatus)", lambda code, status: ending.append((code, status))
-        )
+        process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: ending.append((code, status)))
         prepare(process)
         process.start(sys.executable, ["-c", code])
         waitFor(lambda: ending)
@@ -1039,9 +1032,7 @@ class TestViews:
     def test_segmentationIsDrawn(self, tmp_path):
         volume = addVolume()
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        slices = {
-            name: slicerhost.sliceViewPixels(name) for name in slicer.app.layoutManager().sliceViewNames()
-        }
+        slices = {name: slicerhost.sliceViewPixels(name) for name in slicer.app.layoutManager().sliceViewNames()}
         space = slicerhost.threeDViewPixels()
         mask = (slicer.util.arrayFromVolume(volume) >= 0).astype(np.uint8)
         mask[:, :, :10] = 0
@@ -1059,9 +1050,7 @@ class TestViews:
         button.click()
         slicer.app.layoutManager().resetThreeDViews()
         after = slicerhost.threeDViewPixels().astype(int)
-        assert (
-            (after[..., 1] - after[..., 0] > 60) & (space[..., 1].astype(int) - space[..., 0] < 60)
-        ).mean() > 0.02
+        assert ((after[..., 1] - after[..., 0] > 60) & (space[..., 1].astype(int) - space[..., 0] < 60)).mean() > 0.02
         button.click()
         assert not segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
 

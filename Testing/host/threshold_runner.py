@@ -24,9 +24,7 @@ SHARPNESS = 40.0
 def read(folder):
     """A package whose network is the threshold; its weights are not looked at."""
     card = Card.of(json.loads((Path(folder) / "configs" / "velox.json").read_text(encoding="utf-8")))
-    return SimpleNamespace(
-        card=card, folder=Path(folder), check_weights=lambda: None, network=lambda device: threshold(card)
-    )
+    return SimpleNamespace(card=card, folder=Path(folder), check_weights=lambda: None, network=lambda device: threshold(card))
 
 
 def threshold(card):

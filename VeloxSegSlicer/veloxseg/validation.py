@@ -12,11 +12,13 @@ from veloxseg.contract import names
 LONGEST_PART = 120
 # JSON Schema takes 2.0 for an integer; sizes and counts must be Python's, and numbers
 # finite, as those of JSON are. What is about to be written may hold tuples.
-_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many({
-    "integer": lambda _, value: type(value) is int,
-    "number": lambda _, value: isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf,
-    "array": lambda _, value: isinstance(value, list | tuple),
-})
+_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: type(value) is int,
+        "number": lambda _, value: isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf,
+        "array": lambda _, value: isinstance(value, list | tuple),
+    }
+)
 _Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=_TYPES)
 FOLDER = Path(__file__).parent / "schemas"
 

@@ -116,9 +116,7 @@ def pair(
             problems.append(VeloxSegError("DATASET_ID", case=case))
         for part, name in expected.items():
             if not files[part]:
-                problems.append(
-                    VeloxSegError("DATASET_MISSING", case=case, part=part, name=name.format(id=case), source=source)
-                )
+                problems.append(VeloxSegError("DATASET_MISSING", case=case, part=part, name=name.format(id=case), source=source))
             elif len(files[part]) > 1:
                 paths = " and ".join(str(path) for path in sorted(files[part]))
                 problems.append(VeloxSegError("DATASET_DOUBLE", case=case, part=part, paths=paths))

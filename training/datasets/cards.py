@@ -115,44 +115,44 @@ def square(card: Card) -> tuple[int, int] | None:
     return None if card.working_size is None else (card.working_size,) * 2
 
 
-def made(
-    name: str, roles: Sequence[str], reference: str, labels: dict[int, str], spacing_mm: Sequence[float]
-) -> Card:
+def made(name: str, roles: Sequence[str], reference: str, labels: dict[int, str], spacing_mm: Sequence[float]) -> Card:
     """A card for a data set that brings none.
 
     roles: names; those of one modality are put together. labels: value -> name. spacing_mm: (x, y, z).
     """
     first = {modality(role): number for number, role in reversed(list(enumerate(roles)))}
     ordered = sorted(roles, key=lambda role: first[modality(role)])
-    return Card.of({
-        "schema_version": 1,
-        "id": identifier(name),
-        "title": name,
-        "version": "1.0.0",
-        "task": {"id": identifier(name), "title": name},
-        "summary": f"{', '.join(labels.values())}: trained on {name}.",
-        "level": "research",
-        "engine_version": ">=0.1",
-        "architecture": {"name": "VeloxSeg", "arguments": {}},
-        "roles": [_role(role, role == reference) for role in ordered],
-        "spacing_mm": [float(step) for step in spacing_mm],
-        "window": {"overlap": 0.5, "blend": "gaussian"},
-        "smoothing_mm": 0.0,
-        "lesions": any(modality(role) == "PT" for role in roles),
-        "threshold": 0.5,
-        "labels": [
-            {"value": value, "name": title, "color": list(COLORS[number % len(COLORS)]), "terminology": TISSUE}
-            for number, (value, title) in enumerate(sorted(labels.items()))
-        ],
-        "training": {"data": name, "data_license": "Not stated"},
-        "scores": [],
-        "intended_use": "Research by the people who trained it.",
-        "not_for": "Diagnosis or treatment.",
-        "limits": ["Not tested on data from elsewhere."],
-        "license": "Not stated",
-        "citation": ["VeloxSeg (ICLR 2026), the network; written anew from a description."],
-        "weights_sha256": "",
-    })
+    return Card.of(
+        {
+            "schema_version": 1,
+            "id": identifier(name),
+            "title": name,
+            "version": "1.0.0",
+            "task": {"id": identifier(name), "title": name},
+            "summary": f"{', '.join(labels.values())}: trained on {name}.",
+            "level": "research",
+            "engine_version": ">=0.1",
+            "architecture": {"name": "VeloxSeg", "arguments": {}},
+            "roles": [_role(role, role == reference) for role in ordered],
+            "spacing_mm": [float(step) for step in spacing_mm],
+            "window": {"overlap": 0.5, "blend": "gaussian"},
+            "smoothing_mm": 0.0,
+            "lesions": any(modality(role) == "PT" for role in roles),
+            "threshold": 0.5,
+            "labels": [
+                {"value": value, "name": title, "color": list(COLORS[number % len(COLORS)]), "terminology": TISSUE}
+                for number, (value, title) in enumerate(sorted(labels.items()))
+            ],
+            "training": {"data": name, "data_license": "Not stated"},
+            "scores": [],
+            "intended_use": "Research by the people who trained it.",
+            "not_for": "Diagnosis or treatment.",
+            "limits": ["Not tested on data from elsewhere."],
+            "license": "Not stated",
+            "citation": ["VeloxSeg (ICLR 2026), the network; written anew from a description."],
+            "weights_sha256": "",
+        }
+    )
 
 
 def _role(name: str, is_reference: bool) -> dict:

@@ -34,8 +34,9 @@ def automaton(run: Path) -> tuple[NCA, int]:
     """The network of a run on photos, as it would be shipped, and its working size. Raises CHECKPOINT for others."""
     model = export.load_run(run)
     if not model.card.has_ensemble:
-        raise VeloxSegError("CHECKPOINT", path=run, reason="it holds no cellular automaton",
-                            remedy="choose a run of --network nca")
+        raise VeloxSegError(
+            "CHECKPOINT", path=run, reason="it holds no cellular automaton", remedy="choose a run of --network nca"
+        )
     return model.network(), model.card.working_size
 
 
@@ -168,5 +169,3 @@ def _scaled(run: Path, sides: tuple[int, ...], most: int) -> Iterator[tuple[int,
             pixels, placement = photos.to_working(photo.pixels, side)
             group.append((pixels, photos.mask_to_working(photo.truth, placement)))
         yield side, group
-
-

@@ -125,9 +125,7 @@ def _isolateSettings(app, folder):
     QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
     for scope in (QtCore.QSettings.UserScope, QtCore.QSettings.SystemScope):
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, scope, os.path.join(folder, "settings"))
-    QtCore.QSettings().setValue(
-        "Developer/SelfTestDisplayMessageDelay", "0"
-    )  # Slicer always has a value here
+    QtCore.QSettings().setValue("Developer/SelfTestDisplayMessageDelay", "0")  # Slicer always has a value here
 
 
 def _makeScene(folder):

@@ -48,9 +48,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
             self.text = texts[0]
 
     # In CTK "checked" means open: the opposite of collapsed.
-    checked = QtCore.Property(
-        bool, lambda self: not self.collapsed, lambda self, value: setattr(self, "collapsed", not value)
-    )
+    checked = QtCore.Property(bool, lambda self: not self.collapsed, lambda self, value: setattr(self, "collapsed", not value))
 
     def toggle(self):
         self.collapsed = not self.collapsed
@@ -71,9 +69,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         """Hides a child of a collapsed section; brings it back unless the module had hidden it itself."""
         if self.collapsed:
             if child not in self._hiddenByModule:
-                isHiddenByModule = child.isHidden() and child.testAttribute(
-                    QtCore.Qt.WA_WState_ExplicitShowHide
-                )
+                isHiddenByModule = child.isHidden() and child.testAttribute(QtCore.Qt.WA_WState_ExplicitShowHide)
                 self._hiddenByModule[child] = isHiddenByModule
             child.setVisible(False)
         elif not self._hiddenByModule.pop(child, False):
@@ -111,11 +107,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         arrow = QtWidgets.QStyleOption()
         arrow.initFrom(self)
         arrow.rect = QtCore.QRect(6, 6, 10, 10)
-        direction = (
-            QtWidgets.QStyle.PE_IndicatorArrowRight
-            if self.collapsed
-            else QtWidgets.QStyle.PE_IndicatorArrowDown
-        )
+        direction = QtWidgets.QStyle.PE_IndicatorArrowRight if self.collapsed else QtWidgets.QStyle.PE_IndicatorArrowDown
         self.style().drawPrimitive(direction, arrow, painter)
         painter.drawText(
             option.rect.adjusted(self._ARROW_WIDTH, 0, 0, 0), QtCore.Qt.AlignVCenter | QtCore.Qt.TextShowMnemonic, self.text

@@ -156,9 +156,7 @@ class qSlicerIOManager(QtCore.QObject):
         for nodeID, path in zip(nodeIDs, fileNames, strict=True):
             node = slicer.mrmlScene.GetNodeByID(nodeID)
             if hardenTransforms and node.GetParentTransformNode():
-                raise NotImplementedError(
-                    "The test host does not export nodes under a transform in world coordinates"
-                )
+                raise NotImplementedError("The test host does not export nodes under a transform in world coordinates")
             storage = node.CreateDefaultStorageNode()
             written.append(self._write(node, storage, str(path), properties))
         return all(written)

@@ -89,9 +89,7 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         lambda self: self._combo.sizeAdjustPolicy.value,
         lambda self, policy: self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy(policy)),
     )
-    currentNodeID = QtCore.Property(
-        str, lambda self: self._currentID(), lambda self, nodeID: self.setCurrentNodeID(nodeID)
-    )
+    currentNodeID = QtCore.Property(str, lambda self: self._currentID(), lambda self, nodeID: self.setCurrentNodeID(nodeID))
 
     def __init__(self, parent=None):
         super().__init__(parent)
@@ -115,9 +113,7 @@ class qMRMLNodeComboBox(SceneHolder, QtWidgets.QWidget):
         self._refresh()
 
     def removeAttribute(self, nodeType, name):
-        self._requiredAttributes = [
-            entry for entry in self._requiredAttributes if entry[:2] != (nodeType, name)
-        ]
+        self._requiredAttributes = [entry for entry in self._requiredAttributes if entry[:2] != (nodeType, name)]
         self._refresh()
 
     def _hasSuitableType(self, node):
@@ -371,12 +367,8 @@ class qMRMLSegmentsTableView(SceneHolder, QtWidgets.QWidget):
                 segmentation.SegmentRemoved,
                 segmentation.SegmentModified,
             ):
-                self._observations.append(
-                    (segmentation, segmentation.AddObserver(event, lambda *a: self._refresh()))
-                )
-            tag = node.AddObserver(
-                slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, lambda *a: self._refresh()
-            )
+                self._observations.append((segmentation, segmentation.AddObserver(event, lambda *a: self._refresh())))
+            tag = node.AddObserver(slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, lambda *a: self._refresh())
             self._observations.append((node, tag))
         self._refresh()
 
@@ -404,9 +396,7 @@ class qMRMLSegmentsTableView(SceneHolder, QtWidgets.QWidget):
     def _onItemChanged(self, item):
         segmentID = self.segmentIDForRow(item.row())
         if item.column() == self._VISIBLE and self._node.GetDisplayNode():
-            self._node.GetDisplayNode().SetSegmentVisibility(
-                segmentID, item.checkState() == QtCore.Qt.Checked
-            )
+            self._node.GetDisplayNode().SetSegmentVisibility(segmentID, item.checkState() == QtCore.Qt.Checked)
         elif item.column() == self._NAME:
             self._node.GetSegmentation().GetSegment(segmentID).SetName(item.text())
 
@@ -466,9 +456,7 @@ class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
                 segmentation.SegmentAdded,
                 segmentation.SegmentRemoved,
             ):
-                self._observations.append(
-                    (segmentation, segmentation.AddObserver(event, lambda *a: self._update()))
-                )
+                self._observations.append((segmentation, segmentation.AddObserver(event, lambda *a: self._update())))
         self._update()
 
     def _surfaceName(self):
@@ -481,9 +469,7 @@ class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
             and self._node.GetSegmentation().GetSourceRepresentationName() != self._surfaceName()
         )
         self.blockSignals(True)
-        shown = self._node is not None and self._node.GetSegmentation().ContainsRepresentation(
-            self._surfaceName()
-        )
+        shown = self._node is not None and self._node.GetSegmentation().ContainsRepresentation(self._surfaceName())
         self.setChecked(shown)
         self.blockSignals(False)
 

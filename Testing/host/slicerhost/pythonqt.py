@@ -79,8 +79,7 @@ class QtPropertyAttribute:
             value = wrappedToolTip(value)
         if not QObject.setProperty(obj, self.name, value):
             raise AttributeError(
-                f"Property '{self.name}' of {owner} object does not accept {value!r}"
-                f" of type {type(value).__name__}"
+                f"Property '{self.name}' of {owner} object does not accept {value!r} of type {type(value).__name__}"
             )
 
 
@@ -256,9 +255,7 @@ class BoundSignal:
     def connect(self, function):
         if isinstance(function, BoundSignal):
             return self._signal.connect(function._signal)
-        _addConnection(
-            self._owner, self._signal, self._signature, function, len(_argumentTypes(self._signature))
-        )
+        _addConnection(self._owner, self._signal, self._signature, function, len(_argumentTypes(self._signature)))
         return True
 
     def disconnect(self, function=None):

@@ -88,9 +88,7 @@ class SampleDataLogic:
 
     def downloadFromSource(self, source):
         if source.customDownloader is None:
-            raise RuntimeError(
-                f"The test host downloads nothing: sample {source.sampleName} has no customDownloader"
-            )
+            raise RuntimeError(f"The test host downloads nothing: sample {source.sampleName} has no customDownloader")
         return source.customDownloader(source)
 
     def downloadSamples(self, sampleName):

@@ -100,9 +100,7 @@ def _view(widget, size):
 
 
 def _annotated(picture, name, view):
-    framed = Image.new(
-        "RGB", (picture.width, picture.height + _BAR_HEIGHT), _VIEW_COLORS.get(name, (160, 160, 160))
-    )
+    framed = Image.new("RGB", (picture.width, picture.height + _BAR_HEIGHT), _VIEW_COLORS.get(name, (160, 160, 160)))
     framed.paste(picture, (0, _BAR_HEIGHT))
     draw = ImageDraw.Draw(framed)
     font = ImageFont.load_default(13)

@@ -41,11 +41,7 @@ class ScriptedLoadableModule:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
 
     def getDefaultModuleDocumentationLink(self, docPage=None):
-        url = (
-            slicer.app.documentationBaseUrl + docPage
-            if docPage
-            else slicer.app.moduleDocumentationUrl(self.moduleName)
-        )
+        url = slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
         return f'<p>Documentation: <a href="{url}">{url}</a></p>'
 
     def runTest(self, msec=100, **kwargs):
@@ -61,9 +57,7 @@ class ScriptedLoadableModuleWidget:
     def __init__(self, parent=None):
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.developerMode = slicer.util.settingsValue(
-            "Developer/DeveloperMode", False, converter=slicer.util.toBool
-        )
+        self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
         self.parent = parent
         if parent is None:
             self.parent = slicer.qMRMLWidget()
@@ -73,9 +67,7 @@ class ScriptedLoadableModuleWidget:
         if parent is None:
             self.setup()
             self.parent.show()
-        slicer.app.moduleManager().connect(
-            "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
-        )
+        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename):
         # Through the registered module, not this object's file: a name that is not registered fails here as in Slicer.
@@ -100,9 +92,7 @@ class ScriptedLoadableModuleWidget:
     def _onModuleAboutToBeUnloaded(self, moduleName):
         if moduleName == self.moduleName:
             self.cleanup()
-            slicer.app.moduleManager().disconnect(
-                "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
-            )
+            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def onReload(self):
         slicer.util.reloadScriptedModule(self.moduleName)
@@ -158,9 +148,7 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
         self.enableScreenshots = False
         self.screenshotScaleFactor = 1.0
         # Any name that contains "test", wherever it stands: this is Slicer's rule.
-        self.moduleTestNames = [
-            name for name in dir(self) if "test" in name and callable(getattr(self, name))
-        ]
+        self.moduleTestNames = [name for name in dir(self) if "test" in name and callable(getattr(self, name))]
 
     def runTest(self):
         """Runs all tests in this one object, each between setUp() and tearDown(), which do nothing by themselves."""
@@ -173,11 +161,7 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
     def delayDisplay(self, message, requestedDelay=None, msec=None):
         delay = next(
-            (
-                value
-                for value in (getattr(self, "messageDelay", None), msec, requestedDelay)
-                if value is not None
-            ),
+            (value for value in (getattr(self, "messageDelay", None), msec, requestedDelay) if value is not None),
             50,
         )
         logging.info(message)

@@ -29,9 +29,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         byName = {widget.objectName: widget for widget in [root, *root.findChildren(QtCore.QObject)]}
         for widgetName, propertyName in declared:
             if byName[widgetName].metaObject().indexOfProperty(propertyName) < 0:
-                raise RuntimeError(
-                    f"{byName[widgetName].className()} {widgetName} has no property {propertyName}"
-                )
+                raise RuntimeError(f"{byName[widgetName].className()} {widgetName} has no property {propertyName}")
         for widget in byName.values():
             if widget.isWidgetType() and widget.toolTip:
                 widget.toolTip = widget.toolTip

@@ -115,9 +115,7 @@ class SliceView(View):
 
 class ThreeDView(View):
     def __init__(self, scene, applicationLogic, name):
-        super().__init__(
-            applicationLogic, slicer.vtkMRMLThreeDViewDisplayableManagerFactory, _THREE_D_MANAGERS
-        )
+        super().__init__(applicationLogic, slicer.vtkMRMLThreeDViewDisplayableManagerFactory, _THREE_D_MANAGERS)
         self.logic = slicer.vtkMRMLViewLogic()
         self.logic.SetMRMLApplicationLogic(applicationLogic)
         applicationLogic.GetViewLogics().AddItem(self.logic)

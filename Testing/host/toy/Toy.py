@@ -41,9 +41,7 @@ class Toy(ScriptedLoadableModule):
         parent.title = _("Toy")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.contributors = ["Somebody (Somewhere)"]
-        parent.helpText = (
-            _("Segments what is brighter than a threshold.") + self.getDefaultModuleDocumentationLink()
-        )
+        parent.helpText = _("Segments what is brighter than a threshold.") + self.getDefaultModuleDocumentationLink()
         parent.acknowledgementText = _("None.")
         slicer.app.connect("startupCompleted()", registerSampleData)
 
@@ -159,9 +157,7 @@ class ToyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onApply(self):
         self.ui.statusLabel.text = _("Running")
-        self.logic.start(
-            self.parameters.inputVolume, self.parameters.threshold, self.onProgress, self.onFinished
-        )
+        self.logic.start(self.parameters.inputVolume, self.parameters.threshold, self.onProgress, self.onFinished)
         self.updateState()
 
     def onCancel(self):

@@ -164,10 +164,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (CHOOSE, LOAD_SAMPLE),
         ),
         "ROLE_INCOMPLETE": (
-            _(
-                "The {role} series is missing. This model compares {role} with {others} and cannot run on"
-                " {given} alone."
-            ),
+            _("The {role} series is missing. This model compares {role} with {others} and cannot run on {given} alone."),
             (CHOOSE, LOAD_SAMPLE),
         ),
         "ROLE_DOUBLED": (_("Already used for {other}. Choose another image for {role}."), (CHOOSE_ANOTHER,)),
@@ -193,10 +190,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (CHOOSE_ANOTHER,),
         ),
         "PHOTO_SIZE": (
-            _(
-                "'{image}' has {width} x {height} pixels. Each side of a photo must have {shortest} to"
-                " {longest} pixels."
-            ),
+            _("'{image}' has {width} x {height} pixels. Each side of a photo must have {shortest} to {longest} pixels."),
             (CHOOSE_ANOTHER,),
         ),
         "PHOTO_TYPE": (
@@ -207,10 +201,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
         "ROLE_EMPTY": (_("'{image}' has no voxels. Choose another image for {role}."), (CHOOSE_ANOTHER,)),
         "IMAGE_CONSTANT": (_("The image '{image}' is constant."), (CHOOSE_ANOTHER,)),
         "IMAGE_NUMBERS": (
-            _(
-                "The image '{image}' contains no numbers in {percent} % of voxels. They count as empty in"
-                " the computation."
-            ),
+            _("The image '{image}' contains no numbers in {percent} % of voxels. They count as empty in the computation."),
             (CHOOSE_ANOTHER,),
         ),
         "IMAGE_NO_NUMBERS": (
@@ -258,10 +249,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (CONVERT_TO_SUV, TREAT_AS_SUV, CHOOSE_ANOTHER),
         ),
         "ROLE_OVERLAP": (
-            _(
-                "{role} and {reference} overlap by {percent} %. They may not be aligned, and the result"
-                " would be wrong."
-            ),
+            _("{role} and {reference} overlap by {percent} %. They may not be aligned, and the result would be wrong."),
             (REGISTER, ACCEPT, CHOOSE_ANOTHER),
         ),
         "GRID_DIFFERS": (
@@ -286,10 +274,7 @@ def panelErrors() -> dict[str, tuple[str, tuple[str, ...]]]:
             (WHOLE_IMAGE,),
         ),
         "IMAGE_LARGE": (
-            _(
-                "This image has {size} voxels. About {minutes} min and {needed:.1f} GB of memory; {free:.1f} GB"
-                " is free."
-            ),
+            _("This image has {size} voxels. About {minutes} min and {needed:.1f} GB of memory; {free:.1f} GB is free."),
             (USE_REGION, USE_FAST, CONTINUE),
         ),
         "IMAGE_LONG": (

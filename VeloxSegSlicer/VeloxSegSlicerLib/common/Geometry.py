@@ -146,9 +146,7 @@ def _straightened(grid: WorldGrid) -> WorldGrid:
 
 def isSameGrid(first: WorldGrid, second: WorldGrid) -> bool:
     """Equal size, spacing, origin and direction within the tolerances above."""
-    if first.size != second.size or not np.allclose(
-        first.spacing, second.spacing, rtol=0, atol=limits.SPACING_TOLERANCE_MM
-    ):
+    if first.size != second.size or not np.allclose(first.spacing, second.spacing, rtol=0, atol=limits.SPACING_TOLERANCE_MM):
         return False
     limit = min(limits.ORIGIN_TOLERANCE_MM, limits.ORIGIN_TOLERANCE_VOXELS * float(first.spacing.min()))
     directions = [grid.ijkToRas[:3, :3] / grid.spacing for grid in (first, second)]

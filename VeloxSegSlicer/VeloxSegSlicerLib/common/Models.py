@@ -43,21 +43,15 @@ def readCard(folder: Path) -> ModelCard:
         content = Shapes.load((Path(folder) / CARD_FILE).read_bytes())
         return _cardFrom(Path(folder), content)
     except OSError as error:
-        raise VeloxSegError(
-            "MODEL_CARD", folder=Path(folder).name, reason="its card cannot be read"
-        ) from error
+        raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason="its card cannot be read") from error
     except RecursionError as error:
         raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason="its card is nested too deeply") from error
     except (ValueError, OverflowError) as error:
         raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason=str(error)) from error
     except KeyError as error:
-        raise VeloxSegError(
-            "MODEL_CARD", folder=Path(folder).name, reason=f"its card has no {error}"
-        ) from error
+        raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason=f"its card has no {error}") from error
     except (TypeError, AttributeError) as error:
-        raise VeloxSegError(
-            "MODEL_CARD", folder=Path(folder).name, reason="its card has a field of a wrong type"
-        ) from error
+        raise VeloxSegError("MODEL_CARD", folder=Path(folder).name, reason="its card has a field of a wrong type") from error
 
 
 def importedModelsFolder() -> Path:

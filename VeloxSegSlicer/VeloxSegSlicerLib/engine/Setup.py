@@ -73,9 +73,7 @@ class EngineState:
         return self.status == DAMAGED or self.status == READY or TORCH in self.old
 
 
-def probe(
-    findSpec: Callable = importlib.util.find_spec, versionOf: Callable = importlib.metadata.version
-) -> EngineState:
+def probe(findSpec: Callable = importlib.util.find_spec, versionOf: Callable = importlib.metadata.version) -> EngineState:
     """Look for the engine's packages without importing them.
 
     :param findSpec: as importlib.util.find_spec; replaced by tests.
@@ -112,11 +110,7 @@ def slicerProblem() -> VeloxSegError | None:
 
 def pythonProgram() -> str:
     """The Python that runs the engine: PythonSlicer beside Slicer or on the path, else this interpreter."""
-    beside = (
-        Path(str(slicer.app.slicerHome))
-        / "bin"
-        / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
-    )
+    beside = Path(str(slicer.app.slicerHome)) / "bin" / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
     # The path comes second: on Windows it begins with the working folder.
     return str(beside) if beside.is_file() else shutil.which("PythonSlicer") or sys.executable
 

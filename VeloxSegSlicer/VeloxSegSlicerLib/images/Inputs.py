@@ -28,9 +28,7 @@ def imagesInScene() -> list:
     """All volume nodes that a person can choose, in scene order. Label maps and hidden nodes are left out."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     return [
-        node
-        for node in nodes
-        if node.GetClassName() in IMAGE_CLASSES and not node.GetHideFromEditors() and node.GetImageData()
+        node for node in nodes if node.GetClassName() in IMAGE_CLASSES and not node.GetHideFromEditors() and node.GetImageData()
     ]
 
 

@@ -115,11 +115,7 @@ def _labelsWithLetters(titles: list[str]) -> list[str]:
     used: set[str] = set()
     labels = []
     for title in titles:
-        free = [
-            position
-            for position, letter in enumerate(title)
-            if letter.isalnum() and letter.lower() not in used
-        ]
+        free = [position for position, letter in enumerate(title) if letter.isalnum() and letter.lower() not in used]
         plain = [letter.replace("&", "&&") for letter in title]
         if free:
             used.add(title[free[0]].lower())

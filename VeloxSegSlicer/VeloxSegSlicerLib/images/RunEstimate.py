@@ -58,11 +58,16 @@ def estimate(
     classes = len(card.labels) + 1
     # The engine itself; channels on the working grid, their source and copy; class maps and their weights; mask and maps
     # on the reference grid.
-    memory = ENGINE_BYTES + stored + FLOAT * (
-        max(voxels.values())
-        + int(np.prod(working)) * (len(card.roles) + 1)
-        + int(np.prod(np.minimum(computed, working))) * (2 * classes + 1)
-        + voxels[card.reference.name] * 3
+    memory = (
+        ENGINE_BYTES
+        + stored
+        + FLOAT
+        * (
+            max(voxels.values())
+            + int(np.prod(working)) * (len(card.roles) + 1)
+            + int(np.prod(np.minimum(computed, working))) * (2 * classes + 1)
+            + voxels[card.reference.name] * 3
+        )
     )
     seconds = windows * _checkSeconds() * window / CHECK_WINDOW_VOXELS
     return RunEstimate(windows, seconds, memory, stored + 3 * voxels[card.reference.name])

@@ -18,11 +18,7 @@ from . import ImageStatistics
 
 UNIT = ("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
 _VOLUMES = ("/ml", "ml", "/cc", "/cm3")
-ACTIVITY_UNITS = {
-    prefix + "bq" + volume: scale
-    for prefix, scale in {"": 1.0, "k": 1e3, "m": 1e6}.items()
-    for volume in _VOLUMES
-}
+ACTIVITY_UNITS = {prefix + "bq" + volume: scale for prefix, scale in {"": 1.0, "k": 1e3, "m": 1e6}.items() for volume in _VOLUMES}
 """Unit in small letters -> Bq/ml of one."""
 # In small letters: of the PET DICOM extension, of DICOM (GML, where no other kind is named), and as people write it.
 BODY_WEIGHT_UNITS = ("{suvbw}g/ml", "{suvbw}", "suvbw", "{suv}g/ml", "suv", "g/ml", "gml")

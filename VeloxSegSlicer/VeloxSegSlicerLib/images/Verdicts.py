@@ -113,9 +113,7 @@ def _judgeRole(card: ModelCard, role: Role, images: Images, options: Options, od
         advice = advice or _effort(card, images, options)
         shown = grid.sizeText() if role.is_photo else grid.description()
         text = _("{grid}. The result gets this grid.").format(grid=shown)
-        return Verdict(
-            MOVED if image.isMoved else REFERENCE, text, advice=advice or (_moved(role) if image.isMoved else None)
-        )
+        return Verdict(MOVED if image.isMoved else REFERENCE, text, advice=advice or (_moved(role) if image.isMoved else None))
     return _compare(card, role, image, images, options, advice)
 
 
@@ -130,9 +128,7 @@ def _missing(card: ModelCard, role: Role, images: Images) -> VeloxSegError:
     if not given:
         return VeloxSegError("ROLE_MISSING", name=role.name, role=role.title)
     others = [other.title for other in card.roles if other is not role]
-    return VeloxSegError(
-        "ROLE_INCOMPLETE", name=role.name, role=role.title, others=", ".join(others), given=", ".join(given)
-    )
+    return VeloxSegError("ROLE_INCOMPLETE", name=role.name, role=role.title, others=", ".join(others), given=", ".join(given))
 
 
 def _refuseDoubled(card: ModelCard, role: Role, images: Images) -> None:

@@ -101,9 +101,7 @@ def show(card: ModelCard):
 def _valueText(score: dict) -> str:
     """A score's value with its interval and the number of cases."""
     low, high = score.get("interval_95") or (None, None)
-    interval = (
-        _(" (95 % interval {low:.2f} to {high:.2f})").format(low=low, high=high) if low is not None else ""
-    )
+    interval = _(" (95 % interval {low:.2f} to {high:.2f})").format(low=low, high=high) if low is not None else ""
     synthetic = _(", synthetic") if score.get("synthetic") else ""
     text = _("{value:.2f}{interval}, n = {n}{synthetic}")
     return text.format(value=score["value"], interval=interval, n=score["n"], synthetic=synthetic)
@@ -132,6 +130,4 @@ def _paragraph(text: str) -> str:
 def _list(title: str, entries: list[str]) -> str:
     if not entries:
         return ""
-    return (
-        f"<h3>{escape(title)}</h3><ul>" + "".join(f"<li>{escape(entry)}</li>" for entry in entries) + "</ul>"
-    )
+    return f"<h3>{escape(title)}</h3><ul>" + "".join(f"<li>{escape(entry)}</li>" for entry in entries) + "</ul>"

@@ -148,11 +148,7 @@ class Choices:
 
     def _fittingModels(self) -> list[ModelCard]:
         images = Inputs.imagesInScene()
-        return [
-            card
-            for card in self.catalogue.cards
-            if len(Inputs.assign(card.roles, images, {})) == len(card.roles)
-        ]
+        return [card for card in self.catalogue.cards if len(Inputs.assign(card.roles, images, {})) == len(card.roles)]
 
     def _setModel(self, card: ModelCard) -> None:
         self.parameters.task = card.task_id

@@ -200,7 +200,7 @@ def offlineInstructions() -> str:
     text = _(
         "1. On a computer with a network, the same operating system and the same Slicer, open a terminal in Slicer's folder"
         " and type:\n\n"
-        '    bin/PythonSlicer -m pip download --dest engine {packages}\n\n'
+        "    bin/PythonSlicer -m pip download --dest engine {packages}\n\n"
         "2. Bring the new folder 'engine' to this computer.\n\n"
         "3. In Slicer's Python console (View menu) type, with the folder's place:\n\n"
         "    slicer.util.pip_install('--no-index --find-links \"FOLDER\" {packages}')\n\n"

@@ -15,9 +15,7 @@ from ..engine import Setup
 LOG_LINES = 200
 
 
-def text(
-    engine: Setup.EngineState, card: ModelCard | None, images: dict, device: str, stage: str, log: str
-) -> str:
+def text(engine: Setup.EngineState, card: ModelCard | None, images: dict, device: str, stage: str, log: str) -> str:
     """Versions, model, image sizes, stage and the end of the log, without names, identifiers and paths.
 
     :param images: role name -> volume node or None; only sizes and spacings are used.

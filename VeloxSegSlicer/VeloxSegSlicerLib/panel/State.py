@@ -86,9 +86,7 @@ def noticeOf(state: PanelState) -> VeloxSegError | None:
     return state.problem
 
 
-def _steps(
-    engine: Setup.EngineState, card: ModelCard | None, images: dict, inputProblem
-) -> tuple[Step, Step, Step]:
+def _steps(engine: Setup.EngineState, card: ModelCard | None, images: dict, inputProblem) -> tuple[Step, Step, Step]:
     return _engineStep(engine), _modelStep(card), _imagesStep(images, inputProblem)
 
 

@@ -76,9 +76,7 @@ class CompareTab:
     def pairs(self) -> list[Pair]:
         """The pairs as chosen in the table; "" for no partner."""
         ids = self._node.GetSegmentation().GetSegmentIDs()
-        return [
-            Pair(segmentId, combo.itemData(combo.currentIndex)) for segmentId, combo in zip(ids, self._partners, strict=True)
-        ]
+        return [Pair(segmentId, combo.itemData(combo.currentIndex)) for segmentId, combo in zip(ids, self._partners, strict=True)]
 
     def abandon(self) -> None:
         """End a running comparison: the scene closes."""

@@ -53,9 +53,7 @@ def _row(table: ResultTable.ResultTable, row: ResultTable.Row) -> dict:
     if "voxels" in row.values:
         entry["voxels"] = row.values["voxels"]
     entry |= {
-        column.csvName: f"{row.values[column.key]:.4f}"
-        for column in table.columns
-        if row.values.get(column.key) is not None
+        column.csvName: f"{row.values[column.key]:.4f}" for column in table.columns if row.values.get(column.key) is not None
     }
     prefixes = ("position",) if len(row.positionsRas) == 1 else ("position_left", "position_right")
     for prefix, position in zip(prefixes, row.positionsRas, strict=False):

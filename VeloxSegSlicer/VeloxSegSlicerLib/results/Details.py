@@ -9,9 +9,7 @@ from veloxseg.contract.card import mark
 from ..common import Names, ResultAttributes, Shapes
 from ..images import InputOptions
 
-SAMPLING = Shapes.record(
-    {"members": Shapes.whole(0)}, {"calls": Shapes.whole(0), "method": Shapes.text, "fusion": Shapes.text}
-)
+SAMPLING = Shapes.record({"members": Shapes.whole(0)}, {"calls": Shapes.whole(0), "method": Shapes.text, "fusion": Shapes.text})
 
 
 def entries(segmentationNode) -> list[tuple[str, str]]:

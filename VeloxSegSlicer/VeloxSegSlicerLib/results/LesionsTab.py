@@ -337,9 +337,7 @@ def saveAs(fileName: str, write) -> None:
 
     :param write: called with the path; its OSError is told.
     """
-    path = qt.QFileDialog.getSaveFileName(
-        slicer.util.mainWindow(), _("Save measures"), fileName, _("Tables (*.csv)")
-    )
+    path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save measures"), fileName, _("Tables (*.csv)"))
     # Qt 6 bindings give a pair of file name and filter.
     path = path[0] if isinstance(path, tuple) else path
     if not path:

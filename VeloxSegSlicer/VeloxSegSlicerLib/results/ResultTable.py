@@ -156,8 +156,7 @@ def _definitions() -> dict[str, str]:
         ),
         "score": _("Mean probability of the lesion (0-1)."),
         "agreement": _(
-            "How far the runs agree here; 100 % is full agreement. Agreement is not correctness: all runs can be wrong"
-            " together."
+            "How far the runs agree here; 100 % is full agreement. Agreement is not correctness: all runs can be wrong together."
         ),
     }
 

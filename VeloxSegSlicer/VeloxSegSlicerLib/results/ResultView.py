@@ -137,9 +137,7 @@ class ResultView:
         self._lowered = Sensitivity.lowered(highest.get("value", 0.0)) if Sensitivity.sensitivityOf(result.loaded) else 0.0
         self._ui.emptyLabel.text = text
         self._ui.lowerSensitivityButton.setVisible(self._lowered > 0)
-        self._ui.lowerSensitivityButton.text = _("Lower sensitivity threshold to {threshold:.2f}").format(
-            threshold=self._lowered
-        )
+        self._ui.lowerSensitivityButton.text = _("Lower sensitivity threshold to {threshold:.2f}").format(threshold=self._lowered)
         if "value" not in highest:
             return Notice.Message(Notice.INFO, text)
         position = Geometry.rasFromLps(highest["position_lps"])

@@ -37,9 +37,7 @@ class Layers:
                 background=computed, foreground=emission, foregroundOpacity=FOREGROUND_OPACITY, fit=True
             )
         elif images.get(card.reference.name) is not None:
-            slicer.util.setSliceViewerLayers(
-                background=images[card.reference.name], foreground=None, fit=True
-            )
+            slicer.util.setSliceViewerLayers(background=images[card.reference.name], foreground=None, fit=True)
         if card.takes_photo:
             self._showOneSliceView()
 

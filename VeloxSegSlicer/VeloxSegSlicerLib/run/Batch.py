@@ -138,9 +138,7 @@ class BatchRun:
     def _start(self, arguments: list[str]) -> None:
         program = self.command or Child.command("veloxseg")
         process = Process([*program, "batch", *arguments, "--events"], self._modulePath)
-        self._run = EngineRun(
-            process, self.timeouts, self._onEvent, self._onLog, self._onEnd, self._askToStop, needsResult=False
-        )
+        self._run = EngineRun(process, self.timeouts, self._onEvent, self._onLog, self._onEnd, self._askToStop, needsResult=False)
         self._run.start()
 
     def _askToStop(self) -> None:

@@ -58,9 +58,7 @@ TUMOR = SamplePhantom(
     needsMaps=True,
 )
 BRAIN = SamplePhantom("brain-t1", "brain-regions", {"T1": "T1 brain phantom"})
-SKIN = SamplePhantom(
-    "dermoscopy", "skin-lesion-photo", {"Photo": "Skin photo phantom"}, seed=PHOTO_SEED, isPhoto=True
-)
+SKIN = SamplePhantom("dermoscopy", "skin-lesion-photo", {"Photo": "Skin photo phantom"}, seed=PHOTO_SEED, isPhoto=True)
 PHANTOMS = (PETCT, BRAIN, HEAD_NECK, TUMOR, SKIN)
 # The usual range for reading; by default the bladder would decide and everything else would be dark.
 SUV_SHOWN = (0.0, 10.0)

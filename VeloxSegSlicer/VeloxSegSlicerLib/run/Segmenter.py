@@ -221,10 +221,7 @@ class Segmenter:
 
 
 def _factsOf(card: ModelCard, images: dict, settings: RunSettings) -> Results.RunFacts:
-    inputs = tuple(
-        Results.Input(role.name, images[role.name].GetID(), Names.nameOf(images[role.name]))
-        for role in card.roles
-    )
+    inputs = tuple(Results.Input(role.name, images[role.name].GetID(), Names.nameOf(images[role.name])) for role in card.roles)
     grid = Geometry.worldGrid(images[card.reference.name])
     return Results.RunFacts(card, inputs, grid, settings.quality.name, settings.inputs.accepted, settings.outputId)
 

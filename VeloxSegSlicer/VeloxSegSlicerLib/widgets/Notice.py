@@ -34,9 +34,7 @@ def fromError(error: VeloxSegError, actions: dict[str, Callable], kind: str = ST
 
     :param actions: action of Errors -> what to call.
     """
-    buttons = [
-        Button(Errors.actionLabel(action, error.facts), actions[action]) for action in error.actions if action in actions
-    ]
+    buttons = [Button(Errors.actionLabel(action, error.facts), actions[action]) for action in error.actions if action in actions]
     return Message(kind, error.text, tuple(buttons))
 
 

@@ -114,9 +114,7 @@ class PhantomCommand:
         from veloxseg import files
 
         if self.kind not in phantoms.PHANTOMS:
-            raise VeloxSegError(
-                "REQUEST", reason=f"{self.kind!r} is no phantom ({', '.join(phantoms.PHANTOMS)})"
-            )
+            raise VeloxSegError("REQUEST", reason=f"{self.kind!r} is no phantom ({', '.join(phantoms.PHANTOMS)})")
         for seed in range(self.seed, self.seed + self.count):
             folder = self.output if self.count == 1 else self.output / f"{self.kind}-{seed}"
             with files.typed_output_errors(folder):
@@ -218,8 +216,7 @@ def table(content: dict) -> str:
     """Segments, their sizes and lesions of a results.json as text."""
     model = content["model"]
     lines = [
-        f"{mark(model['level'])}{model['title']} {model['version']} on {content['device']}, "
-        f"{content['seconds']['total']:.1f} s",
+        f"{mark(model['level'])}{model['title']} {model['version']} on {content['device']}, {content['seconds']['total']:.1f} s",
         "",
         *(_photo_lines(content) if "working_size" in content else _volume_lines(content)),
     ]
@@ -316,9 +313,7 @@ def _interrupt(number: int, _frame: object) -> None:
 
 def keep_log() -> str:
     """Writes the traceback of the current exception to a temporary file and returns its path."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="veloxseg-", suffix=".log", delete=False, encoding="utf-8"
-    ) as log:
+    with tempfile.NamedTemporaryFile("w", prefix="veloxseg-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write(redaction.exception_text())
     return log.name
 

@@ -49,7 +49,7 @@ class BatchCommand:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """"2/5" -> (2, 5). Raises REQUEST."""
+    """ "2/5" -> (2, 5). Raises REQUEST."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     number, count = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= count:

@@ -127,9 +127,7 @@ def _import(package: str, folder: Path | None, checks: Checks, replace: bool) ->
     return f"{name}: imported into {target}", {"folder": str(found.folder), "name": name}
 
 
-def _convert(
-    checkpoint: str, _folder: Path | None, checks: Checks, card: Path | None, output: Path | None
-) -> tuple[str, dict]:
+def _convert(checkpoint: str, _folder: Path | None, checks: Checks, card: Path | None, output: Path | None) -> tuple[str, dict]:
     from veloxseg.packages import package_convert
 
     if card is None:

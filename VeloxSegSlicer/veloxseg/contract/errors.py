@@ -101,8 +101,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "MODEL_SCHEMA": (
         EXIT_MODEL,
-        "The model {model} does not follow the package format ({reason}); "
-        "ask its author for a corrected package.",
+        "The model {model} does not follow the package format ({reason}); ask its author for a corrected package.",
     ),
     "MODEL_NEWER": (
         EXIT_MODEL,
@@ -123,8 +122,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "INPUT_KIND": (
         EXIT_INPUT,
-        "The {role} image is {found}, but one 3D volume of single numbers is needed; "
-        "extract a single volume or channel first.",
+        "The {role} image is {found}, but one 3D volume of single numbers is needed; extract a single volume or channel first.",
     ),
     "INPUT_NAN": (
         EXIT_INPUT,
@@ -132,8 +130,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "INPUT_CONSTANT": (
         EXIT_INPUT,
-        "The {role} image has the same value ({value:g}) everywhere; "
-        "choose the image that shows the anatomy.",
+        "The {role} image has the same value ({value:g}) everywhere; choose the image that shows the anatomy.",
     ),
     "INPUT_GEOMETRY": (
         EXIT_INPUT,
@@ -228,8 +225,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "SUV_PYDICOM": (EXIT_REQUEST, "Reading DICOM needs pydicom; install it with: pip install pydicom"),
     "PHANTOM_MAPS": (
         EXIT_INPUT,
-        "This phantom is drawn on the brain maps of nilearn, which is not installed; "
-        "install it with 'pip install nilearn'.",
+        "This phantom is drawn on the brain maps of nilearn, which is not installed; install it with 'pip install nilearn'.",
     ),
     "MEMORY_CPU": (
         EXIT_MEMORY,
@@ -237,8 +233,7 @@ TABLE: dict[str, tuple[int, str]] = {
     ),
     "MEMORY_GPU": (
         EXIT_MEMORY,
-        "The memory of {device} is not enough for this model; "
-        "close other programs that use it or choose the CPU.",
+        "The memory of {device} is not enough for this model; close other programs that use it or choose the CPU.",
     ),
     "DEVICE_LOST": (
         EXIT_UNEXPECTED,
@@ -257,8 +252,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "CANCELLED": (EXIT_CANCELLED, "The computation was cancelled; nothing was written."),
     "NUMERIC": (
         EXIT_UNEXPECTED,
-        "The network gave values that are not numbers; "
-        "check that the images are what the model expects, or run on the CPU.",
+        "The network gave values that are not numbers; check that the images are what the model expects, or run on the CPU.",
     ),
     "UNEXPECTED": (
         EXIT_UNEXPECTED,

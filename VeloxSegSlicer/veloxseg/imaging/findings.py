@@ -47,9 +47,7 @@ def highest_probability(probability: np.ndarray, grid: Grid) -> dict:
     return {"value": float(probability[index]), "position_lps": grid.world(np.asarray(index)).tolist()}
 
 
-def lesions(
-    mask: np.ndarray, probability: np.ndarray, grid: Grid, pet: sitk.Image | None = None
-) -> list[dict]:
+def lesions(mask: np.ndarray, probability: np.ndarray, grid: Grid, pet: sitk.Image | None = None) -> list[dict]:
     """Every connected component (26 neighbors) of every label, largest first.
 
     `score` is the mean probability. With a PET image (in SUV) the SUV numbers are taken from its own,

@@ -188,9 +188,7 @@ def read_volume(source: reading.Source, role: str = "input", hear: Hear = unhear
 def _one_volume(image: sitk.Image, role: str) -> sitk.Image:
     if image.GetNumberOfComponentsPerPixel() > 1:
         channels = image.GetNumberOfComponentsPerPixel()
-        raise VeloxSegError(
-            "INPUT_KIND", role=role, found=f"a color or vector image with {channels} channels"
-        )
+        raise VeloxSegError("INPUT_KIND", role=role, found=f"a color or vector image with {channels} channels")
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = sitk.Extract(image, [*image.GetSize()[:3], 0], [0, 0, 0, 0])
     if image.GetDimension() != 3:
@@ -287,9 +285,7 @@ def _writing_errno(path: Path, image: sitk.Image) -> int:
     return errno.ENOSPC if free < _byte_count(image) else errno.EIO
 
 
-def resample(
-    image: sitk.Image, grid: Grid, interpolation: str = "linear", background: float = 0.0
-) -> sitk.Image:
+def resample(image: sitk.Image, grid: Grid, interpolation: str = "linear", background: float = 0.0) -> sitk.Image:
     """Bring an image onto a grid by position in space.
 
     interpolation: "linear" gives float32 and first smooths every axis along which the target is coarser, so
@@ -337,9 +333,7 @@ def _smooth_for(image: sitk.Image, grid: Grid) -> sitk.Image:
     variances = blur_variances(grid_of(image), grid)
     if not variances.any():
         return image
-    return sitk.DiscreteGaussian(
-        image, variances.tolist(), axes.LARGEST_KERNEL_VOXELS, [axes.KERNEL_ERROR] * 3, True
-    )
+    return sitk.DiscreteGaussian(image, variances.tolist(), axes.LARGEST_KERNEL_VOXELS, [axes.KERNEL_ERROR] * 3, True)
 
 
 def on_grid(image: sitk.Image, grid: Grid, background: float = 0.0) -> np.ndarray:

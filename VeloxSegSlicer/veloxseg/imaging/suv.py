@@ -225,9 +225,7 @@ def _since_midnight(moment: datetime.datetime) -> float:
     return (moment - moment.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds()
 
 
-def _number(
-    header: pydicom.Dataset, keyword: str, name: str, unit: str, limits: tuple[float, float], source: object
-) -> float:
+def _number(header: pydicom.Dataset, keyword: str, name: str, unit: str, limits: tuple[float, float], source: object) -> float:
     value = _value(header, keyword, source)
     if value is None or value == "":
         raise _refusal(source, f"{name} is not given ({keyword})")

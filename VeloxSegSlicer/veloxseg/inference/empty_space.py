@@ -53,9 +53,7 @@ def empty_level(card: Card, role: Role, values: np.ndarray) -> float:
     return air if (values <= air).mean() >= LEAST_PADDING else -np.inf
 
 
-def _empty_in(
-    card: Card, role: Role, image: sitk.Image, reference: images.Grid, candidates: np.ndarray
-) -> np.ndarray:
+def _empty_in(card: Card, role: Role, image: sitk.Image, reference: images.Grid, candidates: np.ndarray) -> np.ndarray:
     values, grid = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0), images.grid_of(image)
     level = empty_level(card, role, values)
     parts = [part[~_is_shown(values, level, grid.index(reference.world(part)))] for part in _parts(candidates)]

@@ -64,9 +64,7 @@ def read_inputs(
     run = run or Run()
     names = [role.name for role in card.roles]
     if set(names) != set(sources):
-        raise VeloxSegError(
-            "MODEL_ROLES", model=card.title, needed=", ".join(names), given=", ".join(sources) or "none"
-        )
+        raise VeloxSegError("MODEL_ROLES", model=card.title, needed=", ".join(names), given=", ".join(sources) or "none")
     _refuse_doubles(sources)
     run.check()
 
@@ -112,9 +110,7 @@ def check_overlap(card: Card, volumes: Mapping[str, sitk.Image]) -> None:
             raise VeloxSegError("INPUT_OVERLAP", role=name, reference=reference, percent=100 * shared)
 
 
-def check_plausibility(
-    card: Card, volumes: Mapping[str, sitk.Image], accept: Collection[str], hear: errors.Hear
-) -> bool:
+def check_plausibility(card: Card, volumes: Mapping[str, sitk.Image], accept: Collection[str], hear: errors.Hear) -> bool:
     """Notes, or refuses as the card says, what is odd about the images; returns whether a PET holds SUV.
 
     accept: codes that are noted and not refused. Raises the codes of `plausibility`.
@@ -262,9 +258,7 @@ def segment(
         found, device = _compute(package, prepared, settings, device, plan, run)
         with run.stage("computing", "Bringing the result onto the image's grid"):
             mask, probability = mask_on(card, found.classes, prepared.grid, grid, run)
-            uncertainty = (
-                None if found.variance is None else images.map_on_grid(found.variance.numpy(), prepared.grid, grid)
-            )
+            uncertainty = None if found.variance is None else images.map_on_grid(found.variance.numpy(), prepared.grid, grid)
             if inside is not None:
                 mask, probability = inside.keep(mask), inside.keep(probability)
                 uncertainty = None if uncertainty is None else inside.keep(uncertainty)
@@ -273,9 +267,7 @@ def segment(
                 if result is not None:
                     result[empty] = 0
         with run.stage("measuring"):
-            lesions = (
-                _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card.lists_lesions else None
-            )
+            lesions = _lesions(card, mask, probability, grid, volumes, holds_suv) if measure and card.lists_lesions else None
             highest = findings.highest_probability(probability, grid)
             if not mask.any():
                 note_nothing(card, highest, run)

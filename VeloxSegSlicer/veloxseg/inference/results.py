@@ -77,9 +77,7 @@ def _named(folder: Path, partial: Path) -> Iterator[None]:
 
 def _refuse_content(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise VeloxSegError(
-            "OUTPUT_UNWRITABLE", path=folder, reason="it already exists and is not an empty folder"
-        )
+        raise VeloxSegError("OUTPUT_UNWRITABLE", path=folder, reason="it already exists and is not an empty folder")
 
 
 def write(outcome: VolumePrediction | PhotoPrediction, card: Card, folder: Path, outputs: Collection[str], run: Run) -> dict:

@@ -185,9 +185,7 @@ class Computing:
         relative = logits[self.first :] - BACKGROUND * self.first
         self._background = relative.view(-1, 1, 1, 1).expand(-1, *window).to(device)
 
-    def logits(
-        self, corners: Sequence[tuple[int, ...]], workers: int | None, batch: int | None
-    ) -> Iterator[torch.Tensor]:
+    def logits(self, corners: Sequence[tuple[int, ...]], workers: int | None, batch: int | None) -> Iterator[torch.Tensor]:
         """(K, *window) of every window, in order. While several work, operations of the caller have one thread, too."""
         workers = workers or (torch.get_num_threads() if self._device.type == "cpu" else 1)
         batch = batch or self._batch_size(corners)

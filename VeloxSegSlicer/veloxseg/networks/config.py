@@ -152,14 +152,29 @@ class VeloxSegConfig:
         if self.n_classes < 2:
             raise ValueError(f"n_classes counts the background too and must be at least 2, got {self.n_classes}")
         for name in (
-            "conv_depths", "min_dim_group", "conv_expansion_factor", "depths", "min_big_window_sizes",
-            "min_small_window_sizes", "min_dim_head", "scale_factors", "num_heads", "ffn_expansion_ratio",
+            "conv_depths",
+            "min_dim_group",
+            "conv_expansion_factor",
+            "depths",
+            "min_big_window_sizes",
+            "min_small_window_sizes",
+            "min_dim_head",
+            "scale_factors",
+            "num_heads",
+            "ffn_expansion_ratio",
         ):
             values = getattr(self, name)
             if len(values) != N_STAGES:
                 raise ValueError(f"{name} needs {N_STAGES} entries, one per stage, got {len(values)}")
-        for name in ("conv_depths", "min_dim_group", "conv_expansion_factor", "depths", "min_dim_head",
-                     "num_heads", "ffn_expansion_ratio"):
+        for name in (
+            "conv_depths",
+            "min_dim_group",
+            "conv_expansion_factor",
+            "depths",
+            "min_dim_head",
+            "num_heads",
+            "ffn_expansion_ratio",
+        ):
             if min(getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 

@@ -63,8 +63,7 @@ class ConvBranch(nn.Module):
 
     def stages(self) -> list[tuple[nn.Module, nn.Module]]:
         """(down, layer) of each stage."""
-        return [(self.down1, self.layer1), (self.down2, self.layer2), (self.down3, self.layer3),
-                (self.down4, self.layer4)]
+        return [(self.down1, self.layer1), (self.down2, self.layer2), (self.down3, self.layer3), (self.down4, self.layer4)]
 
 
 class Encoder(nn.Module):

@@ -80,9 +80,7 @@ class VeloxSeg(nn.Module):
             seg += [self._resize(head(level)) for head, level in zip(heads, (up2, up3, features[3]))]
         if not self.config.teachers:
             return TrainingOutput(seg, None, None, [])
-        taught = [
-            teacher(join_maps(attention, features, m)) for m, teacher in enumerate(self.rc_decoders)
-        ]
+        taught = [teacher(join_maps(attention, features, m)) for m, teacher in enumerate(self.rc_decoders)]
         reconstruction = torch.cat([image for image, _ in taught], dim=1)
         return TrainingOutput(seg, reconstruction, gram_matrix(up1), [gram_matrix(up) for _, up in taught])
 

@@ -74,9 +74,7 @@ class PairedWindowAttention(nn.Module):
         )
         windows = self._attend(query, key, value).chunk(len(maps), dim=3)
         # the block adds the input once more: the doubled residual of the published network
-        return [
-            x + self.proj_drop(mix(self.scatter(w))) for x, mix, w in zip(maps, self.mix_channels, windows)
-        ]
+        return [x + self.proj_drop(mix(self.scatter(w))) for x, mix, w in zip(maps, self.mix_channels, windows)]
 
     def gather(self, x: Tensor) -> Tensor:
         """(B, C', *grid) to (B, heads, windows of all scales, tokens, c); channels C' are in (scale, head, c) order."""

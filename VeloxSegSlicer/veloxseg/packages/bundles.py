@@ -19,9 +19,7 @@ from veloxseg.packages.cards import CARD
 
 METADATA, INFERENCE = "configs/metadata.json", "configs/inference.json"
 EVALUATED = ("$", "@", "%", "__")
-METADATA_SCHEMA = (
-    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
-)
+METADATA_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 MONAI_VERSION = "1.6.1"
 NEEDED_BY_MONAI = {"pytorch-ignite": "0.5.5", "fire": "0.7.1", "nibabel": "5.4.2"}
 
@@ -179,11 +177,7 @@ def inference(card: Card) -> dict:
 
 def readme(card: Card) -> str:
     """The card for people, as Markdown."""
-    demo = (
-        ["**Demonstration only:** these weights were not trained on patient images.", ""]
-        if card.level == "demo"
-        else []
-    )
+    demo = ["**Demonstration only:** these weights were not trained on patient images.", ""] if card.level == "demo" else []
     lines = [
         f"# {card.title} {card.version}",
         "",
@@ -194,10 +188,7 @@ def readme(card: Card) -> str:
         "",
         "| Role | Modality | Unit | |",
         "|---|---|---|---|",
-        *(
-            f"| {role.title} | {role.modality} | {role.unit or '-'} | {role.description} |"
-            for role in card.roles
-        ),
+        *(f"| {role.title} | {role.modality} | {role.unit or '-'} | {role.description} |" for role in card.roles),
         "",
         _working_line(card),
         "",

@@ -132,16 +132,12 @@ def check_card(card: object, name: str) -> None:
 def _check_versions(card: dict, name: str) -> None:
     schema_version = card.get("schema_version")
     if isinstance(schema_version, int) and schema_version > limits.CARD_SCHEMA_VERSION:
-        raise VeloxSegError(
-            "MODEL_NEWER", model=name, needed=f"package format {schema_version}", engine=__version__
-        )
+        raise VeloxSegError("MODEL_NEWER", model=name, needed=f"package format {schema_version}", engine=__version__)
     wanted = card.get("engine_version")
     if isinstance(wanted, str) and re.fullmatch(r">=[0-9]{1,6}(\.[0-9]{1,6}){0,2}", wanted):
         least = [int(part) for part in wanted[2:].split(".")]
         if [int(part) for part in __version__.split(".")] < least:
-            raise VeloxSegError(
-                "MODEL_NEWER", model=name, needed=f"VeloxSeg {wanted[2:]} or newer", engine=__version__
-            )
+            raise VeloxSegError("MODEL_NEWER", model=name, needed=f"VeloxSeg {wanted[2:]} or newer", engine=__version__)
 
 
 def _disagreements(card: dict) -> Iterator[str]:
@@ -264,14 +260,7 @@ def _photo_veloxseg_disagreements(card: dict, arguments: dict) -> Iterator[str]:
 def is_unsafe_name(name: str) -> bool:
     """Whether a relative file name is absolute, empty, has a drive, a backslash, a NUL or a parent step."""
     path = PurePosixPath(name)
-    return (
-        not path.parts
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or "\0" in name
-        or ":" in path.parts[0]
-    )
+    return not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in path.parts[0]
 
 
 def read_json(folder: Path, name: str) -> object:

@@ -105,9 +105,7 @@ def build_network(card: Card) -> VeloxSeg | NCA:
             return NCA(**arguments)
         return VeloxSeg(**{**arguments, "teachers": False, "deep_supervision": False})
     except (TypeError, ValueError) as error:
-        raise VeloxSegError(
-            "MODEL_SCHEMA", model=card.title, reason=f"architecture.arguments: {error}"
-        ) from error
+        raise VeloxSegError("MODEL_SCHEMA", model=card.title, reason=f"architecture.arguments: {error}") from error
 
 
 def read(folder: Path) -> ModelPackage:

@@ -13,32 +13,93 @@ from .fields import SmoothField
 from .space import Space
 
 TISSUES = (
-    "air", "skin", "fat", "muscle", "visceral_fat", "lung", "lung_vessel", "airway", "blood", "myocardium",
-    "liver", "spleen", "kidney", "renal_pelvis", "ureter", "bladder", "stomach", "stomach_content", "bowel",
-    "bowel_content", "gas", "pancreas", "gallbladder", "marrow", "cortical", "disc", "canal", "brain", "gland",
-    "pelvic_organ", "cartilage", "couch", "tonsil", "heart_wall",
+    "air",
+    "skin",
+    "fat",
+    "muscle",
+    "visceral_fat",
+    "lung",
+    "lung_vessel",
+    "airway",
+    "blood",
+    "myocardium",
+    "liver",
+    "spleen",
+    "kidney",
+    "renal_pelvis",
+    "ureter",
+    "bladder",
+    "stomach",
+    "stomach_content",
+    "bowel",
+    "bowel_content",
+    "gas",
+    "pancreas",
+    "gallbladder",
+    "marrow",
+    "cortical",
+    "disc",
+    "canal",
+    "brain",
+    "gland",
+    "pelvic_organ",
+    "cartilage",
+    "couch",
+    "tonsil",
+    "heart_wall",
 )
 CODE = {name: np.uint8(number) for number, name in enumerate(TISSUES)}
 
 # z, half width, half depth, y of the middle: outline of the muscle, the skin lies one fat layer outside.
 TRUNK = (
-    (345, 50, 56, 8), (300, 50, 54, 6), (262, 54, 54, 8), (238, 66, 56, 10), (216, 108, 64, 12),
-    (192, 148, 74, 12), (150, 158, 88, 6), (80, 150, 99, 2), (0, 146, 102, 0), (-80, 139, 98, 0),
-    (-160, 130, 91, 0), (-230, 136, 90, 2), (-300, 152, 96, 4), (-370, 160, 99, 6), (-440, 158, 96, 8),
+    (345, 50, 56, 8),
+    (300, 50, 54, 6),
+    (262, 54, 54, 8),
+    (238, 66, 56, 10),
+    (216, 108, 64, 12),
+    (192, 148, 74, 12),
+    (150, 158, 88, 6),
+    (80, 150, 99, 2),
+    (0, 146, 102, 0),
+    (-80, 139, 98, 0),
+    (-160, 130, 91, 0),
+    (-230, 136, 90, 2),
+    (-300, 152, 96, 4),
+    (-370, 160, 99, 6),
+    (-440, 158, 96, 8),
 )
 # Inner wall of the rib cage, and inner wall of the abdomen.
 THORAX = (
-    (206, 30, 18, 24), (196, 60, 36, 20), (172, 86, 54, 16), (140, 103, 66, 12), (100, 115, 75, 7),
-    (50, 123, 81, 3), (0, 127, 85, 1), (-60, 128, 87, 0), (-110, 124, 86, 0),
+    (206, 30, 18, 24),
+    (196, 60, 36, 20),
+    (172, 86, 54, 16),
+    (140, 103, 66, 12),
+    (100, 115, 75, 7),
+    (50, 123, 81, 3),
+    (0, 127, 85, 1),
+    (-60, 128, 87, 0),
+    (-110, 124, 86, 0),
 )
 ABDOMEN = (
-    (30, 127, 85, 1), (-60, 124, 82, -3), (-160, 112, 74, -8), (-230, 110, 70, -10), (-300, 98, 64, -8),
-    (-360, 72, 56, -4), (-425, 40, 40, 2),
+    (30, 127, 85, 1),
+    (-60, 124, 82, -3),
+    (-160, 112, 74, -8),
+    (-230, 110, 70, -10),
+    (-300, 98, 64, -8),
+    (-360, 72, 56, -4),
+    (-425, 40, 40, 2),
 )
 # z, y of the vertebral bodies, half width, half depth, height of one vertebra with its disc.
 SPINE = (
-    (340, 16, 11, 9, 20), (240, 24, 12, 10, 21), (150, 44, 14, 12, 24), (80, 50, 16, 14, 27), (0, 45, 18, 16, 30),
-    (-100, 32, 22, 17, 35), (-180, 22, 24, 18, 38), (-250, 28, 25, 18, 38), (-300, 48, 22, 16, 30),
+    (340, 16, 11, 9, 20),
+    (240, 24, 12, 10, 21),
+    (150, 44, 14, 12, 24),
+    (80, 50, 16, 14, 27),
+    (0, 45, 18, 16, 30),
+    (-100, 32, 22, 17, 35),
+    (-180, 22, 24, 18, 38),
+    (-250, 28, 25, 18, 38),
+    (-300, 48, 22, 16, 30),
     (-400, 66, 12, 8, 30),
 )
 # name, tissue, center, half axes, turn in degrees about x, y, z, squareness 0..0.9; painted in this order.
@@ -70,8 +131,22 @@ HEART_PARTS = (
 )
 # name, tissue, radius, points.
 VESSELS = (
-    ("aorta", "blood", 13, ((6, -28, 70), (-8, -30, 105), (2, -12, 132), (20, 16, 132), (22, 30, 100), (20, 28, 40),
-                            (12, 20, -20), (8, 8, -100), (5, -2, -195))),
+    (
+        "aorta",
+        "blood",
+        13,
+        (
+            (6, -28, 70),
+            (-8, -30, 105),
+            (2, -12, 132),
+            (20, 16, 132),
+            (22, 30, 100),
+            (20, 28, 40),
+            (12, 20, -20),
+            (8, 8, -100),
+            (5, -2, -195),
+        ),
+    ),
     ("vena_cava_inf", "blood", 12, ((-20, -2, 20), (-20, 4, -60), (-16, 2, -130), (-14, -2, -200))),
     ("vena_cava_sup", "blood", 9, ((-24, -20, 70), (-24, -18, 130), (-18, -20, 165))),
     ("pulmonary", "blood", 12, ((12, -42, 62), (12, -24, 92), (38, -2, 92))),
@@ -88,8 +163,18 @@ AIRWAYS = (
     ("bronchus_right", 7, ((0, 4, 108), (-40, 8, 82))),
 )
 COLON = (
-    (-78, -30, -282), (-90, -22, -185), (-86, -16, -140), (-38, -58, -172), (40, -58, -165), (88, -6, -104),
-    (92, 8, -180), (88, 2, -262), (58, -16, -318), (12, 10, -326), (0, 40, -362), (0, 46, -415),
+    (-78, -30, -282),
+    (-90, -22, -185),
+    (-86, -16, -140),
+    (-38, -58, -172),
+    (40, -58, -165),
+    (88, -6, -104),
+    (92, 8, -180),
+    (88, 2, -262),
+    (58, -16, -318),
+    (12, 10, -326),
+    (0, 40, -362),
+    (0, 46, -415),
 )
 BONES = (
     ("both clavicle", 6.5, ((14, -46, 172), (70, -40, 186), (136, 6, 192))),
@@ -136,8 +221,7 @@ def draw_body(rng):
     parts = {}
     for name, tissue, center, half, turn, square in SOFT_PARTS + HEART_PARTS:
         # Heart chambers must keep their walls, stomach lumen its wall: they move with one common jitter.
-        amount = (0.0, 0.0) if (name, tissue, center, half, turn, square) in HEART_PARTS or "stomach" in name \
-            else (5.0, 0.12)
+        amount = (0.0, 0.0) if (name, tissue, center, half, turn, square) in HEART_PARTS or "stomach" in name else (5.0, 0.12)
         sides = (1, -1) if name.startswith("both ") else (1,)
         for side in sides:
             key = name.replace("both ", "left_" if side > 0 else "right_")
@@ -252,7 +336,7 @@ def _paint_outline(canvas, body):
         canvas.put(box, below & (u <= (radius + 0.7 * fat + 2.5) ** 2), "skin", only=("air",))
     for box, u, radius, below in legs:
         canvas.put(box, below & (u <= (radius + 0.7 * fat) ** 2), "fat")
-        canvas.put(box, below & (u <= radius ** 2), "muscle")
+        canvas.put(box, below & (u <= radius**2), "muscle")
     canvas.put(everything, inner <= 1, "muscle")
     # Thin fat planes between the muscles: the zero level of a smooth field.
     for low, high in (((-200, -130, 120), (200, 130, 345)), ((-200, -130, -720), (200, 130, -200))):
@@ -286,8 +370,7 @@ def _paint_abdomen(canvas, body, bladder_scale):
         pockets = body.fields["bowel"](canvas.x[piece], canvas.y[piece], canvas.z[piece], 1) > 0.7
         canvas.put(piece, (square_radius <= 0.9) & pockets, "gas", only=("bowel_content",))
     for name, tissue, center, half, turn, square in SOFT_PARTS:
-        for key in ((name.replace("both ", "left_"), name.replace("both ", "right_"))
-                    if name.startswith("both ") else (name,)):
+        for key in (name.replace("both ", "left_"), name.replace("both ", "right_")) if name.startswith("both ") else (name,):
             tissue, center, half, turn, square = parts[key]
             if name == "bladder":
                 half = tuple(np.asarray(half) * bladder_scale)
@@ -317,7 +400,7 @@ def _paint_tubes(canvas, body, limits, host, tissue, width):
     where = np.nonzero(view == CODE[host])
     at = [c[box][where] for c in (canvas.x, canvas.y, canvas.z)]
     distance = body.fields["tube"](*at) ** 2 + body.fields["tube"](*at, 1) ** 2
-    hit = distance < width ** 2 if np.isscalar(width) else distance < width(*at) ** 2
+    hit = distance < width**2 if np.isscalar(width) else distance < width(*at) ** 2
     view[tuple(w[hit] for w in where)] = CODE[tissue]
 
 
@@ -369,8 +452,12 @@ def _paint_chest(canvas, body):
 
 def _paint_neck_and_head(canvas):
     layers = (
-        ("skin", (75, 96, 104)), ("fat", (73, 94, 102)), ("muscle", (70, 91, 99)), ("cortical", (69, 90, 98)),
-        ("canal", (64, 85, 91)), ("brain", (61, 82, 84)),
+        ("skin", (75, 96, 104)),
+        ("fat", (73, 94, 102)),
+        ("muscle", (70, 91, 99)),
+        ("cortical", (69, 90, 98)),
+        ("canal", (64, 85, 91)),
+        ("brain", (61, 82, 84)),
     )
     for tissue, half in layers:
         piece, radius = canvas.ellipsoid((0, -2, 412), half)
@@ -401,8 +488,9 @@ def _paint_bones(canvas, body):
     _paint_spine(canvas)
     for name, center, half, turn, square in BONE_PARTS:
         for side in (1, -1) if name.startswith("both ") else (1,):
-            piece, radius = canvas.ellipsoid((side * center[0], *center[1:]), half,
-                                             (turn[0], side * turn[1], side * turn[2]), square)
+            piece, radius = canvas.ellipsoid(
+                (side * center[0], *center[1:]), half, (turn[0], side * turn[1], side * turn[2]), square
+            )
             if piece is None:
                 continue
             if name == "mandible":
@@ -459,7 +547,7 @@ def _paint_spine(canvas):
     within = (canvas.z[box] > z[0]) & (canvas.z[box] < z[-1])
     edge = np.abs(part - 0.5)
     waist = 1.0 - 0.10 * np.cos(np.pi * edge)
-    radius = ((x / (wide * waist)) ** 2 + (y / (deep * waist)) ** 2)
+    radius = (x / (wide * waist)) ** 2 + (y / (deep * waist)) ** 2
     sacrum = canvas.z[box] < -262
     vertebra = within & (radius <= 1)
     canvas.put(box, vertebra, "cortical")
@@ -477,8 +565,7 @@ def _paint_spine(canvas):
     spike = within & (np.abs(x) < 3.6) & (back > 8) & (back < 30) & (edge < 0.28) & (canvas.z[box] > -300)
     canvas.put(box, spike, "cortical", only=("muscle", "fat"))
     cross = within & (np.abs(x) < wide + 18) & (np.abs(back + 2) < 4.5) & (edge < 0.15)
-    canvas.put(box, cross & (canvas.z[box] > -262), "cortical",
-               only=("muscle", "fat", "visceral_fat", "lung", "lung_vessel"))
+    canvas.put(box, cross & (canvas.z[box] > -262), "cortical", only=("muscle", "fat", "visceral_fat", "lung", "lung_vessel"))
     canvas.put(box, within & ((x / 10) ** 2 + (back / 8.5) ** 2 <= 1) & (canvas.z[box] > -330), "canal")
 
 

@@ -19,14 +19,35 @@ from .space import Space
 VERSION = "1"
 
 LABELS = {
-    "background": 0, "csf": 1, "cortex": 2, "white matter": 3, "ventricles": 4, "deep nuclei": 5, "cerebellum": 6,
+    "background": 0,
+    "csf": 1,
+    "cortex": 2,
+    "white matter": 3,
+    "ventricles": 4,
+    "deep nuclei": 5,
+    "cerebellum": 6,
     "brain stem": 7,
 }
 # Signal on a scale where white matter is 1.
 SIGNAL = {
-    "air": 0.01, "scalp": 0.55, "fat": 1.12, "muscle": 0.52, "bone": 0.10, "diploe": 0.62, "csf": 0.20, "gray": 0.66,
-    "white": 1.00, "nuclei": 0.78, "pallidum": 0.88, "thalamus": 0.82, "cerebellar gray": 0.66,
-    "cerebellar white": 0.96, "stem": 0.92, "vitreous": 0.22, "vessel": 0.85, "mucosa": 0.55,
+    "air": 0.01,
+    "scalp": 0.55,
+    "fat": 1.12,
+    "muscle": 0.52,
+    "bone": 0.10,
+    "diploe": 0.62,
+    "csf": 0.20,
+    "gray": 0.66,
+    "white": 1.00,
+    "nuclei": 0.78,
+    "pallidum": 0.88,
+    "thalamus": 0.82,
+    "cerebellar gray": 0.66,
+    "cerebellar white": 0.96,
+    "stem": 0.92,
+    "vitreous": 0.22,
+    "vessel": 0.85,
+    "mucosa": 0.55,
 }
 HULL_CENTER, HULL_HALF = (0.0, 0.0, 10.0), (67.0, 84.0, 62.0)
 TEMPORAL = ((43, -12, -24), (23, 44, 23), (-10, 0, -6))
@@ -46,8 +67,12 @@ NUCLEI = (  # name, center, half axes, turn, signal
 )
 CEREBELLUM = (((23, 52, -40), (29, 29, 23), (8, 0, 12)), ((0, 50, -36), (13, 27, 23)))
 STEM = (
-    ((7, 12, 2), (10, 9, 14)), (((0, 15, -8), (0, 18, -22)), 14), (((0, 18, -22), (0, 26, -50)), 10),
-    (((0, 26, -50), (0, 36, -84)), 6.5), (((0, 36, -84), (0, 37, -115)), 5), ((0, 12, -30), (17, 14, 15)),
+    ((7, 12, 2), (10, 9, 14)),
+    (((0, 15, -8), (0, 18, -22)), 14),
+    (((0, 18, -22), (0, 26, -50)), 10),
+    (((0, 26, -50), (0, 36, -84)), 6.5),
+    (((0, 36, -84), (0, 37, -115)), 5),
+    ((0, 12, -30), (17, 14, 15)),
 )
 # The face and what is in it, one side; x is the distance from the midline.
 FLESH = (((0, -46, -58), (56, 50, 62)), ((0, -58, -98), (44, 40, 32)))
@@ -55,14 +80,20 @@ NOSE = ((0, -100, -44), (11, 14, 20), (-14, 0, 0))
 EYE = (32, -82, -30)
 ORBIT_FAT = (((31, -68, -30), (18, 25, 17)),)
 ORBIT_MUSCLES = (
-    (((31, -72, -30), (14, -36, -26)), 2.2), (((43, -78, -30), (24, -46, -28)), 2.4),
-    (((21, -78, -30), (17, -46, -28)), 2.4), (((32, -78, -19), (21, -46, -26)), 2.4),
+    (((31, -72, -30), (14, -36, -26)), 2.2),
+    (((43, -78, -30), (24, -46, -28)), 2.4),
+    (((21, -78, -30), (17, -46, -28)), 2.4),
+    (((32, -78, -19), (21, -46, -26)), 2.4),
     (((32, -78, -41), (21, -46, -31)), 2.4),
 )
 TONGUE = ((0, -56, -94), (22, 32, 18))
 AIR = (
-    ((27, -62, -58), (13, 16, 15)), ((7, -64, -50), (4.5, 28, 16)), ((9, -84, -14), (9, 5, 9)),
-    ((7, -30, -34), (7, 10, 8)), ((0, -24, -66), (9, 7, 22)), ((0, -22, -100), (7, 6, 26)),
+    ((27, -62, -58), (13, 16, 15)),
+    ((7, -64, -50), (4.5, 28, 16)),
+    ((9, -84, -14), (9, 5, 9)),
+    ((7, -30, -34), (7, 10, 8)),
+    ((0, -24, -66), (9, 7, 22)),
+    ((0, -22, -100), (7, 6, 26)),
 )
 
 
@@ -106,8 +137,9 @@ def _head_positions(grid, warp, amplitude, scale):
     axes = [np.linspace(0, n - 1, max(2, int((n - 1) * s / 6))) for n, s in zip(grid.size, grid.spacing, strict=True)]
     k, j, i = np.meshgrid(*axes[::-1], indexing="ij")
     x, y, z = np.moveaxis(grid.world(np.stack([i, j, k], axis=-1)), -1, 0)
-    return [stretch((c + amplitude * warp(x, y, z, n)) / s, grid.shape)
-            for n, (c, s) in enumerate(zip((x, y, z), scale, strict=True))]
+    return [
+        stretch((c + amplitude * warp(x, y, z, n)) / s, grid.shape) for n, (c, s) in enumerate(zip((x, y, z), scale, strict=True))
+    ]
 
 
 def _hull(space):
@@ -130,11 +162,13 @@ def _sulci(rng, x, y, z, depth, drawn):
     low, high = (-100, -120, -100), (100, 120, 100)
     bend = SmoothField(rng, low, high, 17.0, channels=3)
     coarse = [c[::3, ::3, ::3] for c in (x, y, z)]
-    moved = [c * h * pull + drawn["fold_bend_mm"] * stretch(bend(*coarse, n), x.shape)
-             for n, (c, h) in enumerate(zip(local, HULL_HALF, strict=True))]
+    moved = [
+        c * h * pull + drawn["fold_bend_mm"] * stretch(bend(*coarse, n), x.shape)
+        for n, (c, h) in enumerate(zip(local, HULL_HALF, strict=True))
+    ]
     places = np.stack([(m + 104.0) / step for m in moved[::-1]])
     value = ndimage.map_coordinates(band, places, order=1, mode="nearest")
-    slope = np.sqrt(sum(g ** 2 for g in np.gradient(value)))
+    slope = np.sqrt(sum(g**2 for g in np.gradient(value)))
     variety = np.clip(stretch(SmoothField(rng, low, high, 24.0)(*coarse), x.shape), -1.2, 1.5)
     reach = drawn["sulcus_depth_mm"] * (1 + 0.4 * variety)
     # Clefts narrow towards their bottom.
@@ -153,8 +187,7 @@ def _paint_brain(rng, x, y, z, spacing, drawn):
     fissure = (np.abs(x - 0.9 * np.sin(y / 14) - 0.5 * np.sin(z / 9)) < 0.8) & (ring > 1)
     slant = z + 7 - 0.26 * (y + 10)
     sylvian = (np.abs(slant - 2.0 * np.sin(y / 9)) < 1.1) & (side > 36) & (np.abs(y + 8) < 36)
-    island = (np.abs(side - 37.5 - 1.2 * np.sin((y + z) / 4)) < 1.0) & (np.abs(y + 6) < 24) \
-        & (np.abs(slant - 3) < 13)
+    island = (np.abs(side - 37.5 - 1.2 * np.sin((y + z) / 4)) < 1.0) & (np.abs(y + 6) < 24) & (np.abs(slant - 3) < 13)
     # No folds in the middle of the brain, where stem, callosum and nuclei are.
     core = space.mask([((14, 0, 4), (20, 38, 24))])
     clefts = (_sulci(rng, x, y, z, depth, drawn) | fissure | sylvian | island) & ~core
@@ -270,8 +303,10 @@ def generate(seed: int, parameters: BrainParameters = BrainParameters()) -> Brai
     """
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
     shape_rng, fold_rng, head_rng, scan_rng = streams
-    ranges = {name: getattr(parameters, name) for name in
-              ("cortex_mm", "sulcus_depth_mm", "sulcus_width_mm", "ventricle_scale", "bias", "snr")}
+    ranges = {
+        name: getattr(parameters, name)
+        for name in ("cortex_mm", "sulcus_depth_mm", "sulcus_width_mm", "ventricle_scale", "bias", "snr")
+    }
     drawn = {name: float(shape_rng.uniform(*limits)) for name, limits in ranges.items()}
     drawn["fold_bend_mm"] = float(shape_rng.uniform(2.5, 3.5))
     drawn["gyrus_mm"] = float(shape_rng.uniform(9.0, 10.5))
@@ -281,8 +316,10 @@ def generate(seed: int, parameters: BrainParameters = BrainParameters()) -> Brai
     x, y, z = _head_positions(grid, warp, parameters.warp_mm, scale)
 
     near = (np.abs(x) < 78) & (np.abs(y) < 94) & (z > -105) & (z < 80)
-    box = tuple(slice(int(hit[0]), int(hit[-1]) + 1) for hit in
-                (np.flatnonzero(near.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)))
+    box = tuple(
+        slice(int(hit[0]), int(hit[-1]) + 1)
+        for hit in (np.flatnonzero(near.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3))
+    )
     brain_signal, brain_label = _paint_brain(fold_rng, x[box], y[box], z[box], grid.spacing, drawn)
     inside, outside = _skull_distances(grid, box, (brain_label > 0) & (z[box] > -60))
     signal = np.full(grid.shape, SIGNAL["air"], np.float32)
@@ -299,8 +336,16 @@ def generate(seed: int, parameters: BrainParameters = BrainParameters()) -> Brai
     return BrainCase(
         t1=grid.to_image(t1),
         label=grid.to_image(label),
-        parameters={"generator": "brain-t1", "version": VERSION, "seed": int(seed), "synthetic": True,
-                    "scale": list(scale), **drawn, "labels": LABELS, "parameters": asdict(parameters)},
+        parameters={
+            "generator": "brain-t1",
+            "version": VERSION,
+            "seed": int(seed),
+            "synthetic": True,
+            "scale": list(scale),
+            **drawn,
+            "labels": LABELS,
+            "parameters": asdict(parameters),
+        },
     )
 
 
@@ -341,4 +386,4 @@ def _scan(rng, signal, drawn, inside):
     deviation = 1.0 / drawn["snr"]
     real = signal + deviation * rng.standard_normal(shape, dtype=np.float32)
     other = deviation * rng.standard_normal(shape, dtype=np.float32)
-    return np.rint(700 * np.sqrt(real ** 2 + other ** 2)).astype(np.int16)
+    return np.rint(700 * np.sqrt(real**2 + other**2)).astype(np.int16)

@@ -168,9 +168,14 @@ def generate(seed: int, parameters: DermoscopyParameters = DermoscopyParameters(
     light = np.stack([_averaged(plane, blocks) for plane in color])
     rgb = _photograph(noise_rng, camera, light, min(parameters.size) / UNITS)
     drawn = {
-        "generator": "dermoscopy", "version": VERSION, "seed": int(seed), "synthetic": True,
+        "generator": "dermoscopy",
+        "version": VERSION,
+        "seed": int(seed),
+        "synthetic": True,
         "lesion": {**lesion, "area_px": int(inside.sum()), "area_share": float(inside.mean())},
-        "skin": skin, "clutter": clutter, "camera": camera,
+        "skin": skin,
+        "clutter": clutter,
+        "camera": camera,
         "parameters": asdict(parameters),
     }
     return DermoscopyCase(rgb, inside, drawn)

@@ -25,15 +25,15 @@ def grow(white, gray, rate, seed, spacing, width, volume_ml, level, longest=60.0
     The logit falls about evenly with the distance from the center, also where the density is saturated.
     """
     tissue = np.clip(white + gray, 0, 1).astype(np.float64)
-    diffusion = width ** 2 * (white + GRAY_RATIO * gray).astype(np.float64)
-    faces = [_between(diffusion, axis) / spacing ** 2 for axis in range(3)]
-    step = min(0.1, spacing ** 2 / (6.5 * width ** 2))
+    diffusion = width**2 * (white + GRAY_RATIO * gray).astype(np.float64)
+    faces = [_between(diffusion, axis) / spacing**2 for axis in range(3)]
+    step = min(0.1, spacing**2 / (6.5 * width**2))
     reaction = rate * tissue * step
     density = np.zeros(white.shape)
     density[tuple(seed)] = 0.5
     visible = 1 / (1 + np.exp(-level))
     # Cortex shows little edema, so it counts little towards the visible volume.
-    worth = (white + 0.3 * gray) * spacing ** 3 / 1000
+    worth = (white + 0.3 * gray) * spacing**3 / 1000
     for number in range(int(longest / step)):
         change = reaction * density * (1 - density)
         for axis, face in enumerate(faces):
@@ -56,5 +56,5 @@ def push(points, center, radius, strength, room):
     weight, 0 at the skull. Radial and monotonic for a strength below 1, so tissue never folds over.
     """
     offset = points - np.asarray(center)
-    square = (offset ** 2).sum(axis=-1) / radius ** 2
+    square = (offset**2).sum(axis=-1) / radius**2
     return -offset * (strength * np.exp(-0.5 * square) * room)[..., None]

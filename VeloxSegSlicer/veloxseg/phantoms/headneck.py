@@ -141,7 +141,7 @@ class _Map:
                 continue
             k, j, i = np.meshgrid(*[np.arange(b.start, b.stop) for b in box], indexing="ij")
             offset = to_pet_world(self.grid.world(np.stack([i, j, k], axis=-1))) - np.asarray(lesion.center_mm)
-            distance = np.maximum(np.sqrt((offset ** 2).sum(axis=-1)), 1e-3)
+            distance = np.maximum(np.sqrt((offset**2).sum(axis=-1)), 1e-3)
             outside = np.maximum(distance - distance / np.maximum(depth, 1e-3), 0)
             pull = np.minimum(0.5 * strength * lesion.diameter_mm, 0.6 * distance) * np.exp(-((outside / 10) ** 2))
             for axis, c in enumerate(self.positions):
@@ -225,8 +225,19 @@ def _draw_lesions(rng, parameters, tissue, positions):
         suv = _clipped_log_normal(rng, *parameters.primary_suv[:2], parameters.primary_suv[2:])
         found = None
         while found is None:
-            found = _place(rng, parameters, PRIMARY_SITES, side, size, suv, parameters.primary_core_chance,
-                           _uniform(rng, (58, 74)), placed, tissue, positions)
+            found = _place(
+                rng,
+                parameters,
+                PRIMARY_SITES,
+                side,
+                size,
+                suv,
+                parameters.primary_core_chance,
+                _uniform(rng, (58, 74)),
+                placed,
+                tissue,
+                positions,
+            )
             size = max(0.8 * size, parameters.primary_diameter[2])
         primaries.append(found)
         placed.append(found)
@@ -234,16 +245,38 @@ def _draw_lesions(rng, parameters, tissue, positions):
         where = side if rng.random() < parameters.same_side_chance else -side
         size = _clipped_log_normal(rng, *parameters.node_diameter[:2], parameters.node_diameter[2:])
         suv = _clipped_log_normal(rng, *parameters.node_suv[:2], parameters.node_suv[2:])
-        found = _place(rng, parameters, NODE_SITES, where, size, suv, parameters.node_core_chance,
-                       _uniform(rng, (50, 70)), placed, tissue, positions)
+        found = _place(
+            rng,
+            parameters,
+            NODE_SITES,
+            where,
+            size,
+            suv,
+            parameters.node_core_chance,
+            _uniform(rng, (50, 70)),
+            placed,
+            tissue,
+            positions,
+        )
         if found is not None:
             nodes.append(found)
             placed.append(found)
     low, high = parameters.reactive_count
     for _node in range(int(rng.integers(low, high + 1))):
         where = 1 if rng.random() < 0.5 else -1
-        found = _place(rng, parameters, NODE_SITES, where, _uniform(rng, parameters.reactive_diameter),
-                       _uniform(rng, parameters.reactive_suv), 0.0, _uniform(rng, (40, 60)), placed, tissue, positions)
+        found = _place(
+            rng,
+            parameters,
+            NODE_SITES,
+            where,
+            _uniform(rng, parameters.reactive_diameter),
+            _uniform(rng, parameters.reactive_suv),
+            0.0,
+            _uniform(rng, (40, 60)),
+            placed,
+            tissue,
+            positions,
+        )
         if found is not None:
             reactive.append(found)
             placed.append(found)
@@ -348,9 +381,17 @@ def label_array(primaries, nodes, grid, to_pet_world):
 
 
 def _described(lesion):
-    return {"site": lesion.site, "center_mm_lps": list(lesion.center_mm), "diameter_mm": lesion.diameter_mm,
-            "volume_ml": lesion.volume_ml, "suv": lesion.suv, "core_fraction": lesion.core_fraction,
-            "core_suv": lesion.core_suv, "ct_hu": lesion.hu, "harmonics": list(lesion.harmonics)}
+    return {
+        "site": lesion.site,
+        "center_mm_lps": list(lesion.center_mm),
+        "diameter_mm": lesion.diameter_mm,
+        "volume_ml": lesion.volume_ml,
+        "suv": lesion.suv,
+        "core_fraction": lesion.core_fraction,
+        "core_suv": lesion.core_suv,
+        "ct_hu": lesion.hu,
+        "harmonics": list(lesion.harmonics),
+    }
 
 
 def generate(seed: int, parameters: HeadNeckParameters = HeadNeckParameters()) -> HeadNeckCase:
@@ -362,8 +403,12 @@ def generate(seed: int, parameters: HeadNeckParameters = HeadNeckParameters()) -
     offset = tuple(_uniform(pose_rng, limits) for limits in parameters.table_offset)
     middle = np.array([0.0, -2.0, _uniform(pose_rng, parameters.field_center_z)])
     pet_pose = Pose(offset)
-    ct_pose = Pose(offset, turn=_draw_direction(pose_rng, _uniform(pose_rng, parameters.tilt)),
-                   shift=_draw_direction(pose_rng, _uniform(pose_rng, parameters.shift)), pivot=tuple(middle))
+    ct_pose = Pose(
+        offset,
+        turn=_draw_direction(pose_rng, _uniform(pose_rng, parameters.tilt)),
+        shift=_draw_direction(pose_rng, _uniform(pose_rng, parameters.shift)),
+        pivot=tuple(middle),
+    )
     agent = _uniform(pose_rng, (0.6, 1.2)) * float(pose_rng.random() < parameters.contrast_agent_chance)
     strength = _uniform(pose_rng, parameters.mass_effect)
     grid = centered_grid(parameters.pet_size, parameters.pet_spacing, middle + offset)
@@ -389,20 +434,39 @@ def generate(seed: int, parameters: HeadNeckParameters = HeadNeckParameters()) -
     ct_positions.push(lesions, strength, to_pet_world)
     ct, ct_drawn = _scan_ct(ct_rng, parameters, ct_positions.tissue(body), ct_grid, lesions, agent, to_pet_world)
     drawn = {
-        "generator": "head-neck-petct", "version": VERSION, "seed": int(seed), "synthetic": True, "labels": LABELS,
+        "generator": "head-neck-petct",
+        "version": VERSION,
+        "seed": int(seed),
+        "synthetic": True,
+        "labels": LABELS,
         "primary_tumors": [_described(n) for n in primaries],
         "lymph_nodes": [_described(n) for n in nodes],
         "reactive_nodes": [_described(n) for n in reactive],
-        "distractors": [{
-            "name": n, "center_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
-        } for n, c, h, _t, s in blobs],
+        "distractors": [
+            {
+                "name": n,
+                "center_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)],
+                "half_axes_mm": list(h),
+                "suv": s,
+            }
+            for n, c, h, _t, s in blobs
+        ],
         "organ_suv": suv,
-        "body": {"scale": list(body.scale), "bend_mm": list(body.bend), "turn_deg": list(body.turn), "fat_mm": body.fat_mm,
-                 "teeth": len(body.teeth), "metal_teeth": len(body.fillings), "mouth_gap_mm": body.mouth_gap,
-                 "field_center_mm": [float(v) for v in middle]},
-        "contrast_agent": agent, "mass_effect": strength,
+        "body": {
+            "scale": list(body.scale),
+            "bend_mm": list(body.bend),
+            "turn_deg": list(body.turn),
+            "fat_mm": body.fat_mm,
+            "teeth": len(body.teeth),
+            "metal_teeth": len(body.fillings),
+            "mouth_gap_mm": body.mouth_gap,
+            "field_center_mm": [float(v) for v in middle],
+        },
+        "contrast_agent": agent,
+        "mass_effect": strength,
         "misalignment": {"turn_deg": list(ct_pose.turn), "shift_mm": list(ct_pose.shift)},
-        **pet_drawn, **ct_drawn,
+        **pet_drawn,
+        **ct_drawn,
         "parameters": asdict(parameters),
     }
     label = label_array(primaries, nodes, ct_grid, to_pet_world)
@@ -417,8 +481,10 @@ def threshold_scores(case):
     pet = sitk.GetArrayFromImage(sitk.Resample(case.pet, case.ct, sitk.Transform(), sitk.sitkLinear, 0.0))
     truth = sitk.GetArrayViewFromImage(case.label) > 0
     scores = {}
-    for rule, level in {**{f"SUV > {t:g}": t for t in (2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)},
-                        "41 % of max": 0.41 * float(pet.max())}.items():
+    for rule, level in {
+        **{f"SUV > {t:g}": t for t in (2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)},
+        "41 % of max": 0.41 * float(pet.max()),
+    }.items():
         mask = pet > level
         scores[rule] = dice(mask, truth)
         pieces, _count = ndimage.label(mask)

@@ -48,12 +48,26 @@ CODE = {name: np.uint8(number) for number, name in enumerate(TISSUES)}
 
 # z, half width, half depth, y of the middle: outline of the neck, and the muscles behind the spine.
 NECK = (
-    (40, 50, 46, 34), (10, 54, 48, 22), (-15, 55, 50, 12), (-40, 56, 55, 8), (-60, 60, 57, 9), (-75, 72, 59, 12),
-    (-90, 112, 64, 16), (-105, 150, 72, 18), (-170, 180, 90, 18),
+    (40, 50, 46, 34),
+    (10, 54, 48, 22),
+    (-15, 55, 50, 12),
+    (-40, 56, 55, 8),
+    (-60, 60, 57, 9),
+    (-75, 72, 59, 12),
+    (-90, 112, 64, 16),
+    (-105, 150, 72, 18),
+    (-170, 180, 90, 18),
 )
 NAPE = (
-    (52, 30, 18, 52), (30, 40, 23, 44), (0, 46, 26, 42), (-40, 50, 27, 43), (-65, 60, 29, 46), (-80, 76, 29, 50),
-    (-95, 108, 28, 54), (-110, 144, 36, 50), (-170, 170, 46, 50),
+    (52, 30, 18, 52),
+    (30, 40, 23, 44),
+    (0, 46, 26, 42),
+    (-40, 50, 27, 43),
+    (-65, 60, 29, 46),
+    (-80, 76, 29, 50),
+    (-95, 108, 28, 54),
+    (-110, 144, 36, 50),
+    (-170, 170, 46, 50),
 )
 # z, y of the vertebral bodies, half width, half depth.
 SPINE = ((52, 14, 10, 8), (20, 18, 11, 8), (-30, 19, 12, 8.5), (-70, 24, 13, 9), (-110, 34, 14, 10), (-170, 46, 15, 12))
@@ -170,8 +184,11 @@ def draw_body(rng, metal_chance):
             moved = np.multiply(center, (side, 1, 1)) + rng.uniform(-1.5, 1.5, 3)
             if not name.startswith("both "):
                 moved[0] *= 0.4
-            parts[key] = (tuple(moved), tuple(np.asarray(half) * rng.uniform(0.88, 1.12, 3)),
-                          tuple(np.multiply(turn, (1, side, side)) + rng.uniform(-5, 5, 3)))
+            parts[key] = (
+                tuple(moved),
+                tuple(np.asarray(half) * rng.uniform(0.88, 1.12, 3)),
+                tuple(np.multiply(turn, (1, side, side)) + rng.uniform(-5, 5, 3)),
+            )
     tonsil = rng.uniform(0.7, 1.25)
     for key, side in (("left_tonsil", 1), ("right_tonsil", -1)):
         parts[key] = ((side * 15.0, -11.0, 15.0), tuple(np.array((5, 8, 11)) * tonsil * rng.uniform(0.85, 1.15, 3)), (0, 0, 0))

@@ -23,7 +23,7 @@ def sphere_directions(count):
     """Nearly even unit directions (count, 3) on a golden spiral: a quadrature rule with equal weights."""
     number = np.arange(count) + 0.5
     z = 1 - 2 * number / count
-    angle = np.pi * (1 + 5 ** 0.5) * number
+    angle = np.pi * (1 + 5**0.5) * number
     ring = np.sqrt(1 - z * z)
     return np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=-1)
 
@@ -48,7 +48,7 @@ class PhantomLesion:
 
     @property
     def volume_ml(self):
-        return float(np.pi / 6 * self.diameter_mm ** 3 / 1000)
+        return float(np.pi / 6 * self.diameter_mm**3 / 1000)
 
     def _relative(self, directions):
         x, y, z = np.moveaxis(directions, -1, 0)
@@ -69,6 +69,6 @@ class PhantomLesion:
     def depth(self, points):
         """Distance from the center over the distance of the border in that direction; <= 1 inside. (..., 3) mm."""
         offset = np.asarray(points) - np.asarray(self.center_mm)
-        distance = np.sqrt((offset ** 2).sum(axis=-1))
+        distance = np.sqrt((offset**2).sum(axis=-1))
         directions = offset / np.maximum(distance, 1e-6)[..., None]
         return distance / (self.base_radius * self._relative(directions))

@@ -25,8 +25,11 @@ def load_maps():
         from nilearn import datasets
     except ImportError as error:
         raise VeloxSegError("PHANTOM_MAPS") from error
-    images = (datasets.load_mni152_wm_template(resolution=1), datasets.load_mni152_gm_template(resolution=1),
-              datasets.load_mni152_template(resolution=1))
+    images = (
+        datasets.load_mni152_wm_template(resolution=1),
+        datasets.load_mni152_gm_template(resolution=1),
+        datasets.load_mni152_template(resolution=1),
+    )
     # nilearn gives (x, y, z) arrays with x to the right and y to the front.
     white, gray, head = (np.ascontiguousarray(np.asarray(m.dataobj, np.float32)[::-1, ::-1].T) for m in images)
     affine, size = images[0].affine, images[0].shape
@@ -60,16 +63,16 @@ class Anatomy:
         count = int(252 / self.STEP) + 1
         velocity = np.zeros((3, count, count, count), np.float32)
         for amplitude, length in zip(warp_mm, (34.0, 13.0), strict=True):
-            noise = ndimage.gaussian_filter(rng.standard_normal(velocity.shape).astype(np.float32),
-                                            (0, *[length / 2.5 / self.STEP * 1.25] * 3), mode="wrap")
+            noise = ndimage.gaussian_filter(
+                rng.standard_normal(velocity.shape).astype(np.float32), (0, *[length / 2.5 / self.STEP * 1.25] * 3), mode="wrap"
+            )
             velocity += amplitude * noise / noise.std()
         # Scaling and squaring: the flow of a smooth velocity never folds.
-        self.shift = velocity / 2 ** 5
+        self.shift = velocity / 2**5
         lattice = np.stack(np.meshgrid(*[np.arange(count, dtype=np.float32)] * 3, indexing="ij"))
         for _ in range(5):
             places = lattice + self.shift[::-1] / self.STEP
-            self.shift = self.shift + np.stack([
-                ndimage.map_coordinates(c, places, order=1, mode="nearest") for c in self.shift])
+            self.shift = self.shift + np.stack([ndimage.map_coordinates(c, places, order=1, mode="nearest") for c in self.shift])
 
     def template(self, points):
         """MNI positions (..., 3) of positions (..., 3) of the head, mm."""
@@ -85,7 +88,7 @@ def _tube(rng, array, start, direction, length, radius, bend):
     """Paint a winding tube of `VESSEL` into a uint8 (k, j, i) array; lengths in voxels of 1 mm."""
     reach = int(np.ceil(radius))
     ball = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    ball = ball[(ball ** 2).sum(1) <= radius ** 2 + 0.3]
+    ball = ball[(ball**2).sum(1) <= radius**2 + 0.3]
     place = np.asarray(start, float)
     for _ in range(int(length)):
         spots = np.rint(place).astype(int) + ball
@@ -109,8 +112,10 @@ def draw_extras(rng, vessels, spots, spot_mm):
         place = inner[int(rng.integers(len(inner)))]
         radius = rng.uniform(*spot_mm) * np.exp(rng.uniform(-0.5, 0.5, 3))
         box = tuple(slice(max(int(p - r) - 1, 0), int(p + r) + 2) for p, r in zip(place, radius, strict=True))
-        away = np.meshgrid(*[(np.arange(b.start, min(b.stop, n)) - p) / r
-                             for b, n, p, r in zip(box, extras.shape, place, radius, strict=True)], indexing="ij")
+        away = np.meshgrid(
+            *[(np.arange(b.start, min(b.stop, n)) - p) / r for b, n, p, r in zip(box, extras.shape, place, radius, strict=True)],
+            indexing="ij",
+        )
         patch = extras[box]
         patch[(sum(a * a for a in away) < 1) & (white[box] > 0.4)] = SPOT
     for side in (-1, 1):
@@ -119,8 +124,9 @@ def draw_extras(rng, vessels, spots, spot_mm):
             index = grid.index(np.array([side * center[0], *center[1:]]) + rng.uniform(-2, 2, 3))[::-1]
             reach = np.asarray(half)[::-1] * size
             box = tuple(slice(int(p - r), int(p + r) + 2) for p, r in zip(index, reach, strict=True))
-            away = np.meshgrid(*[(np.arange(b.start, b.stop) - p) / r
-                                 for b, p, r in zip(box, index, reach, strict=True)], indexing="ij")
+            away = np.meshgrid(
+                *[(np.arange(b.start, b.stop) - p) / r for b, p, r in zip(box, index, reach, strict=True)], indexing="ij"
+            )
             patch = extras[box]
             free = (1 - white[box] - gray[box]) > 0.5
             patch[(sum(a * a for a in away) < 1) & free & (rng.random(patch.shape) < 0.75)] = PLEXUS
@@ -131,7 +137,7 @@ def draw_extras(rng, vessels, spots, spot_mm):
     radius = rng.uniform(1.2, 2.8)
     for j, k in _sinus_places():
         if rng.random() < 0.97:
-            extras[int(k - 1.5 * radius):int(k) + 1, j, int(98 - radius):int(99 + radius)] = VESSEL
+            extras[int(k - 1.5 * radius) : int(k) + 1, j, int(98 - radius) : int(99 + radius)] = VESSEL
     extras[brain < 0.5] = 0
     return extras
 

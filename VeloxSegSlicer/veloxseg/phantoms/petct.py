@@ -125,7 +125,9 @@ class PetCtParameters:
 
 # Neck to thigh in one field, for looking at; slower.
 WHOLE_TORSO = PetCtParameters(
-    pet_size=(96, 96, 276), ct_size=(200, 200, 280), field_center_z=(-60.0, -60.0),
+    pet_size=(96, 96, 276),
+    ct_size=(200, 200, 280),
+    field_center_z=(-60.0, -60.0),
 )
 
 
@@ -234,13 +236,15 @@ def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
         k, j, i = np.unravel_index(flat, tissue[:, ::2, ::2].shape)
         index = np.array([2 * i, 2 * j, k], float)
         center = grid.world(index + rng.uniform(-0.5, 0.5, 3))
-        diameter = _clipped_log_normal(rng, parameters.diameter_median, parameters.diameter_log_deviation,
-                                       parameters.diameter_limits)
+        diameter = _clipped_log_normal(
+            rng, parameters.diameter_median, parameters.diameter_log_deviation, parameters.diameter_limits
+        )
         diameter = min(diameter, float(largest))
         amplitude = _uniform(rng, parameters.harmonic_amplitude)
         harmonics = rng.standard_normal(len(HARMONICS)) * amplitude
-        contrast = _clipped_log_normal(rng, parameters.contrast_median, parameters.contrast_log_deviation,
-                                       parameters.contrast_limits)
+        contrast = _clipped_log_normal(
+            rng, parameters.contrast_median, parameters.contrast_log_deviation, parameters.contrast_limits
+        )
         host_suv = suv[TISSUES[tissue[k, 2 * j, 2 * i]]]
         lesion_suv = contrast * max(host_suv, parameters.contrast_floor_suv)
         core, core_suv = 0.0, 0.0
@@ -253,8 +257,17 @@ def _draw_lesions(rng, parameters, tissue, grid, pose, suv):
         if seen:
             span = hu_range or ((550, 850) if sclerotic else (30, 80))
             hu = float(span[0] + hu_place * (span[1] - span[0]))
-        lesion = PhantomLesion(tuple(float(c) for c in center), diameter, tuple(float(h) for h in harmonics), site,
-                        min(float(lesion_suv), 30.0), contrast, core, float(core_suv), hu)
+        lesion = PhantomLesion(
+            tuple(float(c) for c in center),
+            diameter,
+            tuple(float(h) for h in harmonics),
+            site,
+            min(float(lesion_suv), 30.0),
+            contrast,
+            core,
+            float(core_suv),
+            hu,
+        )
         if _fits(lesion, lesions, tissue, grid):
             lesions.append(lesion)
     return lesions
@@ -327,8 +340,10 @@ def _draw_distractors(rng, parameters, body):
             position = (side * center[0], center[1], center[2]) + rng.uniform(-5, 5, 3)
             turn = rng.uniform(-15, 15, 3)
             blobs.append((names[pick], position, half * rng.uniform(0.8, 1.25, 3), turn, level))
-    return [(n, tuple(map(float, np.multiply(c, body.scale))), tuple(map(float, h)), tuple(map(float, t)), float(s))
-            for n, c, h, t, s in blobs]
+    return [
+        (n, tuple(map(float, np.multiply(c, body.scale))), tuple(map(float, h)), tuple(map(float, t)), float(s))
+        for n, c, h, t, s in blobs
+    ]
 
 
 def _add_distractor(activity, grid, pose, blob):
@@ -472,21 +487,44 @@ def generate(seed: int, parameters: PetCtParameters = PetCtParameters()) -> PetC
     ct_tissue = _tissue_map(ct_grid, ct_pose, body, filling)
     ct, ct_drawn = _scan_ct(ct_rng, parameters, ct_tissue, ct_grid, lesions, to_pet_world)
     drawn = {
-        "generator": "petct", "version": VERSION, "seed": int(seed), "synthetic": True,
-        "lesions": [{
-            "site": n.site, "center_mm_lps": list(n.center_mm), "diameter_mm": n.diameter_mm,
-            "volume_ml": n.volume_ml, "suv": n.suv, "contrast": n.contrast, "core_fraction": n.core_fraction,
-            "core_suv": n.core_suv, "ct_correlate_hu": n.hu,
-        } for n in lesions],
-        "distractors": [{
-            "name": n, "center_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)], "half_axes_mm": list(h), "suv": s,
-        } for n, c, h, _t, s in blobs],
+        "generator": "petct",
+        "version": VERSION,
+        "seed": int(seed),
+        "synthetic": True,
+        "lesions": [
+            {
+                "site": n.site,
+                "center_mm_lps": list(n.center_mm),
+                "diameter_mm": n.diameter_mm,
+                "volume_ml": n.volume_ml,
+                "suv": n.suv,
+                "contrast": n.contrast,
+                "core_fraction": n.core_fraction,
+                "core_suv": n.core_suv,
+                "ct_correlate_hu": n.hu,
+            }
+            for n in lesions
+        ],
+        "distractors": [
+            {
+                "name": n,
+                "center_mm_lps": [float(a + b) for a, b in zip(c, offset, strict=True)],
+                "half_axes_mm": list(h),
+                "suv": s,
+            }
+            for n, c, h, _t, s in blobs
+        ],
         "organ_suv": suv,
         "body": {"scale": list(body.scale), "fat_mm": body.fat_mm, "field_center_mm": [float(v) for v in middle]},
-        "misalignment": {"turn_deg": list(ct_pose.turn), "shift_mm": list(ct_pose.shift),
-                         "breathing_mm": ct_pose.breath, "bladder_filling": filling},
+        "misalignment": {
+            "turn_deg": list(ct_pose.turn),
+            "shift_mm": list(ct_pose.shift),
+            "breathing_mm": ct_pose.breath,
+            "bladder_filling": filling,
+        },
         "breathing_blur_mm": blur,
-        **pet_drawn, **ct_drawn,
+        **pet_drawn,
+        **ct_drawn,
         "parameters": asdict(parameters),
     }
     return PetCtCase(
@@ -523,8 +561,10 @@ def threshold_table(seeds, parameters: PetCtParameters = PetCtParameters()):
         everyone.append(scores)
         if case.lesions:
             ill.append(scores)
-    rows = [(rule, float(np.mean([s[rule] for s in ill])) if ill else float("nan"),
-             float(np.mean([s[rule] for s in everyone]))) for rule in everyone[0]]
+    rows = [
+        (rule, float(np.mean([s[rule] for s in ill])) if ill else float("nan"), float(np.mean([s[rule] for s in everyone])))
+        for rule in everyone[0]
+    ]
     return rows, len(ill), len(everyone)
 
 

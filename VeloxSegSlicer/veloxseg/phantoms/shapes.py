@@ -29,7 +29,7 @@ class Solid:
 
     @property
     def volume_mm3(self):
-        return float(sum(4 / 3 * np.pi * np.prod(half) for _c, half, _t in PARTS) * self.size ** 3)
+        return float(sum(4 / 3 * np.pi * np.prod(half) for _c, half, _t in PARTS) * self.size**3)
 
     def distance(self, points):
         """First-order distance to the surface in mm, negative inside, of world points (..., 3) in mm."""
@@ -37,7 +37,7 @@ class Solid:
         nearest = np.full(points.shape[:-1], np.inf)
         for center, half, turn in PARTS:
             local = ((points - np.asarray(center)) @ rotation(turn)) / np.asarray(half)
-            radius = np.sqrt((local ** 2).sum(axis=-1))
+            radius = np.sqrt((local**2).sum(axis=-1))
             slope = np.sqrt(((local / np.asarray(half)) ** 2).sum(axis=-1))
             # The factor is exact on the surface; near the middle of an ellipsoid the slope vanishes.
             away = (radius - 1) * np.minimum(radius / np.maximum(slope, 1e-6), max(half))
@@ -50,7 +50,7 @@ class Solid:
         result = np.zeros(points.shape[:-1], bool)
         for center, half, turn in PARTS:
             local = ((points - np.asarray(center)) @ rotation(turn)) / np.asarray(half)
-            result |= (local ** 2).sum(axis=-1) <= 1
+            result |= (local**2).sum(axis=-1) <= 1
         return result
 
 
@@ -70,16 +70,29 @@ def solid_in(grid: PhantomGrid, part: float = 0.8) -> Solid:
     return Solid(tuple(float(v) for v in middle), float(part * min(np.multiply(grid.size, grid.spacing))))
 
 
-def sample_shape(spacing, size, direction=IDENTITY, origin=(0.0, 0.0, 0.0), solid=None, background=0.0,
-                 foreground=100.0, edge_mm=None, supersample=3) -> ShapeCase:
+def sample_shape(
+    spacing,
+    size,
+    direction=IDENTITY,
+    origin=(0.0, 0.0, 0.0),
+    solid=None,
+    background=0.0,
+    foreground=100.0,
+    edge_mm=None,
+    supersample=3,
+) -> ShapeCase:
     """Sample a solid on a grid that may be oblique, flipped and anisotropic.
 
     spacing, size, origin: (x, y, z) as in SimpleITK, mm, voxels, mm; direction: 9 numbers, row by row.
     solid: the object, by default one that fits the grid; edge_mm: half width of the soft edge, by default the largest
     spacing. A voxel of the mask is 1 when at least half of its supersample^3 sub-voxels lie in the solid.
     """
-    grid = PhantomGrid(tuple(int(n) for n in size), tuple(float(s) for s in spacing), tuple(float(o) for o in origin),
-                tuple(float(d) for d in direction))
+    grid = PhantomGrid(
+        tuple(int(n) for n in size),
+        tuple(float(s) for s in spacing),
+        tuple(float(o) for o in origin),
+        tuple(float(d) for d in direction),
+    )
     solid = solid or solid_in(grid)
     edge = float(edge_mm or max(grid.spacing))
     k, j, i = np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij")
@@ -93,6 +106,6 @@ def sample_shape(spacing, size, direction=IDENTITY, origin=(0.0, 0.0, 0.0), soli
     share = np.zeros(int(border.sum()))
     for offset in np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3):
         share += solid.inside(grid.world(index[border] + offset))
-    mask[border] = share >= 0.5 * supersample ** 3
+    mask[border] = share >= 0.5 * supersample**3
     image = background + (foreground - background) * image
     return ShapeCase(grid.to_image(image), grid.to_image(mask), solid, 0.5 * (background + foreground))

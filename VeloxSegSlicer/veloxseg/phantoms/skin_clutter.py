@@ -33,14 +33,20 @@ def _draw_second_nevus(rng, half, lesion):
     for _attempt in range(12):
         place = _point(rng, half)
         if np.hypot(*np.subtract(place, lesion["center"])) > 1.7 * lesion["radius"] + radius + 6:
-            return {"place": place, "radius": radius, "softness": radius * number(rng, 0.3, 0.9),
-                    "melanin": lesion["contrast"] * number(rng, 0.5, 1.1)}
+            return {
+                "place": place,
+                "radius": radius,
+                "softness": radius * number(rng, 0.3, 0.9),
+                "melanin": lesion["contrast"] * number(rng, 0.5, 1.1),
+            }
     return None
 
 
 def _draw_red_patches(rng, half, _lesion):
-    return [{"place": _point(rng, half), "radius": number(rng, 10, 55), "hemoglobin": number(rng, 0.05, 0.28)}
-            for _ in range(int(rng.integers(1, 5)))]
+    return [
+        {"place": _point(rng, half), "radius": number(rng, 10, 55), "hemoglobin": number(rng, 0.05, 0.28)}
+        for _ in range(int(rng.integers(1, 5)))
+    ]
 
 
 def _draw_ink(rng, half, _lesion):
@@ -50,8 +56,12 @@ def _draw_ink(rng, half, _lesion):
         start = half * side * rng.uniform(0.45, 1.0, 2)
         step = rng.uniform(-60, 60, 2)
         strokes.append([[float(v) for v in start + step * t + rng.uniform(-8, 8, 2)] for t in (0, 0.5, 1)])
-    return {"strokes": strokes, "width": number(rng, 4, 11), "color": list(INKS[int(rng.integers(len(INKS)))]),
-            "density": number(rng, 0.5, 0.95)}
+    return {
+        "strokes": strokes,
+        "width": number(rng, 4, 11),
+        "color": list(INKS[int(rng.integers(len(INKS)))]),
+        "density": number(rng, 0.5, 0.95),
+    }
 
 
 def _draw_hairs(rng, half, _lesion):
@@ -64,23 +74,46 @@ def _draw_hairs(rng, half, _lesion):
         sag = np.array([-along[1], along[0]]) * 0.18 * length * rng.standard_normal()
         points = [middle - along * length / 2, middle + sag, middle + along * length / 2]
         strands.append({"points": [[float(v) for v in p] for p in points], "width": number(rng, 0.5, 1.0)})
-    return {"strands": strands, "width": number(rng, 0.8, 3.0), "color": list(HAIRS[int(rng.choice(4, p=(0.4, 0.3, 0.2, 0.1)))]),
-            "density": number(rng, 0.65, 0.97)}
+    return {
+        "strands": strands,
+        "width": number(rng, 0.8, 3.0),
+        "color": list(HAIRS[int(rng.choice(4, p=(0.4, 0.3, 0.2, 0.1)))]),
+        "density": number(rng, 0.65, 0.97),
+    }
 
 
 def _draw_ruler(rng, _half, _lesion):
-    return {"side": int(rng.integers(4)), "step": number(rng, 7, 16), "length": number(rng, 6, 12),
-            "width": number(rng, 0.8, 1.6), "color": number(rng, 0.03, 0.2), "inset": number(rng, 2, 12)}
+    return {
+        "side": int(rng.integers(4)),
+        "step": number(rng, 7, 16),
+        "length": number(rng, 6, 12),
+        "width": number(rng, 0.8, 1.6),
+        "color": number(rng, 0.03, 0.2),
+        "inset": number(rng, 2, 12),
+    }
 
 
 def _draw_bubbles(rng, half, _lesion):
-    return [{"place": _point(rng, half), "radius": float(np.exp(number(rng, np.log(2), np.log(14)))),
-             "brightness": number(rng, 0.15, 0.5)} for _ in range(int(rng.integers(2, 18)))]
+    return [
+        {
+            "place": _point(rng, half),
+            "radius": float(np.exp(number(rng, np.log(2), np.log(14)))),
+            "brightness": number(rng, 0.15, 0.5),
+        }
+        for _ in range(int(rng.integers(2, 18)))
+    ]
 
 
 def _draw_glare(rng, half, _lesion):
-    return [{"place": _point(rng, half), "radius": number(rng, 1.5, 12), "brightness": number(rng, 0.25, 0.8),
-             "stretch": number(rng, 0.4, 1.0)} for _ in range(int(rng.integers(1, 7)))]
+    return [
+        {
+            "place": _point(rng, half),
+            "radius": number(rng, 1.5, 12),
+            "brightness": number(rng, 0.25, 0.8),
+            "stretch": number(rng, 0.4, 1.0),
+        }
+        for _ in range(int(rng.integers(1, 7)))
+    ]
 
 
 def _draw_frame(rng, half, lesion):

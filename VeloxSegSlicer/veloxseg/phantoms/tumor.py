@@ -114,8 +114,9 @@ def _lattice(grid, step):
 def _interpolate(values, low, step, points):
     """Linear interpolation of lattice values (k, j, i, 3) at points (n, 3) mm; float32 (n, 3)."""
     places = ((points - low) / step).T[::-1]
-    return np.stack([ndimage.map_coordinates(values[..., c], places, order=1, mode="nearest", output=np.float32)
-                     for c in range(3)], axis=-1)
+    return np.stack(
+        [ndimage.map_coordinates(values[..., c], places, order=1, mode="nearest", output=np.float32) for c in range(3)], axis=-1
+    )
 
 
 def _grow_tumors(rng, parameters, anatomy):
@@ -133,7 +134,7 @@ def _grow_tumors(rng, parameters, anatomy):
     for _ in range(count):
         free = hosts
         for other in tumors:
-            free = free[((free - other["seed"]) ** 2).sum(1) * GROWTH_SPACING ** 2 > 35 ** 2]
+            free = free[((free - other["seed"]) ** 2).sum(1) * GROWTH_SPACING**2 > 35**2]
         seed = free[int(rng.integers(len(free)))]
         names, weights = zip(*parameters.kind_chance, strict=True)
         kind = names[int(rng.choice(len(names), p=np.asarray(weights) / sum(weights)))]
@@ -158,8 +159,16 @@ def _grow_tumors(rng, parameters, anatomy):
         box = tuple(slice(a, int(s) + GROWTH_REACH + 1) for a, s in zip(low, seed, strict=True))
         rate = grid_noise(rng, white[box].shape, (14 / GROWTH_SPACING,) * 3)
         rate = np.clip(1 + parameters.rate_variety * rate, 0.3, 2)
-        logit = grow(white[box], gray[box], rate, seed - low, GROWTH_SPACING, drawn["width_mm"],
-                     drawn["aimed_volume_ml"], drawn["visible_level"])
+        logit = grow(
+            white[box],
+            gray[box],
+            rate,
+            seed - low,
+            GROWTH_SPACING,
+            drawn["width_mm"],
+            drawn["aimed_volume_ml"],
+            drawn["visible_level"],
+        )
         visible = logit - drawn["cortex_penalty"] * gray[box] > drawn["visible_level"]
         visible &= brain[box] > 0.5
         inside = np.sort(logit[visible & (white + gray > 0.5)[box]])[::-1]
@@ -172,7 +181,7 @@ def _grow_tumors(rng, parameters, anatomy):
         if core:
             middle = np.argwhere(logit > drawn["core_level"]).mean(axis=0) + low
             center = grid.world(middle[::-1])
-        volume = GROWTH_SPACING ** 3 * (core if kind != "infiltrating" else 0.3 * inside.size)
+        volume = GROWTH_SPACING**3 * (core if kind != "infiltrating" else 0.3 * inside.size)
         drawn["push_radius_mm"] = float(6 + 1.1 * (0.75 * volume / np.pi) ** (1 / 3))
         drawn["center_mm_lps"] = [float(v) for v in center]
         origin = grid.world(low[::-1])
@@ -212,8 +221,9 @@ def _add_tumor(tumor, points, gray, fluid):
         label[logit + core > drawn["core_level"]] = LABELS["enhancing tumor"]
         if drawn["necrotic_level"] is not None:
             # A rim stays around the necrosis wherever the two borders come close.
-            deep = np.minimum(logit + inner, logit + core - 1.2 / drawn["width_mm"] - drawn["core_level"]
-                              + drawn["necrotic_level"])
+            deep = np.minimum(
+                logit + inner, logit + core - 1.2 / drawn["width_mm"] - drawn["core_level"] + drawn["necrotic_level"]
+            )
             label[(deep > drawn["necrotic_level"]) & (label == LABELS["enhancing tumor"])] = LABELS["necrotic core"]
     return share.astype(np.float32), label
 
@@ -242,7 +252,7 @@ def _paint(rng, parameters, anatomy, tumors, growth_grid, room, extras, grid):
     corners = np.asarray(grid.origin) + np.array([[0.0], [1.0]]) * np.asarray(grid.size) * np.asarray(grid.spacing)
     folds = SmoothField(rng, corners[0] - 4, corners[1] + 4, 5.0)(*points.T)
     fluid = (fluid * np.exp(parameters.fold * folds)) ** 2
-    white, gray = white ** 2, gray ** 2
+    white, gray = white**2, gray**2
     total = np.maximum(white + gray + fluid, 1e-6) / (brain + 1e-9)
     white, gray, fluid = white / total, gray / total, fluid / total
 
@@ -306,18 +316,26 @@ def _draw_signals(rng, parameters):
         decay, angle = np.exp(-t1_tr / times), np.deg2rad(flip)
         return density * np.sin(angle) * (1 - decay) / (1 - np.cos(angle) * decay)
 
-    signals = np.stack([
-        np.abs(density * (1 - 2 * np.exp(-flair_ti / t1) + np.exp(-flair_tr / t1)) * np.exp(-flair_te / t2)),
-        spoiled(t1), spoiled(enhanced),
-        density * (1 - np.exp(-t2_tr / t1)) * np.exp(-t2_te / t2),
-    ])
+    signals = np.stack(
+        [
+            np.abs(density * (1 - 2 * np.exp(-flair_ti / t1) + np.exp(-flair_tr / t1)) * np.exp(-flair_te / t2)),
+            spoiled(t1),
+            spoiled(enhanced),
+            density * (1 - np.exp(-t2_tr / t1)) * np.exp(-t2_te / t2),
+        ]
+    )
     flow_void = NAMES.index("vessel")
     signals[[0, 3], flow_void] *= 0.3
     drawn = {
-        "relaxation": {n: {"t1_ms": float(a), "t2_ms": float(b), "t1_enhanced_ms": float(c), "proton_density": float(d)}
-                       for n, a, b, c, d in zip(NAMES, t1, t2, enhanced, density, strict=True)},
-        "timing": {"flair_tr_te_ti_ms": [flair_tr, flair_te, flair_ti], "t2_tr_te_ms": [t2_tr, t2_te],
-                   "t1_tr_ms_flip_deg": [t1_tr, flip]},
+        "relaxation": {
+            n: {"t1_ms": float(a), "t2_ms": float(b), "t1_enhanced_ms": float(c), "proton_density": float(d)}
+            for n, a, b, c, d in zip(NAMES, t1, t2, enhanced, density, strict=True)
+        },
+        "timing": {
+            "flair_tr_te_ti_ms": [flair_tr, flair_te, flair_ti],
+            "t2_tr_te_ms": [t2_tr, t2_te],
+            "t1_tr_ms_flip_deg": [t1_tr, flip],
+        },
     }
     return signals, drawn
 
@@ -329,9 +347,9 @@ def _scan(rng, parameters, image, inside, grid, moved):
     bias, snr, gain = _uniform(rng, parameters.bias), _uniform(rng, parameters.snr), _log_uniform(rng, (200, 1200))
     coil = grid_noise(rng, grid.shape, [70.0 / s for s in grid.spacing[::-1]])
     # The voxels themselves already average over their own length.
-    wider = max(thickness ** 2 - grid.spacing[axis] ** 2, 0) / 12
+    wider = max(thickness**2 - grid.spacing[axis] ** 2, 0) / 12
     if wider:
-        image = ndimage.gaussian_filter1d(image, wider ** 0.5 / grid.spacing[axis], axis=2 - axis)
+        image = ndimage.gaussian_filter1d(image, wider**0.5 / grid.spacing[axis], axis=2 - axis)
     if moved:
         matrix = rotation(turn)[::-1, ::-1]
         middle = (np.asarray(grid.shape) - 1) / 2
@@ -347,8 +365,15 @@ def _scan(rng, parameters, image, inside, grid, moved):
     real, imaginary = rng.standard_normal((2, values.size), dtype=np.float32) * sigma
     result = np.zeros(grid.shape, np.float32)
     result[inside] = np.hypot(values + real, imaginary) * (gain / level)
-    drawn = {"slice_axis": "xyz"[axis], "thickness_mm": thickness, "turn_deg": list(turn), "shift_mm": list(shift),
-             "bias": bias, "snr": snr, "gain": gain}
+    drawn = {
+        "slice_axis": "xyz"[axis],
+        "thickness_mm": thickness,
+        "turn_deg": list(turn),
+        "shift_mm": list(shift),
+        "bias": bias,
+        "snr": snr,
+        "gain": gain,
+    }
     return result, drawn
 
 
@@ -387,12 +412,18 @@ def generate(seed: int, parameters: TumorParameters = TumorParameters()) -> Tumo
     voxel_ml = float(np.prod(grid.spacing)) / 1000
     ml = {name: float(counts[:, code].sum() * voxel_ml) for name, code in LABELS.items() if code}
     drawn = {
-        "generator": "tumor", "version": VERSION, "seed": int(seed), "synthetic": True,
+        "generator": "tumor",
+        "version": VERSION,
+        "seed": int(seed),
+        "synthetic": True,
         "volume_ml": {"whole tumor": sum(ml.values()), **ml},
         "tumors": [t["drawn"] for t in tumors],
         "anatomy": {"scale": list(anatomy.scale), "turn_deg": list(anatomy.turn), "flipped": anatomy.flip},
         "distractors": {"vessels": vessels, "white_matter_lesions": spots},
-        "texture": mild, "tumor_texture": strong, **drawn, "scans": scans,
+        "texture": mild,
+        "tumor_texture": strong,
+        **drawn,
+        "scans": scans,
         "parameters": asdict(parameters),
     }
     return TumorCase(label=grid.to_image(label), parameters=drawn, **images)
@@ -425,8 +456,10 @@ def threshold_table(seeds, parameters: TumorParameters = TumorParameters()):
         everyone.append(scores)
         if case.parameters["tumors"]:
             ill.append(scores)
-    rows = [(level, float(np.mean([s[level] for s in ill])) if ill else float("nan"),
-             float(np.mean([s[level] for s in everyone]))) for level in LEVELS]
+    rows = [
+        (level, float(np.mean([s[level] for s in ill])) if ill else float("nan"), float(np.mean([s[level] for s in everyone])))
+        for level in LEVELS
+    ]
     return rows, len(ill), len(everyone)
 
 

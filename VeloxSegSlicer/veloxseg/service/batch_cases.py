@@ -229,9 +229,7 @@ def _without_doubles(cases: list[Case]) -> list[Case]:
     """Case names become folders, and some file systems do not tell capitals from small letters."""
     counts = Counter(names.folded(case.name) for case in cases)
     problem = "The name of the case appears twice; give each case a name of its own."
-    return [
-        replace(case, state=INCOMPLETE, problem=problem) if counts[names.folded(case.name)] > 1 else case for case in cases
-    ]
+    return [replace(case, state=INCOMPLETE, problem=problem) if counts[names.folded(case.name)] > 1 else case for case in cases]
 
 
 def _source_error(path: Path, reason: str, remedy: str) -> VeloxSegError:

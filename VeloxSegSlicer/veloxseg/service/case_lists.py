@@ -10,7 +10,7 @@ from pathlib import Path
 from veloxseg.contract import csv_text
 
 DELIMITERS = ",;\t"
-BLANK = DELIMITERS + " \"\r\n"
+BLANK = DELIMITERS + ' "\r\n'
 # Excel's own way to say which delimiter follows
 DECLARED = re.compile(r"sep=(.)", re.IGNORECASE)
 SAVE_AGAIN = "save it as CSV UTF-8"

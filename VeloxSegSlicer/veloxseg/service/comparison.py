@@ -71,15 +71,11 @@ def surface_distances(
     # Only the common bounding box matters: everything outside of it is background, like outside the array.
     box = ndimage.find_objects((result | reference).astype(np.uint8))[0]
     surfaces = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (result, reference)]
-    to_result, to_reference = (
-        ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces
-    )
+    to_result, to_reference = (ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces)
     return to_reference[surfaces[0]], to_result[surfaces[1]]
 
 
-def hd95(
-    result: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None
-) -> float:
+def hd95(result: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...] | None = None) -> float:
     """95th percentile of the surface distances of both directions pooled (as medpy); NaN if a mask is empty."""
     # MONAI takes the larger of the two directions' percentiles; the published numbers, and the fixtures, pool them
     distances = surface_distances(result, reference, spacing)

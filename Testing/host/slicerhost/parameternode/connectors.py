@@ -224,11 +224,7 @@ class NodeComboBox(Connector):
     @staticmethod
     def _nodeClasses(valueType):
         """The node classes of a type that is a node class or a union of them, with or without None."""
-        members = [
-            member
-            for member in annotations.unionMembers(valueType) or [valueType]
-            if member is not type(None)
-        ]
+        members = [member for member in annotations.unionMembers(valueType) or [valueType] if member is not type(None)]
         isNode = [inspect.isclass(member) and issubclass(member, slicer.vtkMRMLNode) for member in members]
         return members if all(isNode) else []
 

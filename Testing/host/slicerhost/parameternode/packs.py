@@ -69,9 +69,7 @@ def _setValue(self, name, value):
 
 
 def _equal(self, other):
-    return type(self) is type(other) and all(
-        getattr(self, name) == getattr(other, name) for name in self._storages
-    )
+    return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self._storages)
 
 
 def _text(self):

@@ -44,8 +44,9 @@ class FastAttention(Part):
                 finer = cells
 
     def compose(self, plain: Plain) -> dict[str, Tensor]:
-        weights, biases = zip(*(fold_norm(norm, *joined_qkv(convs, plain))
-                                for norm, convs in zip(plain.input_norms, plain.qkv_proj)))
+        weights, biases = zip(
+            *(fold_norm(norm, *joined_qkv(convs, plain)) for norm, convs in zip(plain.input_norms, plain.qkv_proj))
+        )
         weight, bias = torch.stack(weights), torch.stack(biases).unsqueeze(1)
         cut = self.unpooled * sum(self.split)
         modalities = len(plain.qkv_proj)
@@ -132,8 +133,9 @@ class FastBlock(Part):
         self.drop_path = plain.drop_path.probability
 
     def compose(self, plain: Plain) -> dict[str, Tensor]:
-        first, bias = zip(*(fold_norm(norm, matrix(ffn.linear1.weight), ffn.linear1.bias)
-                            for norm, ffn in zip(plain.norms, plain.ffns)))
+        first, bias = zip(
+            *(fold_norm(norm, matrix(ffn.linear1.weight), ffn.linear1.bias) for norm, ffn in zip(plain.norms, plain.ffns))
+        )
         return {
             "weight1": torch.stack(first),
             "bias1": torch.stack(bias).unsqueeze(1),

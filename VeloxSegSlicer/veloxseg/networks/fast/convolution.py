@@ -108,9 +108,7 @@ class FastJLC(Part):
         super().__init__(plain)
         self.bare = isinstance(plain.spatial_convs[0], nn.Conv3d)
         convs = [branch if self.bare else branch[0] for branch in plain.spatial_convs]
-        self.branches = nn.ModuleList(
-            Pointwise(conv) if conv.kernel_size[0] == 1 else Convolution(conv, depth) for conv in convs
-        )
+        self.branches = nn.ModuleList(Pointwise(conv) if conv.kernel_size[0] == 1 else Convolution(conv, depth) for conv in convs)
         self.activation, self.drop = plain.channel_conv[2], Dropout(plain.channel_conv[4].p)
 
     def compose(self, plain: Plain) -> dict[str, Tensor | None]:

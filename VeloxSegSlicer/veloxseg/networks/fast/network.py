@@ -28,8 +28,7 @@ class FastEncoder(Part):
         self.keep("to_windows", positions(grids[0], orders[0]))
         self.stages = nn.ModuleList(nn.Sequential(*map(FastBlock, layer.blocks)) for layer in branch.layers)
         self.mergings = nn.ModuleList(
-            FastMerging(layer.downs, finer, coarser)
-            for layer, finer, coarser in zip(branch.layers, firsts, firsts[1:])
+            FastMerging(layer.downs, finer, coarser) for layer, finer, coarser in zip(branch.layers, firsts, firsts[1:])
         )
         mixers = (plain.attn2conv_1, plain.attn2conv_2, plain.attn2conv_3, plain.attn2conv_4)
         self.mixers = nn.ModuleList(

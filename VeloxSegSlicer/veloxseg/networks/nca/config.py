@@ -153,7 +153,13 @@ PRESETS = PUBLISHED | {
     "compact": {"channels": 32, "hidden": 128, "levels": 2},
     "small": {"channels": 16, "hidden": 64, "levels": 2},
     "volume": {
-        "channels": 16, "hidden": 64, "levels": 2, "spatial_dim": 3, "in_ch": 1, "perception": "depthwise", "kernels": (7, 3),
+        "channels": 16,
+        "hidden": 64,
+        "levels": 2,
+        "spatial_dim": 3,
+        "in_ch": 1,
+        "perception": "depthwise",
+        "kernels": (7, 3),
     },
 }
 """Named sets of arguments: `NCA(**PRESETS["compact"] | {"in_ch": 1})`. The last three are made for CPUs."""
