@@ -46,7 +46,7 @@ def card_alone(workshop: Workshop, rng: np.random.Generator) -> Verdict:
 
     def difference(found: packages.ModelPackage) -> str:
         packages.build_network(found.card)
-        return "" if found.card == json.loads(text.decode("utf-8-sig")) else "the card that was read is another one"
+        return "" if found.card.content == json.loads(text.decode("utf-8-sig")) else "the card that was read is another one"
 
     return judge(lambda: packages.read(package), difference, EXITS, workshop.kept())
 
