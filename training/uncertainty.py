@@ -1,10 +1,11 @@
-"""Which uncertainty tells a person where a model fails on photos? Three kinds side by side, on photos with a known lesion.
+"""Which uncertainty tells a person where a model fails on photos? Four kinds side by side, on photos with a known lesion.
 
     python training/uncertainty.py --ensemble MODELS/skin-lesion-nca-demo --single MODELS/skin-lesion-veloxseg \
         --data data/skin-isic2017 --cases validation --output runs/uncertainty
 
-The disagreement of an ensemble's members, that of eight turns and mirror images of the photo, and the entropy of one answer: each
-is summed over the network's grid and divided by the area found, and stands beside the Dice of the mask that it belongs to.
+The disagreement of an ensemble's members and the entropy of their mean; the disagreement of eight turns and mirror images of the
+photo and the entropy of one answer: each is summed over the network's grid and divided by the area found, and stands beside the
+Dice of the mask that it belongs to.
 Writes table.csv (one row per photo and kind), summary.txt and risk-coverage.png.
 """
 
@@ -54,6 +55,12 @@ def by_members(model: Package, image: torch.Tensor) -> Judged:
     return Judged(found.probability, found.support >= found.cut, found.variance)
 
 
+def by_mean(model: Package, image: torch.Tensor) -> Judged:
+    """The entropy of the mean of an ensemble's members in bits."""
+    judged = by_members(model, image)
+    return judged._replace(unsure=entropy(judged.probability))
+
+
 def by_turns(model: Package, image: torch.Tensor) -> Judged:
     """The variance over quarter turns and mirror images."""
     views = np.stack([view_of(model, image, turns, mirrored) for turns, mirrored in photo_pipeline.VIEWS])
@@ -64,7 +71,12 @@ def by_turns(model: Package, image: torch.Tensor) -> Judged:
 def by_entropy(model: Package, image: torch.Tensor) -> Judged:
     """The entropy of a single answer in bits."""
     probability = view_of(model, image, 0, False)
-    return Judged(probability, probability >= model.card.threshold, stats.entropy([probability, 1 - probability], base=2))
+    return Judged(probability, probability >= model.card.threshold, entropy(probability))
+
+
+def entropy(probability: np.ndarray) -> np.ndarray:
+    """Of yes and no, in bits; of the shape of `probability`."""
+    return stats.entropy([probability, 1 - probability], base=2)
 
 
 def view_of(model: Package, image: torch.Tensor, turns: int, mirrored: bool) -> np.ndarray:
@@ -142,8 +154,12 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 def compare(ensemble: Package, single: Package, cases: Cases) -> pd.DataFrame:
     """One row per photo and kind of uncertainty."""
-    kinds = {"ensemble's variance": (by_members, ensemble), "variance of turns": (by_turns, single),
-             "entropy of one answer": (by_entropy, single)}  # fmt: skip
+    kinds = {
+        "ensemble's variance": (by_members, ensemble),
+        "entropy of the ensemble's mean": (by_mean, ensemble),
+        "variance of turns": (by_turns, single),
+        "entropy of one answer": (by_entropy, single),
+    }
     rows = []
     for case in tqdm(cases.ids, desc=f"{cases.which} photos"):
         pixels, mask = photo_pipeline.read(cases.path(case, PHOTO)).pixels, read_mask(cases.path(case, MASK))
@@ -163,7 +179,7 @@ def main(
     output: Path = Path("runs/uncertainty"),
     cases: Literal["test", "validation"] = "validation",
 ) -> None:
-    """Compares three kinds of uncertainty.
+    """Compares four kinds of uncertainty, two of each model.
 
     Args:
         ensemble: package of a model that draws an ensemble.

@@ -276,6 +276,7 @@ class VeloxSegSlicerResultTabsTest(unittest.TestCase):
         self.assertEqual(red.GetBackgroundVolumeID(), photo.GetID())
         self.assertIn("Places to review: 1", self.ui.agreementLabel.text)
         self.assertIn("Agreement between runs: 94 %", Details.text(node))
+        self.assertIn("a bright map is a better sign of a poor mask", self.ui.agreementLabel.text)
         volume = node.GetNodeReference(ResultAttributes.UNCERTAINTY)
         self.ui.overlayCheckBox.checked = True
         self.assertEqual((red.GetForegroundVolumeID(), red.GetForegroundOpacity()), (volume.GetID(), 0.5))

@@ -45,12 +45,7 @@ class UncertaintyTab:
     def _reading(self, volume) -> str:
         if self._node is None:
             return ""
-        # measured: docs/models.md, "Which uncertainty to look at"
-        advice = " " + _(
-            "On photos, look at Sensitivity first: where many pixels change with it, the mask is poor more often than where this"
-            " map is bright."
-        )
-        return self._text(volume) + (advice if self._isPhoto else "")
+        return f"{self._text(volume)} {_photoAdvice(volume)}" if self._isPhoto else self._text(volume)
 
     @property
     def _isPhoto(self) -> bool:
@@ -94,6 +89,13 @@ class UncertaintyTab:
 
 def _volumeText(place) -> str:
     return _("{position}: {volume:.2f} ml").format(position=Geometry.positionText(place.centerRas), volume=place.volumeMl)
+
+
+def _photoAdvice(volume) -> str:
+    """What tells poor masks of photos apart: measured, see docs/models.md, "Which uncertainty to look at"."""
+    if volume is None:
+        return _("On photos, look at Sensitivity first: where many pixels change with it, the mask is poor more often.")
+    return _("On photos, a bright map is a better sign of a poor mask than pixels that change with Sensitivity.")
 
 
 def _photoText(place, volume) -> str:
