@@ -51,6 +51,14 @@ class VeloxSegSlicerModelsTest(unittest.TestCase):
         card = fixtures.loadCard(self.folder, fixtures.petctCard())
         self.assertTrue(card.labels[0].terminology_entry.startswith("Segmentation category and type - DICOM master list~"))
 
+    def test_organsUseSlicersOwnList(self):
+        card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        self.assertEqual(
+            card.labels[0].terminology_entry,
+            "Segmentation category and type - 3D Slicer General Anatomy list~SCT^123037004^Anatomical Structure"
+            "~SCT^83251001^Frontal lobe~^^~Anatomic codes - DICOM master list~^^~^^",
+        )
+
     def test_catalogueOrder(self):
         fixtures.writeCards(
             self.folder,

@@ -11,6 +11,7 @@ import qt
 import slicer
 import VeloxSegSlicerFixtures as fixtures
 
+from veloxseg.contract.windows_plan import WindowPlan
 from VeloxSegSlicerLib.common.Parameters import Quality
 from VeloxSegSlicerLib.engine.Protocol import Progress
 from VeloxSegSlicerLib.images import RunEstimate
@@ -81,6 +82,14 @@ class VeloxSegSlicerRequestTest(QualityCase):
         qt.QSettings().setValue("VeloxSegSlicer/CheckSeconds", 2.0)
         seconds = [Times.about(card, {"T1": many}, quality, "cpu", InputOptions()) for quality in Quality]
         self.assertEqual([round(each / seconds[1], 3) for each in seconds], [3 / 4, 1, 20 / 4])
+
+    def test_windowsOfAnEstimateAreThoseOfTheEngine(self):
+        card = fixtures.loadCard(self.folder, fixtures.brainCard())
+        images = readAll({"T1": fixtures.sphereVolume("Many windows", size=(64, 96, 64))})
+        size = (64, 96, 64)  # voxels are those of the model's grid
+        found = [RunEstimate.estimate(card, images, InputOptions(), {"overlap": overlap}).windows for overlap in (0.25, 0.5)]
+        self.assertEqual(found, [WindowPlan(card.window.size, overlap).count(size) for overlap in (0.25, 0.5)])
+        self.assertLess(found[0], found[1])
 
     def test_photoWithOneAnswer(self):
         content = fixtures.photoCard()
