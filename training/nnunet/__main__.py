@@ -19,7 +19,6 @@ from training import command
 from veloxseg.contract.errors import VeloxSegError
 
 VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-TRAINER = "VeloxSegTrainer"
 
 
 def train(

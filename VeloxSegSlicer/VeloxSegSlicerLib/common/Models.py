@@ -13,7 +13,6 @@ from . import CardCheck, Shapes
 from .Errors import VeloxSegError
 
 CARD_FILE = Path("configs") / "velox.json"
-WEIGHTS_FILE = Path("models") / "model.safetensors"
 
 
 @dataclass(frozen=True)

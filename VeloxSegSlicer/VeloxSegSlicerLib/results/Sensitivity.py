@@ -8,7 +8,7 @@ from ..common import Components, ResultAttributes, SegmentVoxels
 from ..common.Models import ModelCard
 from . import SegmentStyle
 
-LOWEST, HIGHEST = 0.05, 0.95
+LOWEST = 0.05
 STEP = 0.05
 SEVERAL_LABELS = "severalLabels"
 VOTES = "votes"

@@ -58,7 +58,7 @@ class Segment:
     seed: int = Settings.seed
     """Seed of random numbers."""
     members: int | None = Settings.members
-    """Runs of the ensemble, for models of photos that have one; by default the model's own."""
+    """Runs of the ensemble, for models that have one; by default the model's own."""
     mm_per_px: float | None = Settings.mm_per_px
     """Side of one pixel in mm, for photos; without it sizes are in pixels alone."""
     region: str | None = None

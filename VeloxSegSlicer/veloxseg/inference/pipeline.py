@@ -233,7 +233,7 @@ def segment(
     run: Run | None = None,
     measure: bool = True,
 ) -> VolumePrediction:
-    """One case from files or memory to an `VolumePrediction` in memory; nothing is written.
+    """One case from files or memory to a `VolumePrediction` in memory; nothing is written.
 
     `device` is what `devices.choose(settings.device)` gave. Raises the model, input, memory, numeric and
     cancel codes.
@@ -291,7 +291,7 @@ def segment(
 
 
 def note_nothing(card: Card, highest: dict, run: Run) -> None:
-    """Nothing found is a result too: say how close it was and what may be behind it. highest: of `measures`."""
+    """Nothing found is a result too: say how close it was and what may be behind it. highest: of `findings`."""
     position = plausibility.position_text(highest["position_lps"])
     facts = {"threshold": card.threshold, "score": highest["value"], "position": position}
     run.note(errors.note("NOTHING_FOUND", **facts))
