@@ -364,6 +364,18 @@ class TestLeftovers:
             assert code == errors.EXIT_CANCELLED
         assert not list(tmp_path.glob(".partial-*")) and not out.exists()
 
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_exit_code_of_a_signal_that_comes_while_code_is_made(self, tmp_path, number):
+        """A dataclass is made by exec, and a module may be imported at any moment."""
+        made = f"import os, time; os.kill(os.getpid(), {int(number)}); time.sleep(60)"
+        code = f"import sys\nfrom veloxseg.commands import cli\ncli._run = lambda _: exec({made!r})\nsys.exit(cli.main())\n"
+        (tmp_path / "started.py").write_text(code, encoding="utf-8")
+        path = os.pathsep.join([str(tmp_path), ENVIRONMENT.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-m", "started"], env=ENVIRONMENT | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, "nothing was written" in done.stderr) == (errors.EXIT_CANCELLED, True)
+
     def test_living(self, gone):
         assert processes.is_running(os.getpid()) and processes.is_running(os.getppid()) and not processes.is_running(gone)
         assert not processes.is_running(10**30)

@@ -305,10 +305,15 @@ def _benchmarks() -> ModuleType:
     return importlib.import_module(f"{BENCHMARKS.name}.command")
 
 
+class Interrupted(KeyboardInterrupt):
+    """A class of its own: a plain KeyboardInterrupt inside of `exec`, as dataclasses are made by, has Python end the process by
+    SIGINT instead of its exit code, also when it was handled."""
+
+
 def _interrupt(number: int, _frame: object) -> None:
     """A request to end is that of Ctrl+C: what is unfinished is removed."""
     signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def keep_log() -> str:
